@@ -1,0 +1,202 @@
+package fsm
+
+import (
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// Outcome is what Apply decided about one command. Code OK means carried out.
+type Outcome struct {
+	Code    errs.Code
+	Text    string            // for people; empty when OK
+	Index   uint64            // log index it was decided at (the first time, for a repeated id)
+	Key     command.KeyID     // set by CreateKey
+	Request command.RequestID // set by RequestSignature
+}
+
+// Err returns nil for OK, else a coded error.
+func (o Outcome) Err() error {
+	if o.Code == errs.OK {
+		return nil
+	}
+	return errs.New(o.Code, "%s", o.Text)
+}
+
+// Input is one committed entry with its place in the log.
+type Input struct {
+	Meta  command.Meta
+	Entry *command.Entry
+}
+
+// Result is what one entry did: an outcome a command, at least one leaf a command,
+// the attempts it opened and the requests it completed (both in order).
+type Result struct {
+	Meta      command.Meta
+	Stamp     time.Time
+	Outcomes  []Outcome
+	Leaves    []audit.Leaf
+	Opened    []command.RequestID
+	Completed []command.RequestID
+	Keys      []command.KeyID // keys created or changed
+	Regions   bool            // membership, health or sessions changed
+}
+
+// RegionStatus is a region's standing in the FSM.
+type RegionStatus uint8
+
+// The region states.
+const (
+	RegionActive      RegionStatus = 1
+	RegionQuarantined RegionStatus = 2
+)
+
+// Region is one member.
+type Region struct {
+	ID         identity.RegionID
+	Name       string
+	ServerID   string
+	Identity   identity.PublicKey
+	Wrapping   []byte
+	OAEPHash   uint8
+	RaftAddr   string
+	APIAddr    string
+	GossipAddr string
+	HSM        string
+	Curves     []command.Curve
+	Status     RegionStatus
+	Healthy    bool
+	Since      uint64                 // index of the last change of health
+	Sessions   []identity.SessionCert // newest first, at most four
+}
+
+// Principal is one credential with its rights.
+type Principal struct {
+	ID      identity.Fingerprint
+	Name    string
+	Tenant  string
+	Key     identity.PublicKey
+	Roles   command.Role
+	Removed bool
+}
+
+// KeyState is a key's place in its life: pending -> active -> (frozen <-> active) -> retired.
+type KeyState uint8
+
+// The key states.
+const (
+	KeyPending KeyState = 1
+	KeyActive  KeyState = 2
+	KeyFrozen  KeyState = 3
+	KeyRetired KeyState = 4
+)
+
+// String returns the name shown in tables.
+func (s KeyState) String() string {
+	return [...]string{"invalid", "pending", "active", "frozen", "retired"}[min(s, 5)%5]
+}
+
+// Attestation is one region's half of a multisig key.
+type Attestation struct {
+	Region     identity.RegionID
+	PublicKey  []byte
+	Possession []byte
+	Attributes []byte
+	Identity   []byte
+	Confirmed  bool // the region verified all attestations
+}
+
+// Key is one signing key.
+type Key struct {
+	ID           command.KeyID
+	Name         string
+	Tenant       string
+	Scheme       command.Scheme
+	Curve        command.Curve
+	Signers      uint8
+	AllowBlind   bool
+	Note         string
+	State        KeyState
+	Version      uint32
+	Created      uint64 // index
+	Stamp        time.Time
+	Regions      []identity.RegionID // that hold or are to hold it, ascending
+	Attestations []Attestation       // ascending by region
+	Author       identity.Fingerprint
+	FrozenBy     identity.Fingerprint
+	Reason       string
+}
+
+// Attested returns the attestation of a region, or nil.
+func (k *Key) Attested(r identity.RegionID) *Attestation {
+	for i := range k.Attestations {
+		if k.Attestations[i].Region == r {
+			return &k.Attestations[i]
+		}
+	}
+	return nil
+}
+
+// RequestState is a signature request's place in its life.
+type RequestState uint8
+
+// The request states. Expired and Failed are final and released nothing that counts.
+const (
+	RequestOpen     RequestState = 1 // an attempt is open
+	RequestComplete RequestState = 2
+	RequestFailed   RequestState = 3 // all attempts refused
+	RequestExpired  RequestState = 4
+)
+
+// String returns the name shown in tables.
+func (s RequestState) String() string {
+	return [...]string{"invalid", "open", "complete", "failed", "expired"}[min(s, 5)%5]
+}
+
+// Attempt is one opened draw. Eligible is fixed at its index.
+type Attempt struct {
+	Number   uint8
+	Meta     command.Meta        // of the entry that opened it: the beacon's input
+	Stamp    time.Time           // of that entry
+	Eligible []identity.RegionID // ascending
+}
+
+// SignatureSet is one drawn region's signatures, one a message.
+type SignatureSet struct {
+	Region     identity.RegionID
+	Signatures [][]byte
+}
+
+// Request is one signature request.
+type Request struct {
+	ID         command.RequestID
+	Command    command.ID
+	Hash       [32]byte // of the command's content
+	Author     identity.Fingerprint
+	Tenant     string
+	Key        command.KeyID
+	KeyVersion uint32
+	Kind       command.Kind
+	HashAlg    command.Hash
+	Payload    []byte // dropped once final
+	Note       string
+	Expiry     time.Time
+	State      RequestState
+	Attempts   []Attempt      // last one is the open one
+	Results    []SignatureSet // once complete, in drawn order
+	Value      [32]byte       // beacon value of the completing attempt
+	Opened     uint64         // index
+	Closed     uint64         // index, 0 while open
+	Leaf       uint64         // sequence number of the opening audit leaf
+}
+
+// Open returns the open attempt, or nil.
+func (r *Request) Open() *Attempt {
+	if r.State != RequestOpen || len(r.Attempts) == 0 {
+		return nil
+	}
+	return &r.Attempts[len(r.Attempts)-1]
+}
