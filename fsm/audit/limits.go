@@ -9,7 +9,7 @@ const (
 	MaxLeaf   = command.MaxCommand + MaxEffect + 8<<10 // stored form
 	MaxItems  = 4096                                   // elements in one list of an effect
 
-	MaxSize  = 1 << 48                                 // leaves in a tree
+	MaxSize = 1 << 48 // leaves in a tree
 
 	maxCommitment = 4 << 10
 )
