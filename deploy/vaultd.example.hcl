@@ -1,0 +1,50 @@
+# vaultd: one region of a Tetrad cluster. Check it with: vaultd check --config FILE
+# Every setting is described in docs/ops/configuration.md.
+
+data_dir = "/var/lib/tetrad"
+region   = "frankfurt" # as the genesis plan names it
+
+# "require": refuse to start unless memory can be locked; "try"; "off".
+mlock = "require"
+
+hsm {
+  module         = "/usr/lib/softhsm/libsofthsm2.so"
+  token_label    = "tetrad-frankfurt"
+  pin_credential = "hsm-pin" # systemd LoadCredential=; or pin_file = "/path"
+  workers        = 2
+  timeout        = "10s"
+}
+
+listen {
+  raft   = "0.0.0.0:7201"
+  api    = "0.0.0.0:7202"
+  gossip = "0.0.0.0:7203"
+}
+
+# What the other regions and the clients dial.
+advertise {
+  raft   = "frankfurt.vault.example:7201"
+  api    = "frankfurt.vault.example:7202"
+  gossip = "203.0.113.10:7203"
+}
+
+raft {
+  profile = "wan" # "loopback" only for labs on one machine
+}
+
+limits {
+  max_connections = 1024
+  max_in_flight   = 4096
+  request_rate    = 5000 # calls a second and client address
+  request_burst   = 4096
+  min_free_disk   = "256MiB"
+}
+
+log {
+  level  = "info"
+  format = "json"
+}
+
+telemetry {
+  listen = "127.0.0.1:9720"
+}
