@@ -12,4 +12,5 @@ const (
 	MaxSize = 1 << 48 // leaves in a tree
 
 	maxCommitment = 4 << 10
+	maxProof      = 128 // hashes
 )

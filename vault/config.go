@@ -1,0 +1,145 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/clock"
+	"github.com/tetrad-vault/tetrad/internal/durable"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault/draw"
+)
+
+// Proposer puts a signed command into the log, through the leader wherever it is, and
+// returns what Apply decided. errs.OutcomeUnknown: ask again with the same command.
+type Proposer interface {
+	Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error)
+}
+
+// Replica is the region's own copy of the committed state.
+type Replica interface {
+	View() fsm.View
+	WaitApplied(ctx context.Context, index uint64) error
+	// Ready is nil only when the replica is past its durable high-water mark and a barrier.
+	Ready() error
+}
+
+// Token is the region's HSM. Sign returns 64 bytes r||s with low s over a 32-byte
+// digest, or an Ed25519 signature over the message. Generate is idempotent per label.
+type Token interface {
+	Generate(ctx context.Context, label string, curve uint8) (pub, attributes []byte, err error)
+	Sign(ctx context.Context, label string, curve uint8, message []byte) ([]byte, error)
+	Health(ctx context.Context) error
+}
+
+// Peers reaches other regions over mutually authenticated connections; the far end is
+// their HandleCoSign, HandlePartial and HandleWord. Coded errors pass through, so
+// that errs.Unavailable means the region was not reached.
+type Peers interface {
+	CoSign(ctx context.Context, region identity.RegionID, question []byte) ([]byte, error)
+	Partial(ctx context.Context, region identity.RegionID, meta command.Meta) ([]byte, error)
+	Word(ctx context.Context, region identity.RegionID, ask []byte) ([]byte, error)
+}
+
+// Leaves is the region's store of audit leaves: no leaf, no signature.
+type Leaves interface{ Healthy() error }
+
+// Sealer encrypts what the region keeps for itself on disk.
+type Sealer interface {
+	Seal(plaintext, context []byte) ([]byte, error)
+	Open(sealed, context []byte) ([]byte, error)
+}
+
+// Timing is how long things may take. Zero fields take the value of DefaultTiming.
+type Timing struct {
+	Partial   time.Duration // wait for partials on append replies before asking for them
+	Question  time.Duration // an answer to a co-sign question
+	PerItem   time.Duration // allowed on top for each signature asked for
+	Late      time.Duration // wait for the last region before filing what is done
+	Probe     time.Duration // another region's reach for a silent one
+	Propose   time.Duration // one proposal of our own
+	Retry     time.Duration // first pause before something is tried again; doubles
+	RetryMost time.Duration
+	Health    time.Duration // between checks of HSM and leaf store
+	Tick      time.Duration // silence after which the leader moves the FSM clock
+}
+
+// DefaultTiming suits regions up to 250 ms apart.
+func DefaultTiming() Timing {
+	return Timing{
+		Partial: 20 * time.Millisecond, Question: 2 * time.Second, PerItem: 20 * time.Millisecond,
+		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
+		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
+		Health: 5 * time.Second, Tick: 30 * time.Second,
+	}
+}
+
+func (t Timing) withDefaults() Timing {
+	d := DefaultTiming()
+	for _, f := range []struct{ have, want *time.Duration }{
+		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
+		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
+		{&t.Health, &d.Health}, {&t.Tick, &d.Tick},
+	} {
+		if *f.have == 0 {
+			*f.have = *f.want
+		}
+	}
+	return t
+}
+
+// Config is everything a Vault needs; all fields without "optional" must be set.
+type Config struct {
+	Region   identity.RegionID
+	Identity identity.Signer // the identity key in the HSM
+	Session  *identity.Session
+	Curves   []command.Curve // what the HSM signs with now, ascending
+	Share    draw.Share      // of the beacon key
+
+	Proposer Proposer
+	Replica  Replica
+	Token    Token
+	Peers    Peers
+	Leaves   Leaves
+	FS       durable.FS // answers already given, below "answers/"
+	Sealer   Sealer
+
+	HSMWorkers int // signatures in the HSM at once; optional, 2
+	Timing     Timing
+	Clock      clock.Clock
+	Random     io.Reader    // optional, crypto/rand
+	Logger     *slog.Logger // optional, discards
+}
+
+func (c *Config) validate() error {
+	for _, f := range []struct {
+		name    string
+		missing bool
+	}{
+		{"Region", c.Region == 0}, {"Identity", c.Identity == nil}, {"Session", c.Session == nil},
+		{"Share", c.Share.Region != uint8(c.Region)}, {"Proposer", c.Proposer == nil}, {"Replica", c.Replica == nil},
+		{"Token", c.Token == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
+		{"FS", c.FS == nil}, {"Sealer", c.Sealer == nil},
+	} {
+		if f.missing {
+			return errs.New(errs.Invalid, "vault configuration of region %d: %s is missing or of another region", c.Region, f.name)
+		}
+	}
+	if c.HSMWorkers <= 0 {
+		c.HSMWorkers = defaultHSMWorkers
+	}
+	c.Timing = c.Timing.withDefaults()
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}

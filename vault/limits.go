@@ -1,0 +1,23 @@
+package vault
+
+import "time"
+
+// Limits of the room. What is beyond one is refused or left to a later sweep over the
+// open requests, never queued without bound.
+const (
+	defaultHSMWorkers = 2 // more only burn the locks of a software token
+
+	maxRounds      = 128       // entries whose draws the leader works on at once
+	maxQuestions   = 128       // co-sign questions answered at once
+	maxQuestion    = 256 << 10 // bytes of one encoded question
+	maxAnswerBytes = 64 << 10  // signatures asked of one region in one question: four answers fit one command field
+	maxBatch       = 1024      // commands of one SignBatch
+	maxWaiters     = 64 << 10  // callers of Sign and Await at once
+	maxMetas       = 1024      // opened entries whose partials are remembered
+	maxRefusals    = 16 << 10  // own refusals remembered in case a word on them is asked for
+	maxAnswers     = 64 << 10  // answers remembered until their requests are final
+	maxAnswersFile = 16 << 20  // bytes of one file of answers
+	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
+
+	statementLife = time.Minute // expiry of commands the region signs itself; ids are remembered that long
+)
