@@ -41,7 +41,10 @@ type Result struct {
 	Leaves    []audit.Leaf
 	Opened    []command.RequestID
 	Completed []command.RequestID
+	Failed    []command.RequestID // all attempts refused, or frozen meanwhile
+	Expired   []command.RequestID
 	Keys      []command.KeyID // keys created or changed
+	Frozen    bool            // the vault was frozen or unfrozen
 	Regions   bool            // membership, health or sessions changed
 }
 
