@@ -1,0 +1,144 @@
+package draw
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+)
+
+const (
+	inputDomain = "tetrad/draw/input/v1"
+	valueDomain = "tetrad/draw/value/v1"
+	groupDomain = "tetrad/draw/v1-ristretto255_XMD:SHA-512_R255MAP_RO_"
+)
+
+// Input returns what is evaluated for one log entry: its place and its whole history.
+func Input(lineage [32]byte, term, index uint64, chain [32]byte) []byte {
+	w := wire.NewWriter(128)
+	w.String(inputDomain)
+	w.Fixed(lineage[:])
+	w.U64(term)
+	w.U64(index)
+	w.Fixed(chain[:])
+	return w.Bytes()
+}
+
+func value(input []byte, combined [32]byte) [32]byte {
+	w := wire.NewWriter(192)
+	w.String(valueDomain)
+	w.Blob(input)
+	w.Fixed(combined[:])
+	return sha256.Sum256(w.Bytes())
+}
+
+// Partial is one region's partial evaluation with its proof.
+type Partial struct {
+	Region uint8
+	Eval   [32]byte
+	Proof  []byte // 64 bytes: challenge and response
+}
+
+const partialVersion = 1
+
+// Encode returns the canonical form, 98 bytes.
+func (p Partial) Encode() []byte {
+	w := wire.NewWriter(34 + proofSize)
+	w.U8(partialVersion)
+	w.U8(p.Region)
+	w.Fixed(p.Eval[:])
+	w.Fixed(p.Proof)
+	return w.Bytes()
+}
+
+// DecodePartial parses the canonical form: right size, and points and scalars as only
+// they may be written. It does not verify the proof.
+func DecodePartial(b []byte) (Partial, error) {
+	r := wire.NewReader(b)
+	if v := r.U8(); v != partialVersion {
+		r.Fail("draw partial version %d, this version reads %d", v, partialVersion)
+	}
+	p := Partial{Region: r.U8(), Proof: make([]byte, proofSize)}
+	r.Fixed(p.Eval[:])
+	r.Fixed(p.Proof)
+	if err := r.Done(); err != nil {
+		return Partial{}, err
+	}
+	_, okEval := decodePoint(p.Eval[:])
+	_, okC := decodeScalar(p.Proof[:32])
+	_, okS := decodeScalar(p.Proof[32:])
+	if p.Region == 0 || p.Region > maxRegions || !okEval || !okC || !okS {
+		return Partial{}, errs.New(errs.Malformed, "draw partial of region %d: not a canonical element and proof", p.Region)
+	}
+	return p, nil
+}
+
+// Share is one region's secret share. It prints as its region only, whatever the verb.
+type Share struct {
+	Region uint8
+	secret scalar
+	public [32]byte
+}
+
+func newShare(region uint8, secret *scalar) Share {
+	s := Share{Region: region, public: encodePoint(new(point).ScalarBaseMult(secret))}
+	s.secret.Set(secret)
+	return s
+}
+
+// Evaluate returns the region's partial for input. The same input gives the same bytes.
+func (s Share) Evaluate(input []byte) (Partial, error) {
+	if s.Region == 0 || s.secret.Equal(new(scalar)) == 1 {
+		return Partial{}, errs.New(errs.Invalid, "draw share is empty").
+			WithHint("the share is dealt in the genesis ceremony and stored sealed to the region")
+	}
+	h := hashToPoint(input, groupDomain)
+	p := Partial{Region: s.Region, Eval: encodePoint(new(point).ScalarMult(&s.secret, h))}
+	p.Proof = prove(&s.secret, s.public, h, encodePoint(h), p.Eval)
+	return p, nil
+}
+
+// Public returns the key that verifies the share's partials.
+func (s Share) Public() [32]byte { return s.public }
+
+// Matches reports whether s is the share k expects of its region.
+func (s Share) Matches(k PublicKey) error {
+	if s.Region == 0 || int(s.Region) > len(k.Shares) || k.Shares[s.Region-1] != s.public {
+		return errs.New(errs.Corrupt, "draw share of region %d is not the one the beacon's public key names", s.Region).
+			WithHint("restore the region's own state; a share cannot be taken from another cluster or region")
+	}
+	return nil
+}
+
+// Format keeps the secret out of logs and errors, whatever the verb.
+func (s Share) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "draw share of region %d", s.Region) }
+
+const shareVersion = 1
+
+// Encode returns the stored form, which is secret: seal it.
+func (s Share) Encode() []byte {
+	w := wire.NewWriter(34)
+	w.U8(shareVersion)
+	w.U8(s.Region)
+	w.Fixed(s.secret.Bytes())
+	return w.Bytes()
+}
+
+// DecodeShare parses the stored form.
+func DecodeShare(b []byte) (Share, error) {
+	r := wire.NewReader(b)
+	if v := r.U8(); v != shareVersion {
+		r.Fail("draw share version %d, this version reads %d", v, shareVersion)
+	}
+	region, secret := r.U8(), make([]byte, 32)
+	r.Fixed(secret)
+	if err := r.Done(); err != nil {
+		return Share{}, err
+	}
+	x, ok := decodeScalar(secret)
+	if !ok || x.Equal(new(scalar)) == 1 || region == 0 || region > maxRegions {
+		return Share{}, errs.New(errs.Malformed, "draw share of region %d: not a canonical scalar", region)
+	}
+	return newShare(region, x), nil
+}

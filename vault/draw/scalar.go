@@ -1,0 +1,78 @@
+package draw
+
+import (
+	"crypto/sha512"
+
+	"filippo.io/edwards25519"
+
+	"github.com/tetrad-vault/tetrad/internal/wire"
+)
+
+type scalar = edwards25519.Scalar
+
+// decodeScalar accepts only canonical bytes.
+func decodeScalar(b []byte) (*scalar, bool) {
+	s, err := new(scalar).SetCanonicalBytes(b)
+	return s, err == nil
+}
+
+// hashToScalar reduces SHA-512 over the domain and the parts, each with its length.
+func hashToScalar(domain string, parts ...[]byte) *scalar {
+	w := wire.NewWriter(512)
+	w.String(domain)
+	for _, p := range parts {
+		w.Blob(p)
+	}
+	sum := sha512.Sum512(w.Bytes())
+	s, err := new(scalar).SetUniformBytes(sum[:])
+	if err != nil {
+		panic("draw: SHA-512 is not 64 bytes")
+	}
+	return s
+}
+
+func small(n uint8) *scalar {
+	var b [32]byte
+	b[0] = n
+	s, err := new(scalar).SetCanonicalBytes(b[:])
+	if err != nil {
+		panic("draw: a byte is not a scalar")
+	}
+	return s
+}
+
+// lagrange returns, for each of the distinct regions, the coefficient by which its share
+// counts in the polynomial's value at zero. Region numbers are public.
+func lagrange(regions []uint8) []*scalar {
+	out := make([]*scalar, len(regions))
+	for i, ri := range regions {
+		num, den := small(1), small(1)
+		for j, rj := range regions {
+			if i != j {
+				num.Multiply(num, small(rj))
+				den.Multiply(den, new(scalar).Subtract(small(rj), small(ri)))
+			}
+		}
+		out[i] = num.Multiply(num, den.Invert(den))
+	}
+	return out
+}
+
+// horner evaluates the polynomial of secret coefficients at x.
+func horner(coefficients []*scalar, x uint8) *scalar {
+	sum, at := edwards25519.NewScalar(), small(x)
+	for i := len(coefficients) - 1; i >= 0; i-- {
+		sum.MultiplyAdd(sum, at, coefficients[i])
+	}
+	return sum
+}
+
+// hornerPoints evaluates a polynomial of public commitments at x.
+func hornerPoints(commitments []*point, x uint8) *point {
+	sum, at := edwards25519.NewIdentityPoint(), small(x)
+	for i := len(commitments) - 1; i >= 0; i-- {
+		sum.VarTimeMultiScalarMult([]*scalar{at}, []*point{sum})
+		sum.Add(sum, commitments[i])
+	}
+	return sum
+}
