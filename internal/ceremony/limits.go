@@ -1,0 +1,27 @@
+package ceremony
+
+import "github.com/tetrad-vault/tetrad/fsm/command"
+
+// A cluster is founded by four regions, of which any three make a beacon value.
+const (
+	Regions         = 4
+	beaconThreshold = 3
+)
+
+// AdministratorRoles are the founding administrators' rights: the vault's own
+// business, nothing that signs with a tenant's keys.
+const AdministratorRoles = command.RoleAdmin | command.RoleOperator | command.RoleAuditor
+
+const (
+	maxPlan           = 64 << 10
+	maxFile           = 1 << 20 // one file of the ceremony
+	maxBlocks         = 64      // PEM blocks in one file
+	maxAdministrators = 16
+	maxOfficers       = 16
+	maxText           = 512
+	maxWrapping       = 1024
+	maxAttributes     = 4096
+	maxBox            = 8 << 10
+	maxDocument       = 256 << 10
+	maxShareFile      = 32 << 10
+)
