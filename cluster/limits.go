@@ -1,0 +1,38 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+)
+
+// Limits of the room. Sizes are in bytes.
+const (
+	maxSealed     = command.MaxEntry + 1024 // a sealed entry: plaintext, header and tag
+	maxExtensions = 16 << 10                // chain hash, signature and leader proof of one entry
+	maxConfig     = 16 << 10                // raft's encoded membership
+	maxServers    = 16
+	maxAppend     = 1 << 20                 // soft bound of the entries in one append: the first always fits
+	maxFrame      = maxSealed + 256<<10     // one frame on the wire
+	maxReply      = 64 << 10                // one reply
+	maxItem       = 8 << 10                 // one extension item of an envelope
+	maxItems      = 64                      // extension items in one envelope
+	maxAddr       = 256                     // one address
+	maxServerID   = 64                      // one raft server id
+	maxSnapshot   = 4 << 30                 // one sealed snapshot
+	snapshotChunk = 256 << 10               // plaintext bytes in one sealed chunk
+	streamChunk   = 64 << 10                // snapshot bytes in one frame
+	maxQueue      = 8 * command.MaxCommands // commands waiting for a proposal
+	maxQueueBytes = 8 * command.MaxEntry
+	maxDecoded    = 256  // opened entries kept between admission and Apply
+	maxLinks      = 4096 // recent chain hashes kept in memory
+	maxDraws      = 4    // partials computed for one append: older ones are asked for one by one
+	maxInbound    = 64   // connections accepted at once
+	maxPerPeer    = 16   // of one region
+	maxIdle       = 3    // idle connections kept to one peer
+	pipelineDepth = 64   // appends in flight to one peer; 2 can stop replication for ever
+	logCacheSize  = 128  // entries raft keeps in memory for replication
+
+	handshakeTimeout = 10 * time.Second
+	refusalDelay     = 20 * time.Millisecond // a refused sender waits this long instead of raft's back-off
+)
