@@ -102,18 +102,6 @@ const (
 	Ed25519   Curve = 3 // RFC 8032 pure; 32-byte public key
 )
 
-// String returns the name used on the command line.
-func (c Curve) String() string {
-	return [...]string{"invalid", "secp256k1", "p256", "ed25519"}[min(int(c), 3)*b2i(c <= 3)]
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // Scheme says where a key's secret lives (DESIGN section 6).
 type Scheme uint8
 
@@ -122,17 +110,6 @@ const (
 	SchemeMultisig  Scheme = 1 // one private key in each region's HSM
 	SchemeThreshold Scheme = 2 // FROST shares; not yet
 )
-
-// String returns the name used on the command line.
-func (s Scheme) String() string {
-	switch s {
-	case SchemeMultisig:
-		return "multisig"
-	case SchemeThreshold:
-		return "threshold"
-	}
-	return "invalid"
-}
 
 // Kind says what a payload is.
 type Kind uint8
@@ -143,19 +120,6 @@ const (
 	KindMessage Kind = 2 // bytes, hashed as Hash says
 	KindDigest  Kind = 3 // a bare digest, only where the key allows blind signing
 )
-
-// String returns the name used on the command line.
-func (k Kind) String() string {
-	switch k {
-	case KindPSBT:
-		return "psbt"
-	case KindMessage:
-		return "message"
-	case KindDigest:
-		return "digest"
-	}
-	return "invalid"
-}
 
 // Hash is the declared hash of a message.
 type Hash uint8
