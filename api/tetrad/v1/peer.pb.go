@@ -493,6 +493,94 @@ func (x *LeavesResponse) GetLeaves() [][]byte {
 	return nil
 }
 
+type CheckpointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointRequest) Reset() {
+	*x = CheckpointRequest{}
+	mi := &file_tetrad_v1_peer_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointRequest) ProtoMessage() {}
+
+func (x *CheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_peer_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointRequest.ProtoReflect.Descriptor instead.
+func (*CheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CheckpointRequest) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type CheckpointResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoint    []byte                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // canonical, with this region's signature
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckpointResponse) Reset() {
+	*x = CheckpointResponse{}
+	mi := &file_tetrad_v1_peer_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointResponse) ProtoMessage() {}
+
+func (x *CheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_peer_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointResponse.ProtoReflect.Descriptor instead.
+func (*CheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CheckpointResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 var File_tetrad_v1_peer_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_peer_proto_rawDesc = "" +
@@ -521,13 +609,21 @@ const file_tetrad_v1_peer_proto_rawDesc = "" +
 	"\x03max\x18\x02 \x01(\rR\x03max\"<\n" +
 	"\x0eLeavesResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06leaves\x18\x02 \x03(\fR\x06leaves2\xc1\x02\n" +
+	"\x06leaves\x18\x02 \x03(\fR\x06leaves\"'\n" +
+	"\x11CheckpointRequest\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\"4\n" +
+	"\x12CheckpointResponse\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\fR\n" +
+	"checkpoint2\x8c\x03\n" +
 	"\x04Peer\x12@\n" +
 	"\aPropose\x12\x19.tetrad.v1.ProposeRequest\x1a\x1a.tetrad.v1.ProposeResponse\x12=\n" +
 	"\x06CoSign\x12\x18.tetrad.v1.CoSignRequest\x1a\x19.tetrad.v1.CoSignResponse\x12@\n" +
 	"\aPartial\x12\x19.tetrad.v1.PartialRequest\x1a\x1a.tetrad.v1.PartialResponse\x127\n" +
 	"\x04Word\x12\x16.tetrad.v1.WordRequest\x1a\x17.tetrad.v1.WordResponse\x12=\n" +
-	"\x06Leaves\x12\x18.tetrad.v1.LeavesRequest\x1a\x19.tetrad.v1.LeavesResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"\x06Leaves\x12\x18.tetrad.v1.LeavesRequest\x1a\x19.tetrad.v1.LeavesResponse\x12I\n" +
+	"\n" +
+	"Checkpoint\x12\x1c.tetrad.v1.CheckpointRequest\x1a\x1d.tetrad.v1.CheckpointResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_peer_proto_rawDescOnce sync.Once
@@ -541,34 +637,38 @@ func file_tetrad_v1_peer_proto_rawDescGZIP() []byte {
 	return file_tetrad_v1_peer_proto_rawDescData
 }
 
-var file_tetrad_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tetrad_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_tetrad_v1_peer_proto_goTypes = []any{
-	(*ProposeRequest)(nil),  // 0: tetrad.v1.ProposeRequest
-	(*ProposeResponse)(nil), // 1: tetrad.v1.ProposeResponse
-	(*CoSignRequest)(nil),   // 2: tetrad.v1.CoSignRequest
-	(*CoSignResponse)(nil),  // 3: tetrad.v1.CoSignResponse
-	(*PartialRequest)(nil),  // 4: tetrad.v1.PartialRequest
-	(*PartialResponse)(nil), // 5: tetrad.v1.PartialResponse
-	(*WordRequest)(nil),     // 6: tetrad.v1.WordRequest
-	(*WordResponse)(nil),    // 7: tetrad.v1.WordResponse
-	(*LeavesRequest)(nil),   // 8: tetrad.v1.LeavesRequest
-	(*LeavesResponse)(nil),  // 9: tetrad.v1.LeavesResponse
-	(*Outcome)(nil),         // 10: tetrad.v1.Outcome
+	(*ProposeRequest)(nil),     // 0: tetrad.v1.ProposeRequest
+	(*ProposeResponse)(nil),    // 1: tetrad.v1.ProposeResponse
+	(*CoSignRequest)(nil),      // 2: tetrad.v1.CoSignRequest
+	(*CoSignResponse)(nil),     // 3: tetrad.v1.CoSignResponse
+	(*PartialRequest)(nil),     // 4: tetrad.v1.PartialRequest
+	(*PartialResponse)(nil),    // 5: tetrad.v1.PartialResponse
+	(*WordRequest)(nil),        // 6: tetrad.v1.WordRequest
+	(*WordResponse)(nil),       // 7: tetrad.v1.WordResponse
+	(*LeavesRequest)(nil),      // 8: tetrad.v1.LeavesRequest
+	(*LeavesResponse)(nil),     // 9: tetrad.v1.LeavesResponse
+	(*CheckpointRequest)(nil),  // 10: tetrad.v1.CheckpointRequest
+	(*CheckpointResponse)(nil), // 11: tetrad.v1.CheckpointResponse
+	(*Outcome)(nil),            // 12: tetrad.v1.Outcome
 }
 var file_tetrad_v1_peer_proto_depIdxs = []int32{
-	10, // 0: tetrad.v1.ProposeResponse.outcome:type_name -> tetrad.v1.Outcome
+	12, // 0: tetrad.v1.ProposeResponse.outcome:type_name -> tetrad.v1.Outcome
 	0,  // 1: tetrad.v1.Peer.Propose:input_type -> tetrad.v1.ProposeRequest
 	2,  // 2: tetrad.v1.Peer.CoSign:input_type -> tetrad.v1.CoSignRequest
 	4,  // 3: tetrad.v1.Peer.Partial:input_type -> tetrad.v1.PartialRequest
 	6,  // 4: tetrad.v1.Peer.Word:input_type -> tetrad.v1.WordRequest
 	8,  // 5: tetrad.v1.Peer.Leaves:input_type -> tetrad.v1.LeavesRequest
-	1,  // 6: tetrad.v1.Peer.Propose:output_type -> tetrad.v1.ProposeResponse
-	3,  // 7: tetrad.v1.Peer.CoSign:output_type -> tetrad.v1.CoSignResponse
-	5,  // 8: tetrad.v1.Peer.Partial:output_type -> tetrad.v1.PartialResponse
-	7,  // 9: tetrad.v1.Peer.Word:output_type -> tetrad.v1.WordResponse
-	9,  // 10: tetrad.v1.Peer.Leaves:output_type -> tetrad.v1.LeavesResponse
-	6,  // [6:11] is the sub-list for method output_type
-	1,  // [1:6] is the sub-list for method input_type
+	10, // 6: tetrad.v1.Peer.Checkpoint:input_type -> tetrad.v1.CheckpointRequest
+	1,  // 7: tetrad.v1.Peer.Propose:output_type -> tetrad.v1.ProposeResponse
+	3,  // 8: tetrad.v1.Peer.CoSign:output_type -> tetrad.v1.CoSignResponse
+	5,  // 9: tetrad.v1.Peer.Partial:output_type -> tetrad.v1.PartialResponse
+	7,  // 10: tetrad.v1.Peer.Word:output_type -> tetrad.v1.WordResponse
+	9,  // 11: tetrad.v1.Peer.Leaves:output_type -> tetrad.v1.LeavesResponse
+	11, // 12: tetrad.v1.Peer.Checkpoint:output_type -> tetrad.v1.CheckpointResponse
+	7,  // [7:13] is the sub-list for method output_type
+	1,  // [1:7] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -586,7 +686,7 @@ func file_tetrad_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_peer_proto_rawDesc), len(file_tetrad_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Peer_Propose_FullMethodName = "/tetrad.v1.Peer/Propose"
-	Peer_CoSign_FullMethodName  = "/tetrad.v1.Peer/CoSign"
-	Peer_Partial_FullMethodName = "/tetrad.v1.Peer/Partial"
-	Peer_Word_FullMethodName    = "/tetrad.v1.Peer/Word"
-	Peer_Leaves_FullMethodName  = "/tetrad.v1.Peer/Leaves"
+	Peer_Propose_FullMethodName    = "/tetrad.v1.Peer/Propose"
+	Peer_CoSign_FullMethodName     = "/tetrad.v1.Peer/CoSign"
+	Peer_Partial_FullMethodName    = "/tetrad.v1.Peer/Partial"
+	Peer_Word_FullMethodName       = "/tetrad.v1.Peer/Word"
+	Peer_Leaves_FullMethodName     = "/tetrad.v1.Peer/Leaves"
+	Peer_Checkpoint_FullMethodName = "/tetrad.v1.Peer/Checkpoint"
 )
 
 // PeerClient is the client API for Peer service.
@@ -43,6 +44,8 @@ type PeerClient interface {
 	Word(ctx context.Context, in *WordRequest, opts ...grpc.CallOption) (*WordResponse, error)
 	// Leaves is a page of the region's stored audit leaves, for repair.
 	Leaves(ctx context.Context, in *LeavesRequest, opts ...grpc.CallOption) (*LeavesResponse, error)
+	// Checkpoint asks for the region's signature over its own tree at a size.
+	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
 }
 
 type peerClient struct {
@@ -103,6 +106,16 @@ func (c *peerClient) Leaves(ctx context.Context, in *LeavesRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *peerClient) Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckpointResponse)
+	err := c.cc.Invoke(ctx, Peer_Checkpoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -120,6 +133,8 @@ type PeerServer interface {
 	Word(context.Context, *WordRequest) (*WordResponse, error)
 	// Leaves is a page of the region's stored audit leaves, for repair.
 	Leaves(context.Context, *LeavesRequest) (*LeavesResponse, error)
+	// Checkpoint asks for the region's signature over its own tree at a size.
+	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -144,6 +159,9 @@ func (UnimplementedPeerServer) Word(context.Context, *WordRequest) (*WordRespons
 }
 func (UnimplementedPeerServer) Leaves(context.Context, *LeavesRequest) (*LeavesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Leaves not implemented")
+}
+func (UnimplementedPeerServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -256,6 +274,24 @@ func _Peer_Leaves_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Checkpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckpointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Checkpoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Checkpoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Checkpoint(ctx, req.(*CheckpointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -282,6 +318,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Leaves",
 			Handler:    _Peer_Leaves_Handler,
+		},
+		{
+			MethodName: "Checkpoint",
+			Handler:    _Peer_Checkpoint_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -1824,8 +1824,8 @@ type AuditCheckpointResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
 	Root          []byte                 `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
-	Checkpoint    []byte                 `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // canonical bytes the signatures cover
-	Signatures    []*CheckpointSignature `protobuf:"bytes,4,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	Checkpoint    []byte                 `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`   // canonical, with the signatures of the regions below
+	Regions       []uint32               `protobuf:"varint,4,rep,packed,name=regions,proto3" json:"regions,omitempty"` // whose session keys signed it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1881,69 +1881,9 @@ func (x *AuditCheckpointResponse) GetCheckpoint() []byte {
 	return nil
 }
 
-func (x *AuditCheckpointResponse) GetSignatures() []*CheckpointSignature {
+func (x *AuditCheckpointResponse) GetRegions() []uint32 {
 	if x != nil {
-		return x.Signatures
-	}
-	return nil
-}
-
-type CheckpointSignature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
-	SessionCert   []byte                 `protobuf:"bytes,2,opt,name=session_cert,json=sessionCert,proto3" json:"session_cert,omitempty"` // canonical, signed by the region's HSM identity
-	Signature     []byte                 `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`                        // by that session key
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CheckpointSignature) Reset() {
-	*x = CheckpointSignature{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckpointSignature) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckpointSignature) ProtoMessage() {}
-
-func (x *CheckpointSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckpointSignature.ProtoReflect.Descriptor instead.
-func (*CheckpointSignature) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
-}
-
-func (x *CheckpointSignature) GetRegion() uint32 {
-	if x != nil {
-		return x.Region
-	}
-	return 0
-}
-
-func (x *CheckpointSignature) GetSessionCert() []byte {
-	if x != nil {
-		return x.SessionCert
-	}
-	return nil
-}
-
-func (x *CheckpointSignature) GetSignature() []byte {
-	if x != nil {
-		return x.Signature
+		return x.Regions
 	}
 	return nil
 }
@@ -1956,7 +1896,7 @@ type GenesisRequest struct {
 
 func (x *GenesisRequest) Reset() {
 	*x = GenesisRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +1908,7 @@ func (x *GenesisRequest) String() string {
 func (*GenesisRequest) ProtoMessage() {}
 
 func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +1921,7 @@ func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisRequest.ProtoReflect.Descriptor instead.
 func (*GenesisRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
 }
 
 type GenesisResponse struct {
@@ -1993,7 +1933,7 @@ type GenesisResponse struct {
 
 func (x *GenesisResponse) Reset() {
 	*x = GenesisResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +1945,7 @@ func (x *GenesisResponse) String() string {
 func (*GenesisResponse) ProtoMessage() {}
 
 func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +1958,7 @@ func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisResponse.ProtoReflect.Descriptor instead.
 func (*GenesisResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GenesisResponse) GetGenesis() []byte {
@@ -2155,20 +2095,14 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x13FollowAuditResponse\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x16\n" +
 	"\x06leaves\x18\x02 \x03(\fR\x06leaves\"\x18\n" +
-	"\x16AuditCheckpointRequest\"\xa1\x01\n" +
+	"\x16AuditCheckpointRequest\"{\n" +
 	"\x17AuditCheckpointResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
 	"\x04root\x18\x02 \x01(\fR\x04root\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x03 \x01(\fR\n" +
-	"checkpoint\x12>\n" +
-	"\n" +
-	"signatures\x18\x04 \x03(\v2\x1e.tetrad.v1.CheckpointSignatureR\n" +
-	"signatures\"n\n" +
-	"\x13CheckpointSignature\x12\x16\n" +
-	"\x06region\x18\x01 \x01(\rR\x06region\x12!\n" +
-	"\fsession_cert\x18\x02 \x01(\fR\vsessionCert\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"\x10\n" +
+	"checkpoint\x12\x18\n" +
+	"\aregions\x18\x04 \x03(\rR\aregions\"\x10\n" +
 	"\x0eGenesisRequest\"+\n" +
 	"\x0fGenesisResponse\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis*n\n" +
@@ -2209,7 +2143,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -2244,73 +2178,71 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*FollowAuditResponse)(nil),     // 30: tetrad.v1.FollowAuditResponse
 	(*AuditCheckpointRequest)(nil),  // 31: tetrad.v1.AuditCheckpointRequest
 	(*AuditCheckpointResponse)(nil), // 32: tetrad.v1.AuditCheckpointResponse
-	(*CheckpointSignature)(nil),     // 33: tetrad.v1.CheckpointSignature
-	(*GenesisRequest)(nil),          // 34: tetrad.v1.GenesisRequest
-	(*GenesisResponse)(nil),         // 35: tetrad.v1.GenesisResponse
-	(*Outcome)(nil),                 // 36: tetrad.v1.Outcome
-	(*Request)(nil),                 // 37: tetrad.v1.Request
-	(*Fault)(nil),                   // 38: tetrad.v1.Fault
-	(*Key)(nil),                     // 39: tetrad.v1.Key
-	(*Principal)(nil),               // 40: tetrad.v1.Principal
-	(*timestamppb.Timestamp)(nil),   // 41: google.protobuf.Timestamp
-	(*Region)(nil),                  // 42: tetrad.v1.Region
+	(*GenesisRequest)(nil),          // 33: tetrad.v1.GenesisRequest
+	(*GenesisResponse)(nil),         // 34: tetrad.v1.GenesisResponse
+	(*Outcome)(nil),                 // 35: tetrad.v1.Outcome
+	(*Request)(nil),                 // 36: tetrad.v1.Request
+	(*Fault)(nil),                   // 37: tetrad.v1.Fault
+	(*Key)(nil),                     // 38: tetrad.v1.Key
+	(*Principal)(nil),               // 39: tetrad.v1.Principal
+	(*timestamppb.Timestamp)(nil),   // 40: google.protobuf.Timestamp
+	(*Region)(nil),                  // 41: tetrad.v1.Region
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	36, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	37, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	35, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	36, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	37, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	38, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	37, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	37, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	37, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	37, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	39, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	39, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	40, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	36, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	37, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	36, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	36, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	36, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	36, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	38, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	38, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	39, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
 	0,  // 12: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	41, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	41, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	40, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	40, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
 	26, // 15: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	42, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
-	33, // 17: tetrad.v1.AuditCheckpointResponse.signatures:type_name -> tetrad.v1.CheckpointSignature
-	1,  // 18: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 19: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 20: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 21: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 22: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 23: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 24: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 25: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 26: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 27: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 28: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 29: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	27, // 30: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	29, // 31: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	31, // 32: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	34, // 33: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	2,  // 34: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 35: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 36: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 37: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 38: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 39: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 40: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 41: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 42: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 43: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 44: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 45: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	28, // 46: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	30, // 47: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	32, // 48: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	35, // 49: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	34, // [34:50] is the sub-list for method output_type
-	18, // [18:34] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	41, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	1,  // 17: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 18: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 19: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 20: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 21: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 22: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 23: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 24: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 25: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 26: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 27: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 28: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	27, // 29: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	29, // 30: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	31, // 31: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	33, // 32: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	2,  // 33: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 34: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 35: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 36: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 37: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 38: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 39: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 40: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 41: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 42: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 43: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 44: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	28, // 45: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	30, // 46: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	32, // 47: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	34, // 48: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	33, // [33:49] is the sub-list for method output_type
+	17, // [17:33] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
@@ -2325,7 +2257,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,172 @@
+package rpc
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/tap"
+
+	"github.com/tetrad-vault/tetrad/api/coded"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// connLimiter caps open connections, over all and from one address. Connections over
+// the cap are closed at once: a queue would only hide the flood.
+type connLimiter struct {
+	limits  Limits
+	metrics *metrics
+	mu      sync.Mutex
+	total   int
+	from    map[string]int
+}
+
+func newConnLimiter(l Limits, m *metrics) *connLimiter {
+	return &connLimiter{limits: l, metrics: m, from: map[string]int{}}
+}
+
+func (c *connLimiter) wrap(l net.Listener) net.Listener { return &limitedListener{l, c} }
+
+func (c *connLimiter) take(addr string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.total >= c.limits.Connections || c.from[addr] >= c.limits.ConnectionsPerAddress {
+		return false
+	}
+	c.total++
+	c.from[addr]++
+	c.metrics.conns.Set(float64(c.total))
+	return true
+}
+
+func (c *connLimiter) release(addr string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.total--
+	if c.from[addr]--; c.from[addr] == 0 {
+		delete(c.from, addr)
+	}
+	c.metrics.conns.Set(float64(c.total))
+}
+
+type limitedListener struct {
+	net.Listener
+	limiter *connLimiter
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		addr := hostOf(conn.RemoteAddr())
+		if l.limiter.take(addr) {
+			return &limitedConn{Conn: conn, release: func() { l.limiter.release(addr) }}, nil
+		}
+		l.limiter.metrics.refused.WithLabelValues("connections").Inc()
+		_ = conn.Close()
+	}
+}
+
+type limitedConn struct {
+	net.Conn
+	once    sync.Once
+	release func()
+}
+
+func (c *limitedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.release)
+	return err
+}
+
+// hostOf is the address without its port; a network without ports is taken whole.
+func hostOf(a net.Addr) string {
+	if a == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return a.String()
+	}
+	return host
+}
+
+// rateLimiter grants calls by remote address before anything of them is read.
+type rateLimiter struct {
+	limits  Limits
+	metrics *metrics
+	known   func(auth) bool
+	mu      sync.Mutex
+	from    map[string]*rate.Limiter
+	strange *rate.Limiter // all callers together that no principal is known for
+}
+
+func newRateLimiter(l Limits, m *metrics, known func(auth) bool) *rateLimiter {
+	return &rateLimiter{limits: l, metrics: m, known: known, from: map[string]*rate.Limiter{},
+		strange: rate.NewLimiter(strangerRate, strangerBurst)}
+}
+
+// tap runs on the connection's reading goroutine and must not wait. Regions bring the
+// calls of many callers and are bounded by their number and by streams.
+func (r *rateLimiter) tap(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil, coded.ToStatus(errs.New(errs.Internal, "a call without a peer"))
+	}
+	a, err := authOf(p)
+	if err != nil {
+		return nil, coded.ToStatus(err)
+	}
+	if a.peer.Region() != 0 {
+		return ctx, nil
+	}
+	now := time.Now()
+	if !r.limiter(hostOf(p.Addr), now).AllowN(now, 1) {
+		return nil, r.refuse("rate", "too many calls from this address")
+	}
+	if !r.known(a) && !r.strange.AllowN(now, 1) {
+		return nil, r.refuse("strangers", "too many calls from unknown principals")
+	}
+	return ctx, nil
+}
+
+func (r *rateLimiter) refuse(reason, text string) error {
+	r.metrics.refused.WithLabelValues(reason).Inc()
+	return coded.ToStatus(errs.New(errs.Throttled, "%s", text).WithHint("wait a moment and try again"))
+}
+
+func (r *rateLimiter) limiter(addr string, now time.Time) *rate.Limiter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l, ok := r.from[addr]
+	if !ok {
+		if len(r.from) >= addressesMax {
+			r.evict(now)
+		}
+		l = rate.NewLimiter(rate.Limit(r.limits.Rate), r.limits.Burst)
+		r.from[addr] = l
+	}
+	return l
+}
+
+// evict forgets addresses that have their whole burst again, and if there is none any
+// one address, which at worst gets a fresh burst.
+func (r *rateLimiter) evict(now time.Time) {
+	before := len(r.from)
+	for addr, l := range r.from {
+		if l.TokensAt(now) >= float64(r.limits.Burst) {
+			delete(r.from, addr)
+		}
+	}
+	for addr := range r.from {
+		if len(r.from) < before {
+			return
+		}
+		delete(r.from, addr)
+	}
+}
