@@ -1,0 +1,247 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// batchBytesMax keeps a batch within one message of the server.
+const batchBytesMax = 1 << 20
+
+// Submit sends a command and returns its outcome; a refusal is also an error.
+func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
+	reply := &tetradv1.SubmitResponse{}
+	err := c.call(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true)
+	if err != nil {
+		return nil, err
+	}
+	o := reply.Outcome
+	if code := errs.Code(o.GetCode()); code != errs.OK {
+		return o, &errs.Error{Code: code, Msg: o.GetText()}
+	}
+	return o, nil
+}
+
+// Do builds, signs and submits a command that one principal alone may issue.
+func (c *Client) Do(ctx context.Context, body command.Body) (*Outcome, error) {
+	cmd, err := c.Command(body)
+	if err != nil {
+		return nil, err
+	}
+	return c.Submit(ctx, cmd)
+}
+
+// Sign sends a signature request and returns it with its signatures. If it returns
+// OutcomeUnknown, call it again with the same command, or Await.
+func (c *Client) Sign(ctx context.Context, cmd *Command) (*Request, error) {
+	return c.sign(ctx, cmd, true)
+}
+
+// Open sends a signature request and returns as soon as it is accepted.
+func (c *Client) Open(ctx context.Context, cmd *Command) (*Request, error) {
+	return c.sign(ctx, cmd, false)
+}
+
+func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, error) {
+	reply := &tetradv1.SignResponse{}
+	req := &tetradv1.SignRequest{Command: cmd.Encode(), Wait: wait}
+	if err := c.call(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true); err != nil {
+		return nil, err
+	}
+	return reply.Request, nil
+}
+
+// Result is one item of a batch: a request or an error.
+type Result struct {
+	Request *Request
+	Err     error
+}
+
+// SignBatch is Sign for many requests in one call; each has its own result, in order.
+// It splits what does not fit into one message. An error concerns the batch whole:
+// then no result is known, and sending it again is safe.
+func (c *Client) SignBatch(ctx context.Context, cmds []*Command) ([]Result, error) {
+	var out []Result
+	for len(cmds) > 0 {
+		req := &tetradv1.SignBatchRequest{Wait: true}
+		size := 0
+		for _, cmd := range cmds[:min(len(cmds), 256)] {
+			b := cmd.Encode()
+			if size += len(b) + 8; size > batchBytesMax && len(req.Commands) > 0 {
+				break
+			}
+			req.Commands = append(req.Commands, b)
+		}
+		reply := &tetradv1.SignBatchResponse{}
+		if err := c.call(ctx, tetradv1.Vault_SignBatch_FullMethodName, req, reply, true); err != nil {
+			return out, err
+		}
+		if len(reply.Items) != len(req.Commands) {
+			return out, errs.New(errs.Malformed, "%d results for %d requests", len(reply.Items), len(req.Commands))
+		}
+		for _, it := range reply.Items {
+			out = append(out, Result{it.Request, faultOf(it)})
+		}
+		cmds = cmds[len(req.Commands):]
+	}
+	return out, nil
+}
+
+func faultOf(it *tetradv1.SignItem) error {
+	if f := it.Fault; f != nil {
+		return &errs.Error{Code: errs.Code(f.Code), Msg: f.Text, Hint: f.Hint}
+	}
+	if it.Request == nil {
+		return errs.New(errs.Malformed, "a result with neither request nor fault")
+	}
+	return nil
+}
+
+// Await waits until a request is final, or the context ends.
+func (c *Client) Await(ctx context.Context, id RequestID) (*Request, error) {
+	reply := &tetradv1.AwaitResponse{}
+	err := c.call(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false)
+	return reply.Request, err
+}
+
+// Request shows one request.
+func (c *Client) Request(ctx context.Context, id RequestID) (*Request, error) {
+	reply := &tetradv1.GetRequestResponse{}
+	err := c.call(ctx, tetradv1.Vault_GetRequest_FullMethodName, &tetradv1.GetRequestRequest{RequestId: id[:]}, reply, false)
+	return reply.Request, err
+}
+
+// RequestIDOf returns the id of the request a command opens.
+func RequestIDOf(cmd *Command) RequestID { return command.RequestIDOf(cmd.Principal, cmd.ID) }
+
+// Requests lists the requests of a tenant ("": the caller's own, or all).
+func (c *Client) Requests(ctx context.Context, tenant string) iter.Seq2[*Request, error] {
+	return pages(func(token []byte) ([]*Request, []byte, error) {
+		reply := &tetradv1.ListRequestsResponse{}
+		err := c.call(ctx, tetradv1.Vault_ListRequests_FullMethodName, &tetradv1.ListRequestsRequest{Tenant: tenant, PageToken: token}, reply, false)
+		return reply.Requests, reply.NextPageToken, err
+	})
+}
+
+// Keys lists the keys of a tenant ("": the caller's own, or all).
+func (c *Client) Keys(ctx context.Context, tenant string) iter.Seq2[*Key, error] {
+	return pages(func(token []byte) ([]*Key, []byte, error) {
+		reply := &tetradv1.ListKeysResponse{}
+		err := c.call(ctx, tetradv1.Vault_ListKeys_FullMethodName, &tetradv1.ListKeysRequest{Tenant: tenant, PageToken: token}, reply, false)
+		return reply.Keys, reply.NextPageToken, err
+	})
+}
+
+// Principals lists the principals of a tenant ("": the caller's own, or all).
+func (c *Client) Principals(ctx context.Context, tenant string) iter.Seq2[*Principal, error] {
+	return pages(func(token []byte) ([]*Principal, []byte, error) {
+		reply := &tetradv1.ListPrincipalsResponse{}
+		err := c.call(ctx, tetradv1.Vault_ListPrincipals_FullMethodName, &tetradv1.ListPrincipalsRequest{Tenant: tenant, PageToken: token}, reply, false)
+		return reply.Principals, reply.NextPageToken, err
+	})
+}
+
+// pages walks all pages of a list, row by row. An error ends it.
+func pages[R any](get func(token []byte) (rows []R, next []byte, err error)) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		var token []byte
+		for {
+			rows, next, err := get(token)
+			if err != nil {
+				var zero R
+				yield(zero, err)
+				return
+			}
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(next) == 0 {
+				return
+			}
+			token = next
+		}
+	}
+}
+
+// Tenants lists the tenants the caller may read.
+func (c *Client) Tenants(ctx context.Context) ([]string, error) {
+	reply := &tetradv1.ListTenantsResponse{}
+	err := c.call(ctx, tetradv1.Vault_ListTenants_FullMethodName, &tetradv1.ListTenantsRequest{}, reply, false)
+	return reply.Tenants, err
+}
+
+// Key shows one key.
+func (c *Client) Key(ctx context.Context, id KeyID) (*Key, error) {
+	return c.key(ctx, &tetradv1.GetKeyRequest{KeyId: id[:]})
+}
+
+// KeyByName shows a tenant's key ("": the caller's own tenant).
+func (c *Client) KeyByName(ctx context.Context, tenant, name string) (*Key, error) {
+	return c.key(ctx, &tetradv1.GetKeyRequest{Tenant: tenant, Name: name})
+}
+
+func (c *Client) key(ctx context.Context, req *tetradv1.GetKeyRequest) (*Key, error) {
+	reply := &tetradv1.GetKeyResponse{}
+	err := c.call(ctx, tetradv1.Vault_GetKey_FullMethodName, req, reply, false)
+	return reply.Key, err
+}
+
+// CreateKey submits the command of a new key and waits until the regions have made
+// and verified it. The command may carry a second administrator's signature.
+func (c *Client) CreateKey(ctx context.Context, cmd *Command) (*Key, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	o, err := c.Submit(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	var id KeyID
+	if copy(id[:], o.KeyId) != len(id) {
+		return nil, errs.New(errs.Malformed, "the outcome of command %s names no key", cmd.ID)
+	}
+	return c.AwaitKey(ctx, id)
+}
+
+// AwaitKey waits until a key is no longer pending.
+func (c *Client) AwaitKey(ctx context.Context, id KeyID) (*Key, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	t := time.NewTicker(50 * time.Millisecond)
+	defer t.Stop()
+	for {
+		k, err := c.Key(ctx, id)
+		if err != nil || k.State != tetradv1.KeyState_KEY_STATE_PENDING {
+			return k, err
+		}
+		select {
+		case <-ctx.Done():
+			return k, errs.New(errs.DeadlineExceeded, "key %s is still pending", id).
+				WithHint("a region may be down: vaultctl status shows it")
+		case <-t.C:
+		}
+	}
+}
+
+// FollowRequests yields each request of a tenant when it changes, until the context
+// ends or the loop is left. First it yields nil once: from then on no change is missed,
+// so that is the moment to list what there is. Following is broken by a change of leader: list
+// the requests and follow again.
+func (c *Client) FollowRequests(ctx context.Context, tenant string) iter.Seq2[*Request, error] {
+	return func(yield func(*Request, error) bool) {
+		req := &tetradv1.FollowRequestsRequest{Tenant: tenant}
+		err := stream(ctx, c, tetradv1.Vault_FollowRequests_FullMethodName, req, func(m *tetradv1.FollowRequestsResponse) bool {
+			return yield(m.Request, nil)
+		})
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
