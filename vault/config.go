@@ -60,12 +60,14 @@ type Sealer interface {
 type Timing struct {
 	Partial   time.Duration // wait for partials on append replies before asking for them
 	Question  time.Duration // an answer to a co-sign question
+	HSM       time.Duration // the HSM's part of it
 	PerItem   time.Duration // allowed on top for each signature asked for
 	Late      time.Duration // wait for the last region before filing what is done
 	Probe     time.Duration // another region's reach for a silent one
 	Propose   time.Duration // one proposal of our own
 	Retry     time.Duration // first pause before something is tried again; doubles
 	RetryMost time.Duration
+	KeyStep   time.Duration // one step of making a key, in the HSM and in the log
 	Health    time.Duration // between checks of HSM and leaf store
 	Tick      time.Duration // silence after which the leader moves the FSM clock
 }
@@ -73,19 +75,19 @@ type Timing struct {
 // DefaultTiming suits regions up to 250 ms apart.
 func DefaultTiming() Timing {
 	return Timing{
-		Partial: 20 * time.Millisecond, Question: 2 * time.Second, PerItem: 20 * time.Millisecond,
+		Partial: 20 * time.Millisecond, Question: 2 * time.Second, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
 		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
 		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
-		Health: 5 * time.Second, Tick: 30 * time.Second,
+		KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
 	}
 }
 
 func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{
-		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
+		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
 		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
-		{&t.Health, &d.Health}, {&t.Tick, &d.Tick},
+		{&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want
@@ -109,6 +111,9 @@ type Config struct {
 	Leaves   Leaves
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
+
+	// Attributes judges what a region read back of a new key; optional, none refused.
+	Attributes func(attributes []byte) error
 
 	HSMWorkers int // signatures in the HSM at once; optional, 2
 	Timing     Timing
@@ -135,6 +140,9 @@ func (c *Config) validate() error {
 		c.HSMWorkers = defaultHSMWorkers
 	}
 	c.Timing = c.Timing.withDefaults()
+	if c.Attributes == nil {
+		c.Attributes = func([]byte) error { return nil }
+	}
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}

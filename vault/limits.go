@@ -11,6 +11,7 @@ const (
 	maxQuestions   = 128       // co-sign questions answered at once
 	maxQuestion    = 256 << 10 // bytes of one encoded question
 	maxAnswerBytes = 64 << 10  // signatures asked of one region in one question: four answers fit one command field
+	maxProposals   = 64        // of our own, side by side, after a failed round
 	maxBatch       = 1024      // commands of one SignBatch
 	maxWaiters     = 64 << 10  // callers of Sign and Await at once
 	maxMetas       = 1024      // opened entries whose partials are remembered

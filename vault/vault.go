@@ -2,17 +2,27 @@ package vault
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // Vault is one region's part in the use cases: coordinator while it leads, co-signer
 // always.
 type Vault struct {
-	cfg Config
+	cfg     Config
+	stats   counters
+	waiting *waiting
+	beacon  *beacon
+	answers *answers
+	signer  *cosigner
+	witness *witness
+	leader  *coordinator
+	keys    *keymaker
+	keeper  *keeper
 }
 
 // New checks the configuration and reads back the answers already given.
@@ -20,63 +30,85 @@ func New(cfg Config) (*Vault, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Vault{cfg: cfg}, nil
+	v := &Vault{cfg: cfg, waiting: newWaiting()}
+	var err error
+	if v.answers, err = openAnswers(&v.cfg); err != nil {
+		return nil, err
+	}
+	a := &author{&v.cfg}
+	v.beacon = newBeacon(&v.cfg)
+	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, wake: make(chan struct{}, 1)}
+	v.keeper.applied.Store(time.Now().UnixNano())
+	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
+	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
+	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, stats: &v.stats, ailing: v.keeper.signal,
+		asked: make(chan struct{}, maxQuestions), hsm: make(chan struct{}, cfg.HSMWorkers)}
+	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
+		waiting: v.waiting, stats: &v.stats, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
+		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
+	return v, nil
 }
 
 // Run does the region's work until ctx ends; it returns when all of it has stopped.
-func (v *Vault) Run(ctx context.Context) error { return errTodo }
-
-// Applied hears what every Apply did, in order, on every region. It never blocks.
-func (v *Vault) Applied(results []fsm.Result) {}
-
-// SetLeader says whether this region leads now.
-func (v *Vault) SetLeader(leads bool) {}
-
-// Evaluate returns the region's partial for an entry it has on disk. It implements the
-// cluster's beacon together with Deliver.
-func (v *Vault) Evaluate(meta command.Meta) ([]byte, error) { return nil, errTodo }
-
-// Deliver hands the leader a partial that came with an append reply. It never blocks.
-func (v *Vault) Deliver(from identity.RegionID, meta command.Meta, partial []byte) {}
-
-// Sign proposes a RequestSignature and waits for its verified signatures; it returns as
-// soon as they are here, before the completion is committed.
-func (v *Vault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, error) {
-	return nil, errTodo
+func (v *Vault) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	parts.Go(func() { v.leader.run(ctx) })
+	parts.Go(func() { v.keys.run(ctx) })
+	parts.Go(func() { v.keeper.run(ctx) })
+	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
+	parts.Wait()
+	return v.answers.book.close()
 }
 
-// Result is what became of one command of a batch.
-type Result struct {
-	Request *fsm.Request
-	Err     error
+// Applied hears what every Apply did, in order, on every region, once the replica's
+// view shows it. It never waits for anything.
+func (v *Vault) Applied(results []fsm.Result) {
+	view := v.cfg.Replica.View()
+	for i := range results {
+		r := &results[i]
+		if len(r.Opened) > 0 {
+			v.beacon.applied(r.Meta)
+			v.leader.opened(r.Meta, r.Opened)
+		}
+		for _, final := range [][]command.RequestID{r.Completed, r.Failed, r.Expired} {
+			v.waiting.applied(view, final)
+			v.answers.forget(final)
+		}
+		v.keys.look(r.Keys)
+		if r.Regions {
+			v.keeper.signal()
+		}
+	}
+	v.keeper.applied.Store(time.Now().UnixNano())
 }
 
-// SignBatch is Sign for many commands at once, with a result for each.
-func (v *Vault) SignBatch(ctx context.Context, cs []*command.Command) []Result { return nil }
+// SetLeader says whether this region leads now. Both transitions may come at any time,
+// and twice.
+func (v *Vault) SetLeader(leads bool) { v.leader.lead(leads) }
 
-// Submit proposes any other command.
-func (v *Vault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
-	return fsm.Outcome{}, errTodo
+// Evaluate returns the region's partial for an entry that opens draws. The caller sends
+// it only once the entry is on disk.
+func (v *Vault) Evaluate(meta command.Meta) ([]byte, error) { return v.beacon.evaluate(meta) }
+
+// Deliver hands over a partial that came with an append reply. It never waits.
+func (v *Vault) Deliver(from identity.RegionID, meta command.Meta, partial []byte) {
+	v.beacon.deliver(from, meta, partial)
 }
 
-// Await waits until a request is final.
-func (v *Vault) Await(ctx context.Context, id command.RequestID) (*fsm.Request, error) {
-	return nil, errTodo
-}
-
-// HandleCoSign answers a leader's Question with an encoded command.Answer.
+// HandleCoSign answers another region's Question with an encoded command.Answer.
 func (v *Vault) HandleCoSign(ctx context.Context, from identity.RegionID, question []byte) ([]byte, error) {
-	return nil, errTodo
+	return v.signer.handle(ctx, from, question)
 }
 
 // HandlePartial returns the region's partial for an applied entry that opened draws.
-func (v *Vault) HandlePartial(ctx context.Context, from identity.RegionID, meta command.Meta) ([]byte, error) {
-	return nil, errTodo
+func (v *Vault) HandlePartial(ctx context.Context, _ identity.RegionID, meta command.Meta) ([]byte, error) {
+	return v.beacon.handlePartial(ctx, meta)
 }
 
 // HandleWord answers an Ask with the region's signed words.
-func (v *Vault) HandleWord(ctx context.Context, from identity.RegionID, ask []byte) ([]byte, error) {
-	return nil, errTodo
+func (v *Vault) HandleWord(ctx context.Context, _ identity.RegionID, ask []byte) ([]byte, error) {
+	return v.witness.handle(ctx, ask)
 }
 
-var errTodo = errs.New(errs.Internal, "vault: not yet implemented")
+// Stats returns what was counted so far.
+func (v *Vault) Stats() Stats { return v.stats.stats() }

@@ -149,7 +149,7 @@ func DecodeWords(b []byte) (words []*command.Word, err error) {
 	if v := r.U8(); v != wordsVersion {
 		r.Fail("words version %d", v)
 	}
-	for _, raw := range readBlobs(r, command.MaxItems, maxWord) {
+	for _, raw := range readBlobs(r, command.MaxItems+1, maxWord) {
 		v, err := command.DecodeWord(raw)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,192 @@
+package vault
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// answers is what this region has answered, one slot an attempt. Whoever asks again, as
+// whichever leader, gets the same signatures; two who ask at once make one signature.
+// An attempt is either signed or, by the region's word, never will be.
+type answers struct {
+	cfg  *Config
+	book *journal
+
+	mu       sync.Mutex
+	slots    map[Item]*slot
+	refusals map[Item]errs.Code // faults of this region's own, the ground for a word
+	order    []Item             // of refusals, oldest first
+}
+
+// slot is the answer for one attempt, settled when done is closed. Its other fields
+// are written by its claimant before that and by nobody afterwards.
+type slot struct {
+	record
+	done chan struct{}
+	err  error // no answer after all; the slot is gone and may be claimed anew
+}
+
+func openAnswers(cfg *Config) (*answers, error) {
+	a := &answers{cfg: cfg, slots: map[Item]*slot{}, refusals: map[Item]errs.Code{}}
+	book, old, err := openJournal(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.book = book
+	now := cfg.Clock.Now()
+	for _, r := range old {
+		if !r.spent(now) && len(a.slots) < maxAnswers {
+			s := &slot{record: r, done: make(chan struct{})}
+			close(s.done)
+			a.slots[r.Item] = s
+		}
+	}
+	return a, book.rotate(a.live())
+}
+
+// claim returns the slot of an attempt. If mine, the caller must settle or abandon it;
+// else it waits for done.
+func (a *answers) claim(it Item, expiry time.Time) (s *slot, mine bool, err *errs.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s, ok := a.slots[it]; ok {
+		return s, false, nil
+	}
+	if len(a.slots) >= maxAnswers {
+		return nil, false, errs.New(errs.Throttled, "this region holds %d answers whose requests are not final", maxAnswers)
+	}
+	s = &slot{record: record{Item: it, Expiry: expiry}, done: make(chan struct{})}
+	a.slots[it] = s
+	return s, true, nil
+}
+
+// settle writes the slots' records to disk and only then lets anyone see them.
+func (a *answers) settle(ctx context.Context, slots []*slot) error {
+	if len(slots) == 0 {
+		return nil
+	}
+	records := make([]record, len(slots))
+	for i, s := range slots {
+		records[i] = s.record
+	}
+	if err := a.book.append(ctx, records, a.live); err != nil {
+		for _, s := range slots {
+			a.abandon(s, err)
+		}
+		return err
+	}
+	a.mu.Lock()
+	for _, s := range slots {
+		delete(a.refusals, s.Item)
+	}
+	a.mu.Unlock()
+	for _, s := range slots {
+		close(s.done)
+	}
+	return nil
+}
+
+// abandon frees a claimed slot that came to nothing.
+func (a *answers) abandon(s *slot, why error) {
+	a.mu.Lock()
+	delete(a.slots, s.Item)
+	a.mu.Unlock()
+	s.err = why
+	close(s.done)
+}
+
+// refused remembers that this region could not sign an attempt it was rightly drawn
+// for. Without such a memory no word is given: a leader cannot talk a healthy region
+// into a redraw.
+func (a *answers) refused(it Item, code errs.Code) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, ok := a.refusals[it]; !ok {
+		if len(a.order) >= maxRefusals {
+			delete(a.refusals, a.order[0])
+			a.order = a.order[1:]
+		}
+		a.order = append(a.order, it)
+	}
+	a.refusals[it] = code
+}
+
+// renounce binds the region never to sign an attempt it has refused.
+func (a *answers) renounce(ctx context.Context, it Item, expiry time.Time) error {
+	a.mu.Lock()
+	_, grounds := a.refusals[it]
+	a.mu.Unlock()
+	s, mine, fault := a.claim(it, expiry)
+	switch {
+	case fault != nil:
+		return fault
+	case mine && !grounds:
+		err := errs.New(errs.BadState, "attempt %d of request %s was not refused here", it.Attempt, it.Request)
+		a.abandon(s, err)
+		return err
+	case mine:
+		s.Refused = true
+		return a.settle(ctx, []*slot{s})
+	}
+	select {
+	case <-s.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.err == nil && s.Refused {
+		return nil
+	}
+	return errs.New(errs.BadState, "attempt %d of request %s was answered here, not refused", it.Attempt, it.Request)
+}
+
+// live returns the records still worth keeping.
+func (a *answers) live() []record {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := make([]record, 0, len(a.slots))
+	for _, s := range a.slots {
+		select {
+		case <-s.done:
+			out = append(out, s.record)
+		default:
+		}
+	}
+	return out
+}
+
+// forget drops the answers of requests that are final.
+func (a *answers) forget(ids []command.RequestID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range ids {
+		for n := uint8(1); n <= maxAttempts; n++ {
+			a.drop(Item{id, n})
+		}
+	}
+}
+
+// prune drops the answers of requests that expired unfinished.
+func (a *answers) prune(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for it, s := range a.slots {
+		if s.spent(now) {
+			a.drop(it)
+		}
+	}
+}
+
+// drop forgets a settled slot; one still being signed stays its claimant's.
+func (a *answers) drop(it Item) {
+	if s, ok := a.slots[it]; ok {
+		select {
+		case <-s.done:
+			delete(a.slots, it)
+		default:
+		}
+	}
+}

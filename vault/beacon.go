@@ -1,0 +1,316 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault/draw"
+)
+
+// beacon remembers the partials of recent entries and makes values of them. A value
+// belongs to one place in one log: {term, index, chain hash}.
+type beacon struct {
+	cfg *Config
+	key func() (draw.PublicKey, error)
+
+	mu    sync.Mutex
+	evals map[command.Meta]*evaluation
+	order []command.Meta // oldest first
+}
+
+// evaluation is what is known of one entry's value.
+type evaluation struct {
+	meta command.Meta
+	own  func() (draw.Partial, error) // computed once
+
+	mu      sync.Mutex
+	opened  bool           // the own replica applied a draw opened here
+	seen    map[uint8]bool // regions whose partial arrived: the first one counts
+	arrived []draw.Partial // of other regions, not yet verified
+	good    []draw.Partial // of other regions, verified
+	drawn   *drawn         // set once the value is known
+	news    chan struct{}  // capacity 1: a partial arrived
+}
+
+// drawn is a value with the partials that prove it.
+type drawn struct {
+	value    [32]byte
+	partials []draw.Partial
+}
+
+func (d *drawn) encoded() [][]byte {
+	out := make([][]byte, len(d.partials))
+	for i, p := range d.partials {
+		out[i] = p.Encode()
+	}
+	return out
+}
+
+func newBeacon(cfg *Config) *beacon {
+	return &beacon{cfg: cfg, evals: map[command.Meta]*evaluation{}, key: sync.OnceValues(func() (draw.PublicKey, error) {
+		b := cfg.Replica.View().Beacon()
+		return draw.NewPublicKey(int(b.Threshold), b.Public, b.Shares)
+	})}
+}
+
+func (b *beacon) input(m command.Meta) []byte {
+	return draw.Input(b.cfg.Replica.View().Lineage(), m.Term, m.Index, m.Chain)
+}
+
+// at returns the evaluation of an entry, making room by forgetting the oldest.
+func (b *beacon) at(m command.Meta) *evaluation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e, ok := b.evals[m]; ok {
+		return e
+	}
+	if len(b.order) >= maxMetas {
+		delete(b.evals, b.order[0])
+		b.order = b.order[1:]
+	}
+	e := &evaluation{meta: m, seen: map[uint8]bool{}, news: make(chan struct{}, 1)}
+	e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(b.input(m)) })
+	b.evals[m] = e
+	b.order = append(b.order, m)
+	return e
+}
+
+// applied marks an entry whose draws stand in the own replica.
+func (b *beacon) applied(m command.Meta) {
+	e := b.at(m)
+	e.mu.Lock()
+	e.opened = true
+	e.mu.Unlock()
+}
+
+func (b *beacon) evaluate(m command.Meta) ([]byte, error) {
+	p, err := b.at(m).own()
+	if err != nil {
+		return nil, err
+	}
+	return p.Encode(), nil
+}
+
+// deliver keeps another region's partial for value to judge. The first one counts.
+func (b *beacon) deliver(from identity.RegionID, m command.Meta, raw []byte) {
+	if from == b.cfg.Region {
+		return // made at will from the own share
+	}
+	p, err := draw.DecodePartial(bytes.Clone(raw))
+	if err != nil || p.Region != uint8(from) {
+		b.cfg.Logger.Warn("beacon partial refused", slog.Int("region", int(from)), slog.Uint64("index", m.Index))
+		return
+	}
+	e := b.at(m)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.seen[p.Region] {
+		return
+	}
+	e.seen[p.Region] = true
+	e.arrived = append(e.arrived, p)
+	select {
+	case e.news <- struct{}{}:
+	default:
+	}
+}
+
+func holds(ps []draw.Partial, region uint8) bool {
+	return slices.ContainsFunc(ps, func(p draw.Partial) bool { return p.Region == region })
+}
+
+// value gathers partials until they give the entry's value: those that came with the
+// append replies, and after a short wait those that other regions are asked for.
+func (b *beacon) value(ctx context.Context, m command.Meta, regions []*fsm.Region) (*drawn, error) {
+	e := b.at(m)
+	wait, cancel := context.WithTimeout(ctx, b.cfg.Timing.Partial)
+	d, err := b.gather(wait, e)
+	cancel()
+	if d != nil || err != nil {
+		return d, err
+	}
+	ctx, cancel = context.WithTimeout(ctx, b.cfg.Timing.Question)
+	defer cancel()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel() // runs first: whoever has not answered yet is no longer needed
+	for _, r := range regions {
+		if r.ID == b.cfg.Region {
+			continue
+		}
+		asking.Go(func() {
+			if raw, err := b.cfg.Peers.Partial(ctx, r.ID, m); err == nil {
+				b.deliver(r.ID, m, raw)
+			}
+		})
+	}
+	d, err = b.gather(ctx, e)
+	if d == nil && err == nil {
+		err = errs.New(errs.Unavailable, "beacon value of entry %d: too few regions gave a valid partial", m.Index).
+			WithHint("three regions must be reachable; it is tried again")
+	}
+	return d, err
+}
+
+// gather combines the value as soon as enough valid partials are here; nil at ctx's end.
+func (b *beacon) gather(ctx context.Context, e *evaluation) (*drawn, error) {
+	key, err := b.key()
+	if err != nil {
+		return nil, err
+	}
+	own, err := e.own()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		batch, good, d := e.take(key.Threshold - 1)
+		switch {
+		case d != nil:
+			return d, nil
+		case len(good) >= key.Threshold-1:
+			return b.combine(key, e, append([]draw.Partial{own}, good...))
+		case len(batch) > 0:
+			b.check(key, e, batch)
+			continue
+		}
+		select {
+		case <-e.news:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// take returns what is known, and for verification as many partials as are still
+// missing to n: three proofs an entry cost more than all else, so none is checked in vain.
+func (e *evaluation) take(n int) (batch, good []draw.Partial, d *drawn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	k := min(max(n-len(e.good), 0), len(e.arrived))
+	batch, e.arrived = e.arrived[:k:k], e.arrived[k:]
+	return batch, e.good, e.drawn
+}
+
+func (e *evaluation) known() *drawn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.drawn
+}
+
+// check verifies partials in parallel and names the region of a bad one: that is
+// evidence, since nobody else can speak on its connection.
+func (b *beacon) check(key draw.PublicKey, e *evaluation, batch []draw.Partial) {
+	faults, input := make([]error, len(batch)), b.input(e.meta)
+	parallel(len(batch), func(i int) { faults[i] = key.Check(input, batch[i]) })
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i, p := range batch {
+		if faults[i] == nil {
+			e.good = append(e.good[:len(e.good):len(e.good)], p)
+			continue
+		}
+		b.cfg.Logger.Error("beacon partial does not verify", slog.Int("region", int(p.Region)), slog.Uint64("index", e.meta.Index))
+	}
+}
+
+func (b *beacon) combine(key draw.PublicKey, e *evaluation, good []draw.Partial) (*drawn, error) {
+	good = good[:key.Threshold]
+	value, err := key.Combine(b.input(e.meta), good)
+	if err != nil {
+		return nil, err
+	}
+	d := &drawn{value, good}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.drawn = d
+	return d, nil
+}
+
+// verify is the co-signer's side: from its own partial and others' it computes the
+// value itself and compares it with the leader's.
+func (b *beacon) verify(q *Question) error {
+	e := b.at(q.Meta)
+	d := e.known()
+	if d == nil {
+		var err error
+		if d, err = b.recompute(e, q); err != nil {
+			return err
+		}
+	}
+	if d.value != q.Value {
+		return errs.New(errs.Unverified, "co-sign question on entry %d: the beacon value is not the entry's", q.Meta.Index)
+	}
+	return nil
+}
+
+func (b *beacon) recompute(e *evaluation, q *Question) (*drawn, error) {
+	key, err := b.key()
+	if err != nil {
+		return nil, err
+	}
+	own, err := e.own()
+	if err != nil {
+		return nil, err
+	}
+	ps := []draw.Partial{own}
+	for _, raw := range q.Partials {
+		p, err := draw.DecodePartial(raw)
+		if err != nil {
+			return nil, err
+		}
+		if len(ps) < key.Threshold && !holds(ps, p.Region) {
+			ps = append(ps, p)
+		}
+	}
+	if len(ps) < key.Threshold {
+		return nil, errs.New(errs.Unverified, "co-sign question on entry %d: partials of %d regions, %d needed", q.Meta.Index, len(ps), key.Threshold)
+	}
+	faults := make([]error, len(ps))
+	input := b.input(q.Meta)
+	parallel(len(ps)-1, func(i int) { faults[i+1] = key.Check(input, ps[i+1]) })
+	for _, err := range faults {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b.combine(key, e, ps)
+}
+
+// handlePartial gives the own partial on an entry, only once the own replica has
+// applied it and found a draw there: a value nobody may know early is never computed
+// for a log that might not be.
+func (b *beacon) handlePartial(ctx context.Context, m command.Meta) ([]byte, error) {
+	if err := b.cfg.Replica.WaitApplied(ctx, m.Index); err != nil {
+		return nil, err
+	}
+	if !b.opens(m) {
+		return nil, errs.New(errs.Denied, "no open draw stands at entry %d of this region's log", m.Index)
+	}
+	return b.evaluate(m)
+}
+
+func (b *beacon) opens(m command.Meta) bool {
+	b.mu.Lock()
+	e := b.evals[m]
+	b.mu.Unlock()
+	if e != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.opened {
+			return true
+		}
+	}
+	for _, r := range b.cfg.Replica.View().OpenRequests() {
+		if a := r.Open(); a != nil && a.Meta == m {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,225 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// bundle is what is asked together and filed together. Its fields belong to the one
+// goroutine in run; the asking goroutines hand over finished replies.
+type bundle struct {
+	*round
+	drawn   *drawn
+	items   []*item
+	asked   map[identity.RegionID][]*item
+	replies map[identity.RegionID]*reply
+}
+
+// reply is what became of one region's question.
+type reply struct {
+	region  identity.RegionID
+	answer  *command.Answer // its session signature verified
+	refused map[*item]errs.Code
+	good    map[*item][][]byte // verified against the region's attested key
+	err     error              // no usable answer at all
+}
+
+func newBundle(r *round, d *drawn, items []*item) *bundle {
+	b := &bundle{round: r, drawn: d, items: items,
+		asked: map[identity.RegionID][]*item{}, replies: map[identity.RegionID]*reply{}}
+	for _, it := range items {
+		for _, region := range it.signers {
+			b.asked[region] = append(b.asked[region], it)
+		}
+	}
+	return b
+}
+
+// run asks every drawn region at once, hands out signatures as they complete, files
+// them, and sees to what failed.
+func (b *bundle) run(ctx context.Context) {
+	replies := make(chan *reply, len(b.asked))
+	var work sync.WaitGroup
+	defer work.Wait()
+	for region, items := range b.asked {
+		work.Go(func() { replies <- b.ask(ctx, region, items) })
+	}
+	late := time.NewTimer(b.cfg.Timing.Late)
+	defer late.Stop()
+	for range b.asked {
+		var r *reply
+		for r == nil {
+			select {
+			case r = <-replies:
+			case <-late.C:
+				if c := b.completion(); c != nil {
+					work.Go(func() { b.file(ctx, c) })
+				}
+			}
+		}
+		b.take(r)
+	}
+	if c := b.completion(); c != nil {
+		b.file(ctx, c)
+	}
+	if ctx.Err() == nil {
+		newRedraw(b).run(ctx)
+	}
+}
+
+// ask puts the question to one region and verifies everything in its answer.
+func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*item) *reply {
+	signatures := 0
+	q := &Question{Meta: b.meta, Value: b.drawn.value, Partials: b.drawn.encoded(), Items: make([]Item, len(items))}
+	for i, it := range items {
+		q.Items[i] = it.Item
+		signatures += len(it.messages)
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timing.Question+time.Duration(signatures)*b.cfg.Timing.PerItem)
+	defer cancel()
+	r := &reply{region: region, refused: map[*item]errs.Code{}, good: map[*item][][]byte{}}
+	if r.answer, r.err = b.put(ctx, region, q); r.err == nil {
+		r.err = b.verify(r, items)
+	}
+	if r.err != nil {
+		r.answer = nil
+	}
+	return r
+}
+
+func (b *bundle) put(ctx context.Context, region identity.RegionID, q *Question) (*command.Answer, error) {
+	if region == b.cfg.Region {
+		return b.signer.answer(ctx, q)
+	}
+	raw, err := b.cfg.Peers.CoSign(ctx, region, q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	return command.DecodeAnswer(raw)
+}
+
+// verify checks an answer's session signature, then each signature in it against the
+// region's attested public key. It believes nothing it did not check.
+func (b *bundle) verify(r *reply, items []*item) error {
+	view, a := b.cfg.Replica.View(), r.answer
+	owner, cert, ok := view.RegionBySession(a.Session)
+	switch {
+	case a.Region != r.region || a.Index != b.meta.Index || len(a.Items) != len(items):
+		return b.blame(r.region, "answer to another question")
+	case !ok:
+		return errs.New(errs.NotReady, "the session of region %d is not registered here yet", r.region)
+	case owner.ID != r.region || !cert.Session.Verify(a.SignedBytes(view.Cluster()), a.Sig):
+		return b.blame(r.region, "answer is not signed by its session")
+	}
+	faults := make([]error, len(items))
+	parallel(len(items), func(i int) { faults[i] = b.verifyItem(a, &a.Items[i], items[i]) })
+	for i, it := range items {
+		switch got := &a.Items[i]; {
+		case faults[i] != nil:
+			return faults[i]
+		case got.Code == errs.OK:
+			r.good[it] = got.Signatures
+		default:
+			r.refused[it] = got.Code
+			b.cfg.Logger.Warn("co-signer refused", slog.Int("region", int(r.region)), slog.String("request", it.Request.String()),
+				slog.String("code", got.Code.String()), slog.String("text", got.Text))
+		}
+	}
+	return nil
+}
+
+func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item) error {
+	switch {
+	case got.Request != it.Request || got.Attempt != it.Attempt:
+		return b.blame(a.Region, "answer on another request")
+	case got.Code != errs.OK:
+		return nil
+	case a.Value != b.drawn.value || !slices.Equal(got.Signers, it.signers) || len(got.Signatures) != len(it.messages):
+		return b.blame(a.Region, "answer for another draw")
+	}
+	pub := it.ground.key.Attested(a.Region).PublicKey
+	for i, m := range it.messages {
+		if !intent.Verify(it.ground.key.Curve, pub, m, got.Signatures[i]) {
+			return b.blame(a.Region, "signature does not verify against the attested key")
+		}
+	}
+	return nil
+}
+
+// blame records what no region in order does.
+func (b *bundle) blame(region identity.RegionID, what string) error {
+	b.stats.badAnswers.Add(1)
+	b.cfg.Logger.Error("bad co-sign answer", slog.Int("region", int(region)), slog.Uint64("index", b.meta.Index), slog.String("fault", what))
+	return errs.New(errs.Unverified, "region %d, entry %d: %s", region, b.meta.Index, what)
+}
+
+// take books a reply and hands out the requests it completes.
+func (b *bundle) take(r *reply) {
+	b.replies[r.region] = r
+	if r.err != nil {
+		b.cfg.Logger.Warn("no co-sign answer", slog.Int("region", int(r.region)), slog.Uint64("index", b.meta.Index), slog.Any("error", r.err))
+		return
+	}
+	for it, signatures := range r.good {
+		it.results[slices.Index(it.signers, r.region)].Signatures = signatures
+		it.done = !slices.ContainsFunc(it.results, func(s fsm.SignatureSet) bool { return s.Signatures == nil })
+		if it.done {
+			b.deliver(it)
+		}
+	}
+}
+
+// deliver hands out a request as it will stand once its completion is committed.
+func (b *bundle) deliver(it *item) {
+	req := *it.ground.req
+	req.State, req.Payload = fsm.RequestComplete, nil
+	req.Results, req.Value = it.results, b.drawn.value
+	b.stats.completed.Add(1)
+	b.waiting.signed(&req)
+	view := b.cfg.Replica.View()
+	if row, ok := view.Request(it.Request); !ok || row.State != fsm.RequestOpen {
+		b.waiting.applied(view, []command.RequestID{it.Request}) // another leader's completion was first
+	}
+}
+
+// completion returns what is done and not yet filed, nil if nothing is.
+func (b *bundle) completion() *command.Complete {
+	news := false
+	for _, it := range b.items {
+		news = news || it.done && !it.filed
+		it.filed = it.done
+	}
+	if !news {
+		return nil
+	}
+	c := &command.Complete{Index: b.meta.Index, Partials: b.drawn.encoded()}
+	for _, region := range slices.Sorted(maps.Keys(b.replies)) {
+		if a := b.replies[region].answer; a != nil {
+			c.Answers = append(c.Answers, a.Encode())
+		}
+	}
+	return c
+}
+
+// file commits a completion. It rides in the next entry; until it is in the log the
+// round stays, and a next leader would gather the same answers again.
+func (b *bundle) file(ctx context.Context, c *command.Complete) {
+	out, err := b.author.file(ctx, b.cfg.Session, c)
+	if err == nil {
+		err = out.Err()
+	}
+	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
+		b.cfg.Logger.Error("completion not filed", slog.Uint64("index", b.meta.Index), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,285 @@
+package vault
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// cosigner answers co-sign questions. A question only names attempts; whether and what
+// to sign it finds in its own replica.
+type cosigner struct {
+	cfg     *Config
+	beacon  *beacon
+	answers *answers
+	stats   *counters
+	asked   chan struct{} // a place for each question answered at once
+	hsm     chan struct{} // a place for each signature made at once
+	ailing  func()        // the HSM failed: have its health looked at
+}
+
+func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byte) ([]byte, error) {
+	q, err := DecodeQuestion(raw)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.answer(ctx, q)
+	if err != nil {
+		if errs.CodeOf(err) == errs.Unverified {
+			s.cfg.Logger.Error("co-sign question refused", slog.Int("from", int(from)), slog.Uint64("index", q.Meta.Index), slog.Any("error", err))
+		}
+		return nil, err
+	}
+	return a.Encode(), nil
+}
+
+// answer is the whole path of a question. An error means that the region cannot judge
+// it now; a refusal stands inside the answer.
+func (s *cosigner) answer(ctx context.Context, q *Question) (*command.Answer, error) {
+	select {
+	case s.asked <- struct{}{}:
+		defer func() { <-s.asked }()
+	default:
+		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions already", maxQuestions)
+	}
+	if err := s.ready(ctx, q); err != nil {
+		return nil, err
+	}
+	tasks, err := s.judge(q)
+	if err != nil {
+		return nil, err
+	}
+	s.sign(ctx, tasks)
+	return s.release(ctx, q, tasks)
+}
+
+// ready waits until the own replica holds the attempts, and wants it fit to judge.
+func (s *cosigner) ready(ctx context.Context, q *Question) error {
+	seen := make(map[Item]bool, len(q.Items))
+	for _, it := range q.Items {
+		if seen[it] {
+			return errs.New(errs.Malformed, "co-sign question names request %s twice", it.Request)
+		}
+		seen[it] = true
+	}
+	if err := s.cfg.Replica.WaitApplied(ctx, q.Meta.Index); err != nil {
+		return err
+	}
+	if err := s.cfg.Replica.Ready(); err != nil {
+		return err
+	}
+	if _, _, ok := s.cfg.Replica.View().RegionBySession(s.cfg.Session.Public().Fingerprint()); !ok {
+		return errs.New(errs.NotReady, "the session of region %d is not registered yet", s.cfg.Region)
+	}
+	return nil
+}
+
+// task is one item on its way through the co-signer.
+type task struct {
+	item    Item
+	ground  ground
+	signers []identity.RegionID
+	refusal *errs.Error
+	slot    *slot
+}
+
+// judge decides every item by the own state. The draw is verified only if some item
+// stands, that is if the entry is really in this region's log.
+func (s *cosigner) judge(q *Question) ([]*task, error) {
+	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
+	tasks := make([]*task, len(q.Items))
+	stands := false
+	for i, it := range q.Items {
+		t := &task{item: it}
+		t.ground, t.refusal = permit(view, it, q.Meta, now)
+		stands = stands || t.refusal == nil
+		tasks[i] = t
+	}
+	if !stands {
+		return tasks, nil
+	}
+	if err := s.beacon.verify(q); err != nil {
+		return nil, err
+	}
+	unfit := s.cfg.Leaves.Healthy()
+	for _, t := range tasks {
+		if t.refusal != nil {
+			continue
+		}
+		t.signers = t.ground.signers(q.Value)
+		switch {
+		case !slices.Contains(t.signers, s.cfg.Region):
+			t.refusal = errs.New(errs.Denied, "this region is not drawn for attempt %d of request %s", t.item.Attempt, t.item.Request)
+		case t.ground.key.Attested(s.cfg.Region) == nil:
+			t.refusal = errs.New(errs.BadState, "this region does not hold key %s", t.ground.key.ID)
+		case unfit != nil:
+			s.fault(t, unfit)
+		}
+	}
+	return tasks, nil
+}
+
+// fault refuses an item this region should sign but cannot, and remembers so.
+func (s *cosigner) fault(t *task, err error) {
+	t.refusal = errs.Wrap(errs.CodeOf(err), err, "region %d cannot sign", s.cfg.Region)
+	s.answers.refused(t.item, t.refusal.Code)
+}
+
+// sign finds or makes the signatures of every item that stands. An item somebody else
+// is signing at this moment is waited for, never signed beside him.
+func (s *cosigner) sign(ctx context.Context, tasks []*task) {
+	var mine, theirs []*task
+	for _, t := range standing(tasks) {
+		slot, own, err := s.answers.claim(t.item, t.ground.req.Expiry)
+		switch {
+		case err != nil:
+			t.refusal = err
+		case own:
+			t.slot = slot
+			mine = append(mine, t)
+		default:
+			t.slot = slot
+			theirs = append(theirs, t)
+		}
+	}
+	s.make(ctx, mine)
+	s.await(ctx, theirs)
+}
+
+func standing(tasks []*task) (out []*task) {
+	for _, t := range tasks {
+		if t.refusal == nil {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// make signs claimed items in the HSM, writes the answers down and publishes them. After
+// the HSM failed once, the rest of the question is not tried.
+//
+// The time for it is the region's own: a leader that hangs up early must not make
+// it look as if the HSM had failed, which would be a ground for another draw.
+func (s *cosigner) make(ctx context.Context, mine []*task) {
+	limit := s.cfg.Timing.HSM + time.Duration(len(mine))*s.cfg.Timing.PerItem
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	var broken atomic.Pointer[errs.Error]
+	workers(len(mine), s.cfg.HSMWorkers, func(i int) {
+		t := mine[i]
+		if e := broken.Load(); e != nil {
+			s.fault(t, e)
+			return
+		}
+		if err := s.signOne(ctx, t); err != nil {
+			s.fault(t, err)
+			if c := t.refusal.Code; c == errs.HSMFailed || c == errs.HSMTimeout {
+				broken.CompareAndSwap(nil, t.refusal)
+			}
+		}
+	})
+	if broken.Load() != nil {
+		s.ailing()
+	}
+	var done []*slot
+	for _, t := range mine {
+		if t.refusal != nil {
+			s.answers.abandon(t.slot, t.refusal)
+			continue
+		}
+		done = append(done, t.slot)
+	}
+	if err := s.answers.settle(ctx, done); err != nil {
+		for _, t := range standing(mine) {
+			s.fault(t, err)
+		}
+	}
+}
+
+// signOne rebuilds the messages of an item from the committed payload and has the HSM
+// sign each.
+func (s *cosigner) signOne(ctx context.Context, t *task) error {
+	messages, err := t.ground.messages()
+	if err != nil {
+		return err
+	}
+	label := keyLabel(s.cfg.Replica.View().Cluster(), t.ground.key.ID)
+	signatures := make([][]byte, len(messages))
+	for i, m := range messages {
+		select {
+		case s.hsm <- struct{}{}:
+		case <-ctx.Done():
+			return errs.New(errs.HSMTimeout, "no time left at the HSM")
+		}
+		signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(t.ground.key.Curve), m)
+		<-s.hsm
+		switch c := errs.CodeOf(err); c {
+		case errs.OK:
+		case errs.Canceled, errs.DeadlineExceeded:
+			return errs.Wrap(errs.HSMTimeout, err, "the HSM did not answer in time")
+		default:
+			return err
+		}
+	}
+	s.stats.hsmSignatures.Add(uint64(len(messages)))
+	t.slot.Signatures = signatures
+	return nil
+}
+
+// await waits for the items others are signing.
+func (s *cosigner) await(ctx context.Context, theirs []*task) {
+	for _, t := range theirs {
+		select {
+		case <-t.slot.done:
+		case <-ctx.Done():
+			t.refusal = errs.Wrap(errs.CodeOf(ctx.Err()), ctx.Err(), "waiting for a running signature of request %s", t.item.Request)
+			continue
+		}
+		switch {
+		case t.slot.err != nil:
+			t.refusal = errs.Wrap(errs.CodeOf(t.slot.err), t.slot.err, "region %d cannot sign", s.cfg.Region)
+		case t.slot.Refused:
+			t.refusal = errs.New(errs.BadState, "region %d gave its word not to sign attempt %d of request %s", s.cfg.Region, t.item.Attempt, t.item.Request)
+		default:
+			s.stats.cachedAnswers.Add(1)
+		}
+	}
+}
+
+// release judges every item once more, after the HSM and right before anything leaves:
+// a freeze or an expiry that came meanwhile still counts.
+func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*command.Answer, error) {
+	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
+	if err := s.cfg.Replica.Ready(); err != nil {
+		return nil, err
+	}
+	a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: now, Items: make([]command.AnswerItem, len(tasks))}
+	for i, t := range tasks {
+		if t.refusal == nil {
+			_, t.refusal = permit(view, t.item, q.Meta, now)
+		}
+		a.Items[i] = t.answer()
+		if t.refusal != nil {
+			s.stats.refusals.Add(1)
+		}
+	}
+	s.stats.questions.Add(1)
+	return a, a.Sign(ctx, view.Cluster(), s.cfg.Session)
+}
+
+func (t *task) answer() command.AnswerItem {
+	it := command.AnswerItem{Request: t.item.Request, Attempt: t.item.Attempt, Signers: t.signers, Code: errs.OK}
+	if t.refusal == nil {
+		it.Signatures = t.slot.Signatures
+		return it
+	}
+	it.Code, it.Text = t.refusal.Code, t.refusal.Msg
+	it.Text = it.Text[:min(len(it.Text), command.MaxNote)]
+	return it
+}

@@ -1,0 +1,146 @@
+package vault
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// keeper keeps the committed state true about this region: its session is registered,
+// and it counts as healthy exactly while its HSM and leaf store work. While it leads it
+// also moves the FSM clock when nothing else does.
+type keeper struct {
+	cfg     *Config
+	author  *author
+	answers *answers
+	wake    chan struct{}         // capacity 1
+	ill     atomic.Pointer[error] // of the last check
+	applied atomic.Int64          // time of the last applied entry, Unix nanoseconds
+}
+
+// fit returns what the last check found; nil while all is in order.
+func (k *keeper) fit() error {
+	if err := k.cfg.Leaves.Healthy(); err != nil {
+		return err
+	}
+	if p := k.ill.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (k *keeper) signal() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (k *keeper) run(ctx context.Context) {
+	pause := k.cfg.Timing.Retry
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	for {
+		next := k.cfg.Timing.Health
+		if err := k.tend(ctx); err == nil {
+			pause = k.cfg.Timing.Retry
+		} else {
+			k.cfg.Logger.Debug("region does not stand as it should yet", slog.Any("error", err))
+			next, pause = pause, min(2*pause, k.cfg.Timing.Health)
+		}
+		k.answers.prune(k.cfg.Clock.Now())
+		alarm.Reset(next)
+		select {
+		case <-alarm.C:
+		case <-k.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tend checks the HSM and makes the committed state agree with what it finds.
+func (k *keeper) tend(ctx context.Context) error {
+	k.check(ctx)
+	if err := k.cfg.Replica.Ready(); err != nil {
+		return err
+	}
+	view := k.cfg.Replica.View()
+	row, ok := view.Region(k.cfg.Region)
+	if !ok {
+		return errs.New(errs.NotFound, "region %d is not a member", k.cfg.Region)
+	}
+	_, _, registered := view.RegionBySession(k.cfg.Session.Public().Fingerprint())
+	ill := k.fit()
+	switch {
+	case ill != nil && registered && row.Healthy:
+		return k.reportSelf(ctx, false)
+	case ill != nil:
+		return ill
+	case !registered:
+		return k.register(ctx)
+	case !row.Healthy:
+		return k.reportSelf(ctx, true)
+	}
+	return nil
+}
+
+func (k *keeper) check(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timing.HSM)
+	defer cancel()
+	err := k.cfg.Token.Health(ctx)
+	if was := k.ill.Load() != nil; was != (err != nil) {
+		k.cfg.Logger.Warn("state of the HSM changed", slog.Bool("works", err == nil), slog.Any("error", err))
+	}
+	if err == nil {
+		k.ill.Store(nil)
+		return
+	}
+	k.ill.Store(&err)
+}
+
+// register announces the session of this unseal, by the identity key in the HSM.
+func (k *keeper) register(ctx context.Context) error {
+	curves := make([]byte, len(k.cfg.Curves))
+	for i, c := range k.cfg.Curves {
+		curves[i] = byte(c)
+	}
+	out, err := k.author.file(ctx, k.cfg.Identity, &command.RegisterSession{Cert: k.cfg.Session.Cert.Encode(), Curves: curves})
+	if err != nil {
+		return err
+	}
+	return out.Err()
+}
+
+func (k *keeper) reportSelf(ctx context.Context, healthy bool) error {
+	out, err := k.author.file(ctx, k.cfg.Session, &command.ReportHealth{Region: k.cfg.Region, Healthy: healthy})
+	if err != nil {
+		return err
+	}
+	return out.Err()
+}
+
+// tick commits the time when nothing else was committed for a while.
+func (k *keeper) tick(ctx context.Context, c *coordinator) {
+	for {
+		idle := time.Since(time.Unix(0, k.applied.Load()))
+		if wait := k.cfg.Timing.Tick - idle; wait > 0 {
+			if !sleep(ctx, wait) {
+				return
+			}
+			continue
+		}
+		if term, leads := c.leading(); leads {
+			if _, err := k.author.file(term, k.cfg.Session, &command.Tick{}); err != nil {
+				k.cfg.Logger.Debug("clock entry not committed", slog.Any("error", err))
+			}
+		}
+		if !sleep(ctx, k.cfg.Timing.Retry) { // a follower looks again when it hears nothing
+			return
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package vault
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// Sign proposes a RequestSignature and waits for its verified signatures; it returns as
+// soon as they are here, before the completion is committed. The same command again
+// gets the same answer. When ctx ends or leadership is lost after the proposal, the
+// error is errs.OutcomeUnknown: ask again.
+func (v *Vault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, error) {
+	if c.Type != command.TypeRequestSignature {
+		return nil, errs.New(errs.Invalid, "command %s is %s, not %s", c.ID, c.Type, command.TypeRequestSignature)
+	}
+	id := command.RequestIDOf(c.Principal, c.ID)
+	call, err := v.waiting.join(id) // first, so that no answer is missed
+	if err != nil {
+		return nil, err
+	}
+	defer v.waiting.leave(id, call)
+	out, err := v.Submit(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.Err(); err != nil {
+		return nil, err
+	}
+	return v.wait(ctx, id, call)
+}
+
+// Result is what became of one command of a batch.
+type Result struct {
+	Request *fsm.Request
+	Err     error
+}
+
+// SignBatch is Sign for many commands at once, with a result for each, in order. They
+// go into as few log entries as there is room for.
+func (v *Vault) SignBatch(ctx context.Context, cs []*command.Command) []Result {
+	results := make([]Result, len(cs))
+	if len(cs) > maxBatch {
+		for i := range results {
+			results[i].Err = errs.New(errs.TooLarge, "batch of %d requests, limit %d", len(cs), maxBatch)
+		}
+		return results
+	}
+	workers(len(cs), maxBatch, func(i int) {
+		results[i].Request, results[i].Err = v.Sign(ctx, cs[i])
+	})
+	return results
+}
+
+// Submit proposes any command and returns what Apply decided.
+func (v *Vault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	return v.cfg.Proposer.Propose(ctx, c)
+}
+
+// Await waits until a request is final, and returns it; the error says why it has no
+// signatures. errs.NotFound if the request is unknown here.
+func (v *Vault) Await(ctx context.Context, id command.RequestID) (*fsm.Request, error) {
+	if _, ok := v.cfg.Replica.View().Request(id); !ok {
+		return nil, errs.New(errs.NotFound, "request %s is not known", id)
+	}
+	call, err := v.waiting.join(id)
+	if err != nil {
+		return nil, err
+	}
+	defer v.waiting.leave(id, call)
+	return v.wait(ctx, id, call)
+}
+
+// recheck is how often a waiting caller looks at the state itself, in case it changed
+// by a snapshot, which tells nobody.
+const recheck = time.Second
+
+func (v *Vault) wait(ctx context.Context, id command.RequestID, c *call) (*fsm.Request, error) {
+	tick := time.NewTicker(recheck)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.done:
+			return c.req, c.err
+		default:
+		}
+		if req, ok := v.cfg.Replica.View().Request(id); ok && req.State != fsm.RequestOpen {
+			return req, verdict(req)
+		}
+		v.leader.attend(id)
+		select {
+		case <-c.done:
+			return c.req, c.err
+		case <-ctx.Done():
+			return nil, unknown(id)
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,110 @@
+package vault
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// witness gives this region's signed word: on its own refusals, and on whether it
+// reaches another region. A redraw or a change of health needs such words, so they are
+// given only for what this region saw itself.
+type witness struct {
+	cfg     *Config
+	answers *answers
+	fit     func() error // nil while HSM and leaf store are in order
+}
+
+func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
+	ask, err := DecodeAsk(raw)
+	if err != nil {
+		return nil, err
+	}
+	words, err := w.give(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	return EncodeWords(words), nil
+}
+
+func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
+	own := ask.About == w.cfg.Region
+	switch {
+	case ask.Kind == command.WordRefused && own:
+		return w.refused(ctx, ask)
+	case ask.Kind == command.WordReachable && own:
+		return w.present(ctx)
+	case ask.Kind == command.WordReachable:
+		if err := w.probe(ctx, ask.About); err != nil {
+			return nil, err
+		}
+		return w.words(ctx, ask, true)
+	case ask.Kind == command.WordUnreachable && !own:
+		if err := w.probe(ctx, ask.About); err == nil {
+			return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
+		} else if ctx.Err() != nil {
+			return nil, ctx.Err() // the asker gave up: nothing was learnt
+		}
+		return w.words(ctx, ask, true)
+	}
+	return nil, errs.New(errs.Invalid, "region %d gives no word of kind %d on region %d", w.cfg.Region, ask.Kind, ask.About)
+}
+
+// refused gives the word on those attempts this region did refuse; from then on it is
+// bound by it. Attempts it signed, or was never asked about, are left out.
+func (w *witness) refused(ctx context.Context, ask *Ask) ([]*command.Word, error) {
+	view := w.cfg.Replica.View()
+	var kept []Item
+	for _, it := range ask.Items {
+		req, ok := view.Request(it.Request)
+		if !ok || req.Open() == nil || req.Open().Number != it.Attempt {
+			continue
+		}
+		if err := w.answers.renounce(ctx, it, req.Expiry); err == nil {
+			kept = append(kept, it)
+		}
+	}
+	if len(kept) == 0 {
+		return nil, errs.New(errs.BadState, "region %d refused none of these attempts", w.cfg.Region)
+	}
+	return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: kept}, false)
+}
+
+// present is the answer to a probe: here, and ready to sign.
+func (w *witness) present(ctx context.Context) ([]*command.Word, error) {
+	if err := w.cfg.Replica.Ready(); err != nil {
+		return nil, err
+	}
+	if err := w.fit(); err != nil {
+		return nil, err
+	}
+	return w.words(ctx, &Ask{Kind: command.WordReachable, About: w.cfg.Region}, true)
+}
+
+func (w *witness) probe(ctx context.Context, about identity.RegionID) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timing.Probe)
+	defer cancel()
+	ask := &Ask{Kind: command.WordReachable, About: about}
+	_, err := w.cfg.Peers.Word(ctx, about, ask.Encode())
+	return err
+}
+
+// words signs one word an attempt, after one on health if asked for.
+func (w *witness) words(ctx context.Context, ask *Ask, health bool) ([]*command.Word, error) {
+	items := ask.Items
+	if health {
+		items = append([]Item{{}}, items...)
+	}
+	cluster, now := w.cfg.Replica.View().Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
+	out := make([]*command.Word, len(items))
+	for i, it := range items {
+		out[i] = &command.Word{Kind: ask.Kind, About: ask.About, Request: it.Request, Attempt: it.Attempt, By: w.cfg.Region, At: now}
+		if err := out[i].Sign(ctx, cluster, w.cfg.Session); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
