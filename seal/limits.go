@@ -14,6 +14,7 @@ const (
 	maxPIN         = 256              // bytes
 	maxWrapped     = 1 << 20          // plaintext of Wrap
 	maxState       = 4 << 20          // encoded unseal file
+	maxMessage     = 1 << 20          // signed with Ed25519
 	maxHandles     = 4096             // object handles remembered by a session
 	maxHung        = 4                // calls that may hang in the token beside Sessions
 	defaultTimeout = 5 * time.Second  // of one token call
