@@ -1,0 +1,112 @@
+package rpctest
+
+import (
+	"context"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// fakeVault decides commands by itself: requests complete at once with signatures by
+// regions 1 and 3, keys are created active, everything else is OK. Ids are idempotent.
+type fakeVault struct{ n *Node }
+
+func (v fakeVault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	v.n.Submits.Add(1)
+	if v.n.OnSubmit != nil {
+		return v.n.OnSubmit(ctx, c)
+	}
+	return v.n.cluster.State.Decide(c)
+}
+
+func (v fakeVault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, error) {
+	if v.n.OnSign != nil {
+		return v.n.OnSign(ctx, c)
+	}
+	o, err := v.Submit(ctx, c)
+	if err == nil {
+		err = o.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, _ := v.n.cluster.State.Request(o.Request)
+	return r, nil
+}
+
+func (v fakeVault) Await(ctx context.Context, id command.RequestID) (*fsm.Request, error) {
+	<-ctx.Done() // the fake completes requests at once: what is open stays open
+	return nil, ctx.Err()
+}
+
+// Decide carries out a command on the shared state, once an id.
+func (s *State) Decide(c *command.Command) (fsm.Outcome, error) {
+	body, err := c.Body()
+	if err != nil {
+		return fsm.Outcome{}, err
+	}
+	if cm := c.Commitment(); !s.signed(&cm) {
+		return fsm.Outcome{Code: errs.Unauthenticated, Text: "a signature does not verify"}, nil
+	}
+	rid := command.RequestIDOf(c.Principal, c.ID)
+	s.mu.Lock()
+	o, done := s.outcomes[rid]
+	if !done {
+		s.index++
+		o = fsm.Outcome{Code: errs.OK, Index: s.index}
+	}
+	s.mu.Unlock()
+	if done {
+		return o, nil
+	}
+	p, _ := s.Principal(c.Principal)
+	switch b := body.(type) {
+	case *command.CreateKey:
+		o.Key = command.KeyIDOf(c.Principal, c.ID)
+		s.PutKey(fsm.Key{ID: o.Key, Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme, Curve: b.Curve, Signers: b.Signers,
+			State: fsm.KeyActive, Regions: []identity.RegionID{1, 2, 3, 4}})
+	case *command.RequestSignature:
+		if k, ok := s.Key(b.Key); !ok || k.Tenant != p.Tenant {
+			o = fsm.Outcome{Code: errs.NotFound, Text: "key does not exist", Index: o.Index}
+			break
+		}
+		o.Request = rid
+		s.PutRequest(fsm.Request{ID: rid, Command: c.ID, Author: c.Principal, Tenant: p.Tenant, Key: b.Key, Kind: b.Kind,
+			HashAlg: b.Hash, Note: b.Note, Expiry: c.Expiry, State: fsm.RequestComplete, Opened: o.Index, Closed: o.Index + 1,
+			Results: []fsm.SignatureSet{{Region: 1, Signatures: [][]byte{{1}}}, {Region: 3, Signatures: [][]byte{{3}}}}})
+	}
+	s.mu.Lock()
+	s.outcomes[rid] = o
+	s.mu.Unlock()
+	return o, nil
+}
+
+func (s *State) signed(cm *command.Commitment) bool {
+	for _, sig := range cm.Signatures {
+		p, ok := s.Principal(sig.Principal)
+		if !ok || !p.Key.Verify(cm.SignedBytes(s.cluster), sig.Sig) {
+			return false
+		}
+	}
+	return len(cm.Signatures) > 0
+}
+
+// fakeCosigner echoes what it is asked.
+type fakeCosigner struct{ n *Node }
+
+func (f fakeCosigner) HandleCoSign(ctx context.Context, from identity.RegionID, q []byte) ([]byte, error) {
+	if f.n.OnCoSign != nil {
+		return f.n.OnCoSign(ctx, from, q)
+	}
+	return append([]byte{byte(from)}, q...), nil
+}
+
+func (f fakeCosigner) HandlePartial(_ context.Context, from identity.RegionID, m command.Meta) ([]byte, error) {
+	return []byte{byte(from), byte(m.Term), byte(m.Index), m.Chain[0]}, nil
+}
+
+func (f fakeCosigner) HandleWord(_ context.Context, from identity.RegionID, ask []byte) ([]byte, error) {
+	return append([]byte{byte(from)}, ask...), nil
+}
