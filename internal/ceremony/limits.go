@@ -1,10 +1,13 @@
 package ceremony
 
-import "github.com/tetrad-vault/tetrad/fsm/command"
+import (
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
+)
 
 // A cluster is founded by four regions, of which any three make a beacon value.
 const (
-	Regions         = 4
+	Regions         = genesis.Regions
 	beaconThreshold = 3
 )
 
@@ -13,15 +16,12 @@ const (
 const AdministratorRoles = command.RoleAdmin | command.RoleOperator | command.RoleAuditor
 
 const (
-	maxPlan           = 64 << 10
-	maxFile           = 1 << 20 // one file of the ceremony
-	maxBlocks         = 64      // PEM blocks in one file
-	maxAdministrators = 16
-	maxOfficers       = 16
-	maxText           = 512
-	maxWrapping       = 1024
-	maxAttributes     = 4096
-	maxBox            = 8 << 10
-	maxDocument       = 256 << 10
-	maxShareFile      = 32 << 10
+	maxPlan       = 64 << 10
+	maxFile       = 4 << 20 // one file of the ceremony
+	maxBlocks     = 64      // PEM blocks in one file
+	maxText       = 256
+	maxWrapping   = 1024
+	maxAttributes = 4096
+	maxBox        = 8 << 10
+	maxCiphertext = 16 << 10 // of age
 )

@@ -161,8 +161,8 @@ func (c *planChecker) once(seen map[string]string, key, who string) {
 }
 
 func (c *planChecker) administrators(p *Plan, in []planAdmin) {
-	if len(in) < 2 || len(in) > maxAdministrators {
-		c.fail("%d administrator blocks: dual control needs 2 to %d", len(in), maxAdministrators)
+	if len(in) < genesis.MinAdministrators || len(in) > genesis.MaxAdministrators {
+		c.fail("%d administrator blocks: dual control needs 2 to %d", len(in), genesis.MaxAdministrators)
 	}
 	seen := map[string]string{}
 	for _, a := range in {
@@ -181,8 +181,8 @@ func (c *planChecker) administrators(p *Plan, in []planAdmin) {
 
 func (c *planChecker) officers(p *Plan, in planOfficers) {
 	n := len(in.Recipients)
-	if n < 2 || n > maxOfficers || in.Threshold < 2 || in.Threshold > n {
-		c.fail("officers: threshold %d of %d recipients: want 2 to %d officers and a threshold from 2 to their number", in.Threshold, n, maxOfficers)
+	if n < 2 || n > genesis.MaxOfficers || in.Threshold < 2 || in.Threshold > n {
+		c.fail("officers: threshold %d of %d recipients: want 2 to %d officers and a threshold from 2 to their number", in.Threshold, n, genesis.MaxOfficers)
 		return
 	}
 	seen := map[string]string{}
@@ -213,8 +213,8 @@ func (c *planChecker) settings(p *Plan, in *planSettings) {
 	duration("max_skew", in.MaxSkew, &p.Settings.MaxSkew, 100*time.Millisecond, time.Minute)
 	duration("request_max_age", in.RequestMaxAge, &p.Settings.RequestMaxAge, time.Second, command.MaxLifetime)
 	if in.MaxOpen != nil {
-		if *in.MaxOpen < 1 || *in.MaxOpen > 1<<20 {
-			c.fail("settings: max_open: %d is not from 1 to %d", *in.MaxOpen, 1<<20)
+		if *in.MaxOpen < 1 || *in.MaxOpen > command.MaxOpen {
+			c.fail("settings: max_open: %d is not from 1 to %d", *in.MaxOpen, command.MaxOpen)
 		}
 		p.Settings.MaxOpen = uint32(*in.MaxOpen)
 	}
