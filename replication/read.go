@@ -44,7 +44,7 @@ func (s *Store) Leaves(ctx context.Context, from uint64, max int) ([]audit.Leaf,
 	return out, nil
 }
 
-// Check reads up to n leaves from seq on and takes note of damage for Repair. It
+// Check reads and proves up to n leaves from seq on and takes note of damage for Repair. It
 // returns where to go on: 0 after the last leaf.
 func (s *Store) Check(ctx context.Context, from uint64, n int) (next uint64, err error) {
 	r := &segmentReader{s: s}
@@ -57,7 +57,11 @@ func (s *Store) Check(ctx context.Context, from uint64, n int) (next uint64, err
 		if err := ctx.Err(); err != nil {
 			return seq, err
 		}
-		if _, err := s.checked(r, seq); err != nil && errs.CodeOf(err) == errs.DiskFailed {
+		_, err := s.checked(r, seq)
+		if err == nil {
+			_, err = s.Prove(seq, size) // its place in the tree, by the hashes of others
+		}
+		if errs.CodeOf(err) == errs.DiskFailed {
 			return seq, err
 		}
 	}
