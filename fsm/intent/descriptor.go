@@ -1,0 +1,64 @@
+package intent
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+)
+
+// Descriptor returns wsh(sortedmulti(k,...)) with its checksum (BIP-380, BIP-383), for
+// wallet software to watch and to make PSBTs.
+func (w *Wallet) Descriptor() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "wsh(sortedmulti(%d", w.signers)
+	for _, k := range w.keys {
+		b.WriteString("," + hex.EncodeToString(k.Key))
+	}
+	b.WriteString("))")
+	return b.String() + "#" + descriptorChecksum(b.String())
+}
+
+const (
+	descriptorChars = "0123456789()[],'/*abcdefgh@:$%{}" + "IJKLMNOPQRSTUVWXYZ&+-.;<=>?!^_|~" +
+		"ijklmnopqrstuvwxyzABCDEFGH`#\"\\ "
+	bech32Chars = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+)
+
+// descriptorChecksum is the eight characters of BIP-380, "" where s has foreign characters.
+func descriptorChecksum(s string) string {
+	c, group, n := uint64(1), 0, 0
+	for i := range len(s) {
+		pos := strings.IndexByte(descriptorChars, s[i])
+		if pos < 0 {
+			return ""
+		}
+		c = descriptorStep(c, pos&31)
+		group = group*3 + pos>>5
+		if n++; n == 3 {
+			c, group, n = descriptorStep(c, group), 0, 0
+		}
+	}
+	if n > 0 {
+		c = descriptorStep(c, group)
+	}
+	for range 8 {
+		c = descriptorStep(c, 0)
+	}
+	c ^= 1
+	out := make([]byte, 8)
+	for i := range out {
+		out[i] = bech32Chars[c>>(5*(7-i))&31]
+	}
+	return string(out)
+}
+
+func descriptorStep(c uint64, v int) uint64 {
+	top := c >> 35
+	c = (c&0x7ffffffff)<<5 ^ uint64(v)
+	for i, g := range [5]uint64{0xf5dee51989, 0xa9fdca3312, 0x1bab10e32d, 0x3706b1677a, 0x644d626ffd} {
+		if top>>i&1 == 1 {
+			c ^= g
+		}
+	}
+	return c
+}

@@ -1,0 +1,113 @@
+package intent
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"math/big"
+
+	"filippo.io/edwards25519"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// CheckPublicKey reports whether pub is a usable public key in the curve's one form:
+// 33 bytes compressed, or 32 bytes, canonical and not of small order.
+func CheckPublicKey(curve command.Curve, pub []byte) error {
+	ok := false
+	switch curve {
+	case command.Secp256k1:
+		_, ok = parseSecp256k1(pub)
+	case command.P256:
+		_, ok = parseP256(pub)
+	case command.Ed25519:
+		p, err := new(edwards25519.Point).SetBytes(pub)
+		ok = err == nil && bytes.Equal(p.Bytes(), pub) &&
+			new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0
+	default:
+		return unknownCurve(curve)
+	}
+	if !ok {
+		return errs.New(errs.Invalid, "%d bytes are not a %s public key", len(pub), curve)
+	}
+	return nil
+}
+
+func parseSecp256k1(pub []byte) (*secp256k1.PublicKey, bool) {
+	if len(pub) != 33 {
+		return nil, false
+	}
+	k, err := secp256k1.ParsePubKey(pub)
+	return k, err == nil
+}
+
+func parseP256(pub []byte) (*ecdsa.PublicKey, bool) {
+	if len(pub) != 33 {
+		return nil, false
+	}
+	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), pub)
+	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, x != nil
+}
+
+// Verify reports whether sig is a valid signature of message: 64 bytes r||s with low s
+// over the 32-byte digest, or an Ed25519 signature over the bytes.
+func Verify(curve command.Curve, pub, message, sig []byte) bool {
+	if len(sig) != 64 {
+		return false
+	}
+	switch curve {
+	case command.Secp256k1:
+		k, ok := parseSecp256k1(pub)
+		return ok && len(message) == 32 && verifySecp256k1(k, message, sig)
+	case command.P256:
+		k, ok := parseP256(pub)
+		r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
+		return ok && len(message) == 32 && s.Cmp(halfP256()) <= 0 && ecdsa.Verify(k, message, r, s)
+	case command.Ed25519:
+		return CheckPublicKey(curve, pub) == nil && ed25519.Verify(pub, message, sig)
+	}
+	return false
+}
+
+func verifySecp256k1(k *secp256k1.PublicKey, digest, sig []byte) bool {
+	var r, s secp256k1.ModNScalar
+	if r.SetByteSlice(sig[:32]) || s.SetByteSlice(sig[32:]) || r.IsZero() || s.IsZero() || s.IsOverHalfOrder() {
+		return false
+	}
+	return secpecdsa.NewSignature(&r, &s).Verify(digest, k)
+}
+
+func halfP256() *big.Int { return new(big.Int).Rsh(elliptic.P256().Params().N, 1) }
+
+// NormalizeLowS returns a 64-byte ECDSA signature with the lower of s and n-s (HSMs
+// return either); an Ed25519 signature as it is.
+func NormalizeLowS(curve command.Curve, sig []byte) ([]byte, error) {
+	if len(sig) != 64 {
+		return nil, errs.New(errs.Malformed, "%s signature of %d bytes, want 64", curve, len(sig))
+	}
+	var n *big.Int
+	switch curve {
+	case command.Ed25519:
+		return bytes.Clone(sig), nil
+	case command.Secp256k1:
+		n = secp256k1.S256().N
+	case command.P256:
+		n = elliptic.P256().Params().N
+	default:
+		return nil, unknownCurve(curve)
+	}
+	r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
+	if r.Sign() == 0 || s.Sign() == 0 || r.Cmp(n) >= 0 || s.Cmp(n) >= 0 {
+		return nil, errs.New(errs.Malformed, "%s signature: r or s is out of range", curve)
+	}
+	if s.Cmp(new(big.Int).Rsh(n, 1)) > 0 {
+		s.Sub(n, s)
+	}
+	out := bytes.Clone(sig)
+	s.FillBytes(out[32:])
+	return out, nil
+}
