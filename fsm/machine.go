@@ -2,8 +2,13 @@ package fsm
 
 import (
 	"io"
+	"slices"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-memdb"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -17,29 +22,88 @@ type Options struct {
 
 // Machine is the state machine. Apply and Restore have one caller at a time; View and
 // Snapshot may be called from anywhere.
-type Machine struct{}
+type Machine struct {
+	genesis *genesis.Genesis
+	lineage [32]byte
+	leaf    audit.Leaf
+	verify  func(pub identity.PublicKey, msg, sig []byte) bool
+	db      *memdb.MemDB
+	state   atomic.Pointer[state]
+}
 
-// New returns the state a verified genesis starts.
-func New(g *genesis.Genesis, o Options) (*Machine, error) { return nil, errTodo }
+// New returns the state a final genesis starts.
+func New(g *genesis.Genesis, o Options) (*Machine, error) {
+	if err := g.Verify(); err != nil {
+		return nil, err
+	}
+	m := &Machine{genesis: g, lineage: g.Document.Hash(), verify: o.Verify, db: newDB()}
+	if m.verify == nil {
+		m.verify = identity.PublicKey.Verify
+	}
+	m.leaf = audit.GenesisLeaf(g.Encode(), m.lineage, g.Document.Created)
+	m.found()
+	return m, nil
+}
+
+// found publishes the state before the first entry.
+func (m *Machine) found() {
+	d := m.document()
+	h := head{meta: command.Meta{Chain: m.lineage}, clock: d.Created.UTC(), settings: d.Settings}
+	h.frontier.Append(m.leaf.Hash())
+	txn := m.db.Txn(true)
+	for _, a := range d.Administrators {
+		p := &Principal{ID: a.Key.Fingerprint(), Name: a.Name, Key: a.Key, Roles: a.Roles}
+		if err := txn.Insert(principalTable, p); err != nil {
+			panic(err) // tables and indexes are constants
+		}
+		h.principals++
+		h.admins++
+	}
+	txn.Commit()
+	regions := make([]*Region, len(d.Regions))
+	for i := range d.Regions {
+		f := &d.Regions[i]
+		regions[i] = &Region{ID: f.ID, Name: f.Name, ServerID: f.ServerID, Identity: f.Identity,
+			Wrapping: f.Wrapping, OAEPHash: f.OAEPHash, RaftAddr: f.RaftAddr, APIAddr: f.APIAddr,
+			GossipAddr: f.GossipAddr, HSM: f.HSM, Curves: slices.Clone(f.Curves), Status: RegionActive}
+	}
+	m.publish(h, newRoster(regions))
+}
+
+func (m *Machine) document() *genesis.Document { return &m.genesis.Document }
+
+func (m *Machine) publish(h head, o *roster) {
+	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o})
+}
 
 // GenesisLeaf returns leaf 0 of the audit log.
-func (m *Machine) GenesisLeaf() audit.Leaf { return audit.Leaf{} }
+func (m *Machine) GenesisLeaf() audit.Leaf { return m.leaf }
 
 // Apply carries out committed entries in order, all in one transaction. An entry at or
 // below the last applied index changes nothing: its outcomes are Stale, without leaves.
-func (m *Machine) Apply(batch []Input) []Result { return nil }
+func (m *Machine) Apply(batch []Input) []Result {
+	w := m.begin()
+	results := make([]Result, len(batch))
+	for i := range batch {
+		results[i] = w.apply(batch[i])
+	}
+	w.commit()
+	return results
+}
 
 // View returns the state as of the last Apply.
-func (m *Machine) View() View { return View{} }
+func (m *Machine) View() View { return View{m.state.Load()} }
 
 // Snapshot takes the state in constant time.
-func (m *Machine) Snapshot() *Snapshot { return nil }
+func (m *Machine) Snapshot() *Snapshot { return &Snapshot{m.state.Load()} }
 
 // Restore replaces the state by a snapshot's, or changes nothing and says why.
-func (m *Machine) Restore(r io.Reader) error { return errTodo }
-
-// Snapshot is a state to be written out.
-type Snapshot struct{}
-
-// WriteTo streams the canonical form.
-func (s *Snapshot) WriteTo(w io.Writer) (int64, error) { return 0, errTodo }
+func (m *Machine) Restore(r io.Reader) error {
+	s, db, err := readState(m, r)
+	if err != nil {
+		return err
+	}
+	m.db = db
+	m.state.Store(s)
+	return nil
+}

@@ -35,7 +35,6 @@ type coordinator struct {
 	reporting map[identity.RegionID]bool // health reports under way
 }
 
-
 // lead begins or ends a leadership. A new leader asks the same regions again: the draw
 // depends on the log, not on who leads.
 func (c *coordinator) lead(leads bool) {

@@ -44,31 +44,39 @@ func (k *keeper) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
+	woken := false
 	for {
 		next := k.cfg.Timing.Health
-		if err := k.tend(ctx); err == nil {
+		switch err := k.tend(ctx, woken); errs.CodeOf(err) {
+		case errs.OK:
 			pause = k.cfg.Timing.Retry
-		} else {
-			k.cfg.Logger.Debug("region does not stand as it should yet", slog.Any("error", err))
+		case errs.NotReady, errs.Sealed:
+			next = k.cfg.Timing.Retry // soon over, and cheap to ask
+		default:
+			k.cfg.Logger.Warn("region does not stand as it should", slog.Any("error", err))
 			next, pause = pause, min(2*pause, k.cfg.Timing.Health)
 		}
 		k.answers.prune(k.cfg.Clock.Now())
 		alarm.Reset(next)
 		select {
 		case <-alarm.C:
+			woken = false
 		case <-k.wake:
+			woken = true
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// tend checks the HSM and makes the committed state agree with what it finds.
-func (k *keeper) tend(ctx context.Context) error {
-	k.check(ctx)
+// tend checks the HSM and makes the committed state agree with what it finds. A region
+// others reported ill says that it is well at its next regular check, not at once: one
+// that comes and goes must not fill the log.
+func (k *keeper) tend(ctx context.Context, woken bool) error {
 	if err := k.cfg.Replica.Ready(); err != nil {
 		return err
 	}
+	k.check(ctx)
 	view := k.cfg.Replica.View()
 	row, ok := view.Region(k.cfg.Region)
 	if !ok {
@@ -83,7 +91,7 @@ func (k *keeper) tend(ctx context.Context) error {
 		return ill
 	case !registered:
 		return k.register(ctx)
-	case !row.Healthy:
+	case !row.Healthy && !woken:
 		return k.reportSelf(ctx, true)
 	}
 	return nil
@@ -139,7 +147,7 @@ func (k *keeper) tick(ctx context.Context, c *coordinator) {
 				k.cfg.Logger.Debug("clock entry not committed", slog.Any("error", err))
 			}
 		}
-		if !sleep(ctx, k.cfg.Timing.Retry) { // a follower looks again when it hears nothing
+		if !sleep(ctx, k.cfg.Timing.Health) { // a follower that hears nothing looks again
 			return
 		}
 	}

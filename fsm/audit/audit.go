@@ -118,12 +118,19 @@ const (
 
 // Encode returns the stored form: the canonical bytes, then the fields.
 func (l *Leaf) Encode() []byte {
+	b, _ := l.EncodeAndHash()
+	return b
+}
+
+// EncodeAndHash returns the stored form and the leaf hash for the price of one.
+func (l *Leaf) EncodeAndHash() ([]byte, [32]byte) {
 	n := 640 + len(l.Text) + len(l.Effect)
 	for i := range l.Fields {
 		n += 40 + len(l.Fields[i].Value)
 	}
 	w := wire.NewWriter(n)
-	w.Blob(l.Canonical())
+	canonical := l.Canonical()
+	w.Blob(canonical)
 	w.U8(uint8(len(l.Fields)))
 	for i := range l.Fields {
 		if h, ok := l.Withheld[uint8(i)]; ok {
@@ -135,7 +142,7 @@ func (l *Leaf) Encode() []byte {
 		w.Fixed(l.Fields[i].Salt[:])
 		w.Blob(l.Fields[i].Value)
 	}
-	return w.Bytes()
+	return w.Bytes(), HashLeaf(canonical)
 }
 
 // DecodeLeaf parses the stored form. It checks shape and size; CheckFields ties the

@@ -25,14 +25,63 @@ type Frontier struct {
 func (f *Frontier) Size() uint64 { return f.size }
 
 // Append adds a leaf hash.
-func (f *Frontier) Append(leaf [32]byte) {
+func (f *Frontier) Append(leaf [32]byte) { f.AppendStored(nil, leaf) }
+
+// AppendStored adds a leaf hash and appends to dst the hashes that come into being:
+// the leaf's own and those of the subtrees it completes, in tlog's storage order.
+func (f *Frontier) AppendStored(dst []byte, leaf [32]byte) []byte {
+	keep := dst != nil
+	if keep {
+		dst = append(dst, leaf[:]...)
+	}
 	for n := f.size; n&1 == 1; n >>= 1 {
 		last := len(f.nodes) - 1
 		leaf = tlog.NodeHash(f.nodes[last], leaf)
 		f.nodes = f.nodes[:last]
+		if keep {
+			dst = append(dst, leaf[:]...)
+		}
 	}
 	f.nodes = append(f.nodes, leaf)
 	f.size++
+	return dst
+}
+
+// FrontierAt reads the right edge of the first size leaves from a stored tree.
+func FrontierAt(hashes tlog.HashReader, size uint64) (Frontier, error) {
+	var indexes []int64
+	start := uint64(0)
+	for level := 63; level >= 0; level-- {
+		if size&(1<<level) != 0 {
+			indexes = append(indexes, tlog.StoredHashIndex(level, int64(start>>level)))
+			start += 1 << level
+		}
+	}
+	f := Frontier{size: size}
+	if len(indexes) == 0 {
+		return f, nil
+	}
+	nodes, err := hashes.ReadHashes(indexes)
+	if err != nil {
+		return Frontier{}, err
+	}
+	for _, h := range nodes {
+		f.nodes = append(f.nodes, h)
+	}
+	return f, nil
+}
+
+// Prefixes returns the frontiers of the smaller trees f itself attests: one at the
+// end of each complete subtree, ascending; the last is f.
+func (f *Frontier) Prefixes() []Frontier {
+	out := make([]Frontier, 0, len(f.nodes))
+	end := uint64(0)
+	for i := range f.nodes {
+		rest := f.size - end
+		end += 1 << (bits.Len64(rest) - 1)
+		out = append(out, Frontier{end, append([][32]byte(nil), f.nodes[:i+1]...)})
+	}
+	return out
 }
 
 // Root returns the tree head; SHA-256 of nothing for the empty tree.

@@ -68,7 +68,7 @@ const (
 	MinSkew = 10 * time.Millisecond
 	MaxSkew = 10 * time.Minute
 	MinAge  = time.Second
-	MaxOpen = 1 << 16
+	MaxOpen = 4096 // as many as one audit effect can list
 )
 
 // Check reports whether the settings are within what this version can honour.

@@ -131,12 +131,9 @@ func parsePeer(cs tls.ConnectionState) (Peer, error) {
 		return Peer{}, errs.Wrap(errs.Unauthenticated, err, "certificate of peer")
 	}
 	peer := Peer{Key: key}
-	for _, ext := range leaf.Extensions {
+	for _, ext := range leaf.Extensions { // x509 refuses an extension that comes twice
 		if !ext.Id.Equal(oidSessionCert) {
 			continue
-		}
-		if peer.Cert != nil {
-			return Peer{}, errs.New(errs.Unauthenticated, "peer shows two session certificates")
 		}
 		if peer.Cert, err = DecodeSessionCert(ext.Value); err != nil {
 			return Peer{}, errs.Wrap(errs.Unauthenticated, err, "session certificate of peer")

@@ -39,7 +39,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	def(&l.Connections, 1024)
 	def(&l.ConnectionsPerAddress, 512)
-	def(&l.Streams, 256)
+	def(&l.Streams, 1024)
 	def(&l.Rate, 20000)
 	def(&l.Burst, 20000)
 	def(&l.UnaryTimeout, 60*time.Second)

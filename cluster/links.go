@@ -1,0 +1,61 @@
+package cluster
+
+import "sync"
+
+// links remembers recent chain hashes and the bases that snapshots stand on.
+type links struct {
+	mu    sync.Mutex
+	ring  []link
+	bases []link // newest last, at most two
+}
+
+func newLinks() *links { return &links{ring: make([]link, maxLinks)} }
+
+func (s *links) put(l link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring[l.index%maxLinks] = l
+}
+
+func (s *links) get(index uint64) (link, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.ring[index%maxLinks]
+	return l, l.index == index && index > 0
+}
+
+// truncate forgets index and everything after it.
+func (s *links) truncate(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.ring {
+		if s.ring[i].index >= index {
+			s.ring[i] = link{}
+		}
+	}
+}
+
+// rebase adds the place of a verified snapshot.
+func (s *links) rebase(l link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.bases {
+		if b == l {
+			return
+		}
+	}
+	if s.bases = append(s.bases, l); len(s.bases) > 2 {
+		s.bases = s.bases[1:]
+	}
+}
+
+func (s *links) base(index uint64) (link, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.bases {
+		if b.index == index {
+			return b, true
+		}
+	}
+	return link{}, false
+}

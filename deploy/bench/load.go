@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/api/client"
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/deploy/lab"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+)
+
+// figures are what one load measured.
+type figures struct {
+	done      int
+	failed    int
+	took      time.Duration
+	latencies []time.Duration
+	cpu       time.Duration // all four regions and the clients
+	client    time.Duration // of it, the clients' own
+	lastErr   error
+}
+
+func (f *figures) percentile(p float64) time.Duration {
+	if len(f.latencies) == 0 {
+		return 0
+	}
+	return f.latencies[min(int(p*float64(len(f.latencies))), len(f.latencies)-1)]
+}
+
+func (f *figures) rate() float64 { return float64(f.done) / f.took.Seconds() }
+
+// String is one line for people: rate, latencies, and CPU a signature, since machines
+// are shared and a rate alone says little.
+func (f *figures) String() string {
+	s := fmt.Sprintf("%7.0f /s   p50 %6.2f ms   p99 %7.2f ms   CPU %5.0f us a signature (client %.0f)   %d signatures",
+		f.rate(), ms(f.percentile(0.5)), ms(f.percentile(0.99)), us(f.cpu, f.done), us(f.client, f.done), f.done)
+	if f.failed > 0 {
+		s += fmt.Sprintf("   %d failed: %v", f.failed, f.lastErr)
+	}
+	return s
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func us(d time.Duration, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return float64(d.Microseconds()) / float64(n)
+}
+
+// run signs with key from workers at once for the duration; each worker asks for its
+// next signature when it has the last.
+func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, workers int, duration time.Duration) *figures {
+	hash := client.HashSHA256
+	if key.Curve == tetradv1.Curve_CURVE_ED25519 {
+		hash = client.HashNone
+	}
+	var (
+		mu    sync.Mutex
+		total figures
+		group sync.WaitGroup
+	)
+	before, self := cpu(l), ownCPU()
+	start := time.Now()
+	for range workers {
+		group.Go(func() {
+			mine := worker(ctx, c, client.KeyID(key.Id), hash, start.Add(duration))
+			mu.Lock()
+			defer mu.Unlock()
+			total.done += mine.done
+			total.failed += mine.failed
+			total.latencies = append(total.latencies, mine.latencies...)
+			if mine.lastErr != nil {
+				total.lastErr = mine.lastErr
+			}
+		})
+	}
+	group.Wait()
+	total.took = time.Since(start)
+	total.client = ownCPU() - self
+	total.cpu = cpu(l) - before + total.client
+	slices.Sort(total.latencies)
+	return &total
+}
+
+// commandLifetime keeps what every region must remember of finished requests small.
+const commandLifetime = 30 * time.Second
+
+func worker(ctx context.Context, c *client.Client, key client.KeyID, hash client.Hash, until time.Time) (f figures) {
+	for time.Now().Before(until) && ctx.Err() == nil {
+		message := make([]byte, 300)
+		_, _ = rand.Read(message)
+		begin := time.Now()
+		if err := signOnce(ctx, c, client.NewSignMessage(key, hash, message, "")); err != nil {
+			f.failed++
+			f.lastErr = err
+			continue
+		}
+		f.done++
+		f.latencies = append(f.latencies, time.Since(begin))
+	}
+	return f
+}
+
+func signOnce(ctx context.Context, c *client.Client, body *command.RequestSignature) error {
+	var id command.ID
+	_, _ = rand.Read(id[:])
+	cmd, err := c.CommandWith(body, id, time.Now().Add(commandLifetime))
+	if err != nil {
+		return err
+	}
+	r, err := c.Sign(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	if len(r.Results) != 2 {
+		return fmt.Errorf("%d regions signed, want 2", len(r.Results))
+	}
+	return nil
+}
+
+func cpu(l *lab.Lab) (sum time.Duration) {
+	for _, r := range l.Regions {
+		if u, err := r.Usage(); err == nil {
+			sum += u.CPU
+		}
+	}
+	return sum
+}
+
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}

@@ -1,0 +1,316 @@
+package fsm
+
+import (
+	"crypto/sha256"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// apply carries out one entry.
+func (w *work) apply(in Input) Result {
+	res := Result{Meta: in.Meta}
+	var commands []*command.Command
+	if in.Entry != nil {
+		res.Stamp, commands = in.Entry.Stamp.Truncate(time.Millisecond).UTC(), in.Entry.Commands
+	}
+	res.Outcomes = make([]Outcome, len(commands))
+	if in.Meta.Index <= w.head.meta.Index {
+		for i := range res.Outcomes {
+			res.Outcomes[i] = Outcome{Code: errs.Stale, Text: "the entry was applied before", Index: in.Meta.Index}
+		}
+		return res
+	}
+	w.meta, w.stamp, w.result = in.Meta, res.Stamp, &res
+	w.head.meta = in.Meta
+	if res.Stamp.After(w.head.clock) {
+		w.head.clock = res.Stamp
+	}
+	res.Leaves = make([]audit.Leaf, len(commands))
+	for i, c := range commands {
+		w.effect = audit.Effect{}
+		if i == 0 {
+			w.sweep()
+		}
+		cm := c.Commitment()
+		res.Outcomes[i] = w.judge(c, &cm)
+		w.leaf(&res.Leaves[i], i, c, cm, res.Outcomes[i].Code)
+	}
+	w.fileDue()
+	return res
+}
+
+// leaf writes a command's line of the audit. The outcome's text stays out of it: it may
+// be worded differently by another version, the tree may not.
+func (w *work) leaf(l *audit.Leaf, position int, c *command.Command, cm command.Commitment, code errs.Code) {
+	*l = audit.Leaf{Seq: w.head.frontier.Size(), Meta: w.meta, Stamp: w.stamp, Position: uint32(position),
+		Command: cm, Code: code, Effect: w.effect.Encode(), Fields: c.Fields}
+	w.head.frontier.Append(l.Hash())
+}
+
+// author is who signed a command.
+type author struct {
+	id        identity.Fingerprint
+	principal *Principal // nil for a region
+	region    *Region    // nil for a principal
+	admins    int        // distinct administrators among the signers
+}
+
+// judge decides one command, carries it out and remembers the outcome.
+func (w *work) judge(c *command.Command, cm *command.Commitment) Outcome {
+	signed := cm.SignedBytes(w.m.document().Cluster)
+	a, err := w.authenticate(c, signed)
+	if err != nil {
+		return w.refused(err)
+	}
+	hash, slot := sha256.Sum256(signed), command.RequestIDOf(c.Principal, c.ID)
+	if o, known := w.recall(slot, hash); known {
+		w.effect.Repeated = true
+		return o
+	}
+	if err := w.checkTime(a, c); err != nil {
+		return w.refused(err)
+	}
+	t := &task{work: w, author: a, command: c, slot: slot, hash: hash}
+	do, err := t.decide()
+	if err != nil {
+		return w.refuse(t, err)
+	}
+	out := Outcome{Code: errs.OK, Index: w.meta.Index}
+	do(&out)
+	if !t.kept {
+		w.memorize(t, out)
+	}
+	return out
+}
+
+// refused says what err says. The coded text is for the client.
+func (w *work) refused(err error) Outcome {
+	return Outcome{Code: errs.CodeOf(err), Text: err.Error(), Index: w.meta.Index}
+}
+
+// refuse also remembers it, so that bytes once refused never succeed later behind their
+// author's back; except where asking again is what the author is meant to do.
+func (w *work) refuse(t *task, err error) Outcome {
+	out := w.refused(err)
+	if out.Code != errs.NeedsSecondAdmin && out.Code != errs.Throttled && !t.idempotent() {
+		w.memorize(t, out)
+	}
+	return out
+}
+
+func (w *work) memorize(t *task, o Outcome) {
+	if t.idempotent() {
+		return
+	}
+	w.memos.insert(t.slot, &memo{slot: t.slot, outcome: remembered{t.hash, o.Code, o.Index, o.Key}})
+	w.remember(t.slot, t.command.Expiry)
+}
+
+// recall tells the outcome of a command seen before.
+func (w *work) recall(slot command.RequestID, hash [32]byte) (Outcome, bool) {
+	var was remembered
+	var request command.RequestID
+	if q, ok := w.open.get(slot); ok {
+		was, request = remembered{hash: q.Hash, code: errs.OK, index: q.Opened}, q.ID
+	} else if m, ok := w.memos.get(slot); ok {
+		was = m.outcome
+	} else if s, ok := w.settled.get(slot); ok {
+		q := s.request()
+		was, request = remembered{hash: q.Hash, code: errs.OK, index: q.Opened}, q.ID
+	} else {
+		return Outcome{}, false
+	}
+	if was.hash != hash {
+		return Outcome{Code: errs.Replayed, Text: "the id was used before for another command", Index: w.meta.Index}, true
+	}
+	o := Outcome{Code: was.code, Index: was.index, Key: was.key, Request: request}
+	if was.code != errs.OK {
+		o.Text = "refused before; use a new id to ask again"
+	}
+	return o, true
+}
+
+// authenticate resolves the author and verifies every signature.
+func (w *work) authenticate(c *command.Command, signed []byte) (*author, error) {
+	if c.Format != command.Format || !c.Type.Known() {
+		return nil, errs.New(errs.Malformed, "command format %d, type %d: unknown to this version", c.Format, c.Type)
+	}
+	if len(c.Signatures) == 0 || len(c.Signatures) > command.MaxSignatures || c.Signatures[0].Principal != c.Principal {
+		return nil, errs.New(errs.Unauthenticated, "the author %s has not signed first", c.Principal.Short())
+	}
+	a, key, err := w.resolve(c)
+	if err != nil {
+		return nil, err
+	}
+	if !w.m.verify(key, signed, c.Signatures[0].Sig) {
+		return nil, errs.New(errs.Unauthenticated, "the signature of %s does not verify", c.Principal.Short())
+	}
+	for i, s := range c.Signatures[1:] {
+		if err := w.cosigned(a, c.Signatures[:i+1], s, signed); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// resolve finds the author: a principal first, then a region's session; for the command
+// that announces a session, the region's identity.
+func (w *work) resolve(c *command.Command) (*author, identity.PublicKey, error) {
+	if c.Type == command.TypeRegisterSession {
+		if r, ok := w.roster.identities[c.Principal]; ok {
+			return &author{id: c.Principal, region: r}, r.Identity, nil
+		}
+	} else if c.Type.ByRegion() {
+		if s, ok := w.roster.sessions[c.Principal]; ok {
+			return &author{id: c.Principal, region: s.region}, s.cert.Session, nil
+		}
+	} else if p, ok := w.principals.get(c.Principal); ok && !p.Removed {
+		a := &author{id: c.Principal, principal: p}
+		if p.admin() {
+			a.admins = 1
+		}
+		return a, p.Key, nil
+	}
+	return nil, identity.PublicKey{}, errs.New(errs.Unauthenticated, "%s is not known here as an author of %s", c.Principal.Short(), c.Type)
+}
+
+// cosigned verifies one further signature; only principals co-sign, each once.
+func (w *work) cosigned(a *author, before []command.Signature, s command.Signature, signed []byte) error {
+	for _, b := range before {
+		if b.Principal == s.Principal {
+			return errs.New(errs.Unauthenticated, "%s signed twice", s.Principal.Short())
+		}
+	}
+	p, ok := w.principals.get(s.Principal)
+	if !ok || p.Removed || a.principal == nil {
+		return errs.New(errs.Unauthenticated, "the co-signer %s is not known", s.Principal.Short())
+	}
+	if !w.m.verify(p.Key, signed, s.Sig) {
+		return errs.New(errs.Unauthenticated, "the signature of %s does not verify", s.Principal.Short())
+	}
+	if p.admin() {
+		a.admins++
+	}
+	return nil
+}
+
+func (p *Principal) admin() bool {
+	return !p.Removed && p.Tenant == "" && p.Roles&command.RoleAdmin != 0
+}
+
+// checkTime bounds a command's life, and with it how long its id is remembered.
+func (w *work) checkTime(a *author, c *command.Command) error {
+	switch {
+	case !c.Expiry.After(w.head.clock):
+		return errs.New(errs.Expired, "the command expired")
+	case c.Expiry.After(w.head.clock.Add(command.MaxLifetime)):
+		return errs.New(errs.Invalid, "the command expires more than %s ahead", command.MaxLifetime)
+	case a.principal != nil && a.principal.Tenant != "" && w.remembered() >= MaxRemembered:
+		return errs.New(errs.Throttled, "%d commands are remembered, the most there may be", MaxRemembered)
+	}
+	return nil
+}
+
+// task is one authenticated command about to be decided. Deciding only reads; what is to
+// be done comes back as a function, so that a refusal, for whatever reason, has changed
+// nothing.
+type task struct {
+	*work
+	*author
+	command *command.Command
+	slot    command.RequestID
+	hash    [32]byte
+	kept    bool // the request itself is the memory of the command
+}
+
+type deed func(*Outcome)
+
+// idempotent reports whether repeating the command is harmless without any memory of it:
+// these two come with every entry, and are judged by the state alone.
+func (t *task) idempotent() bool {
+	return t.command.Type == command.TypeComplete || t.command.Type == command.TypeTick
+}
+
+// decide never panics: a command that made every replica stop would stop the vault.
+func (t *task) decide() (do deed, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			do, err = nil, errs.New(errs.Internal, "the command could not be judged")
+		}
+	}()
+	body, err := t.command.Body()
+	if err != nil {
+		return nil, err
+	}
+	if dual(body) && t.admins < 2 {
+		if t.principal.admin() {
+			return nil, errs.New(errs.NeedsSecondAdmin, "%s needs the signatures of two administrators", t.command.Type)
+		}
+		return nil, t.denied()
+	}
+	return t.dispatch(body)
+}
+
+func (t *task) denied() error {
+	return errs.New(errs.Denied, "%s may not %s here", t.author.id.Short(), t.command.Type)
+}
+
+// dual reports whether two administrators must sign.
+func dual(b command.Body) bool {
+	switch b := b.(type) {
+	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey,
+		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey:
+		return true
+	case *command.CreateKey:
+		return b.AllowBlind
+	}
+	return false
+}
+
+func (t *task) dispatch(body command.Body) (deed, error) {
+	switch b := body.(type) {
+	case *command.CreateTenant:
+		return t.createTenant(b)
+	case *command.PutPrincipal:
+		return t.putPrincipal(b)
+	case *command.RemovePrincipal:
+		return t.removePrincipal(b)
+	case *command.CreateKey:
+		return t.createKey(b)
+	case *command.RequestSignature:
+		return t.requestSignature(b)
+	case *command.FreezeKey:
+		return t.freezeKey(b)
+	case *command.UnfreezeKey:
+		return t.unfreezeKey(b)
+	case *command.FreezeVault:
+		return t.freezeVault(b)
+	case *command.UnfreezeVault:
+		return t.unfreezeVault(b)
+	case *command.Configure:
+		return t.configure(b)
+	case *command.ReplaceMember:
+		return t.replaceMember(b)
+	case *command.RetireKey:
+		return t.retireKey(b)
+	case *command.RegisterSession:
+		return t.registerSession(b)
+	case *command.AttestKey:
+		return t.attestKey(b)
+	case *command.ConfirmKey:
+		return t.confirmKey(b)
+	case *command.OpenAttempt:
+		return t.reopen(b)
+	case *command.Complete:
+		return t.complete(b)
+	case *command.ReportHealth:
+		return t.reportHealth(b)
+	case *command.Tick:
+		return func(*Outcome) {}, nil
+	}
+	return nil, errs.New(errs.Malformed, "command type %d has no handler", t.command.Type)
+}

@@ -1,0 +1,221 @@
+package fsm
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+func (t *task) createKey(b *command.CreateKey) (deed, error) {
+	if t.admins == 0 {
+		return nil, t.denied()
+	}
+	if err := checkKey(b); err != nil {
+		return nil, err
+	}
+	if _, ok := t.tenants.get(b.Tenant); !ok {
+		return nil, errs.New(errs.NotFound, "there is no such tenant")
+	}
+	if t.keyByName(b.Tenant, b.Name) {
+		return nil, errs.New(errs.Exists, "the tenant has a key of that name; names of retired keys stay taken")
+	}
+	if t.keys.count >= MaxKeys {
+		return nil, errs.New(errs.TooLarge, "there are %d keys, the most there may be", MaxKeys)
+	}
+	regions, err := t.homes(b)
+	if err != nil {
+		return nil, err
+	}
+	k := &Key{ID: command.KeyIDOf(t.command.Principal, t.command.ID), Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme,
+		Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind, Note: b.Note, State: KeyPending,
+		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id}
+	if _, ok := t.keys.get(k.ID); ok {
+		return nil, errs.New(errs.Replayed, "key %s was made by a command of the same id", k.ID)
+	}
+	return func(o *Outcome) {
+		o.Key = k.ID
+		t.keys.count++
+		t.keyChanged(k)
+	}, nil
+}
+
+func checkKey(b *command.CreateKey) error {
+	if err := command.CheckName("key", b.Name); err != nil {
+		return err
+	}
+	if err := command.CheckText("note", b.Note, command.MaxNote); err != nil {
+		return err
+	}
+	switch {
+	case b.Scheme != command.SchemeMultisig:
+		return errs.New(errs.Invalid, "this version makes multisig keys only")
+	case !b.Curve.Valid():
+		return errs.New(errs.Invalid, "curve %d is unknown", b.Curve)
+	case b.Signers < 2 || b.Signers > 4:
+		return errs.New(errs.Invalid, "%d signers, want 2 to 4", b.Signers)
+	}
+	return nil
+}
+
+// homes returns the regions that are to hold a new key: those listed, or every active
+// one whose HSM has the curve; at least three, and as many as sign.
+func (t *task) homes(b *command.CreateKey) ([]identity.RegionID, error) {
+	var ids []identity.RegionID
+	for _, r := range t.roster.regions {
+		listed := len(b.Regions) == 0 || slices.Contains(b.Regions, r.ID)
+		if listed && r.Status == RegionActive && slices.Contains(r.Curves, b.Curve) {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(b.Regions) > 0 && len(ids) != len(b.Regions) {
+		return nil, errs.New(errs.Invalid, "a listed region is unknown, not active, or its HSM lacks the curve")
+	}
+	if least := max(3, int(b.Signers)); len(ids) < least {
+		return nil, errs.New(errs.NoEligiblePair, "%d regions can hold the key, want %d", len(ids), least)
+	}
+	return ids, nil
+}
+
+// pending finds a key that still waits for the author's region.
+func (t *task) pending(id command.KeyID) (*Key, error) {
+	k, ok := t.keys.get(id)
+	switch {
+	case !ok:
+		return nil, errs.New(errs.NotFound, "there is no key %s", id)
+	case !slices.Contains(k.Regions, t.region.ID):
+		return nil, errs.New(errs.Denied, "key %s is not for region %d", id, t.region.ID)
+	case k.State != KeyPending:
+		return nil, errs.New(errs.BadState, "key %s is %s, not pending", id, k.State)
+	}
+	return k, nil
+}
+
+func (t *task) attestKey(b *command.AttestKey) (deed, error) {
+	k, err := t.pending(b.Key)
+	if err != nil {
+		return nil, err
+	}
+	a := Attestation{Region: t.region.ID, PublicKey: bytes.Clone(b.PublicKey), Possession: bytes.Clone(b.Possession),
+		Attributes: bytes.Clone(b.Attributes), Identity: bytes.Clone(b.Identity)}
+	if old := k.Attested(t.region.ID); old != nil {
+		if bytes.Equal(old.PublicKey, a.PublicKey) {
+			return func(*Outcome) {}, nil // said before
+		}
+		return nil, errs.New(errs.BadState, "region %d attested key %s with another public key", t.region.ID, b.Key)
+	}
+	if err := t.checkAttestation(k, &a); err != nil {
+		return nil, err
+	}
+	return func(*Outcome) {
+		n := *k
+		n.Attestations = append(slices.Clone(k.Attestations), a)
+		slices.SortFunc(n.Attestations, func(x, y Attestation) int { return int(x.Region) - int(y.Region) })
+		t.putKey(&n)
+	}, nil
+}
+
+// checkAttestation leaves the proof of possession to the regions: their ConfirmKey says
+// that they verified it.
+func (t *task) checkAttestation(k *Key, a *Attestation) error {
+	if len(a.PublicKey) != k.Curve.PublicKeyLen() || len(a.Possession) != signatureLen {
+		return errs.New(errs.Invalid, "public key of %d bytes or proof of %d does not fit %s", len(a.PublicKey), len(a.Possession), k.Curve)
+	}
+	for _, o := range k.Attestations {
+		if bytes.Equal(o.PublicKey, a.PublicKey) {
+			return errs.New(errs.Invalid, "region %d has the same public key", o.Region)
+		}
+	}
+	msg := command.AttestationBytes(t.m.document().Cluster, k.ID, a.Region, a.PublicKey, a.Attributes)
+	if !t.m.verify(t.region.Identity, msg, a.Identity) {
+		return errs.New(errs.Unverified, "the attestation is not signed by the identity key of region %d", a.Region)
+	}
+	return nil
+}
+
+func (t *task) confirmKey(b *command.ConfirmKey) (deed, error) {
+	k, err := t.pending(b.Key)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.Attestations) != len(k.Regions) {
+		return nil, errs.New(errs.BadState, "key %s has %d of %d attestations", k.ID, len(k.Attestations), len(k.Regions))
+	}
+	if AttestationsHash(k) != b.Attestations {
+		return nil, errs.New(errs.Unverified, "region %d confirms other attestations than key %s has", t.region.ID, k.ID)
+	}
+	return func(*Outcome) {
+		n := *k
+		n.Attestations = slices.Clone(k.Attestations)
+		n.Attested(t.region.ID).Confirmed = true
+		for i := range n.Attestations {
+			if !n.Attestations[i].Confirmed {
+				t.putKey(&n)
+				return
+			}
+		}
+		n.State, n.Version = KeyActive, 1
+		t.keyChanged(&n)
+	}, nil
+}
+
+// freezeKey is a brake: every administrator, every operator of vault or tenant alone.
+func (t *task) freezeKey(b *command.FreezeKey) (deed, error) {
+	k, ok := t.keys.get(b.Key)
+	if !ok || t.principal.Tenant != "" && t.principal.Tenant != k.Tenant {
+		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+	}
+	if t.principal.Roles&(command.RoleAdmin|command.RoleOperator) == 0 {
+		return nil, t.denied()
+	}
+	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
+		return nil, err
+	}
+	switch k.State {
+	case KeyFrozen:
+		return func(*Outcome) {}, nil // a brake may be pulled twice
+	case KeyActive:
+		return func(*Outcome) {
+			n := *k
+			n.State, n.FrozenBy, n.Reason = KeyFrozen, t.author.id, b.Reason
+			t.keyChanged(&n)
+		}, nil
+	}
+	return nil, errs.New(errs.BadState, "key %s is %s", k.ID, k.State)
+}
+
+func (t *task) unfreezeKey(b *command.UnfreezeKey) (deed, error) {
+	k, ok := t.keys.get(b.Key)
+	if !ok {
+		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+	}
+	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
+		return nil, err
+	}
+	if k.State != KeyFrozen {
+		return nil, errs.New(errs.BadState, "key %s is %s, not frozen", k.ID, k.State)
+	}
+	return func(*Outcome) {
+		n := *k
+		n.State, n.FrozenBy, n.Reason = KeyActive, identity.Fingerprint{}, ""
+		t.keyChanged(&n)
+		t.failOpen(func(q *Request) bool { return q.Key == k.ID })
+	}, nil
+}
+
+func (t *task) retireKey(b *command.RetireKey) (deed, error) {
+	k, ok := t.keys.get(b.Key)
+	if !ok {
+		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+	}
+	if k.State == KeyRetired {
+		return nil, errs.New(errs.BadState, "key %s is retired already", k.ID)
+	}
+	return func(*Outcome) {
+		n := *k
+		n.State = KeyRetired
+		t.keyChanged(&n)
+	}, nil
+}

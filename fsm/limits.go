@@ -1,0 +1,37 @@
+package fsm
+
+import "time"
+
+// Limits of the state. Those that decide outcomes are the same on every replica, so a
+// change of one is a change of format.
+const (
+	MaxTenants    = 1024
+	MaxPrincipals = 4096 // removed ones included: a credential is revoked for ever
+	MaxKeys       = 16384
+	MaxRemembered = 1 << 20 // commands and requests remembered at once
+	MaxAttempts   = 3
+	MaxSessions   = 4 // of one region, newest first
+
+	// CompletionGrace is how long after its expiry an open request may still be
+	// completed: co-signers stop at the expiry, what they released just before has to
+	// reach the log.
+	CompletionGrace = 30 * time.Second
+
+	// Retention is how long a final request stays readable after its expiry, unless
+	// there are more than MaxRetained rows; then the oldest past expiry go first.
+	Retention   = 5 * time.Minute
+	MaxRetained = 16384
+
+	// WordAge is how far a word on a region's health may be from the clock.
+	WordAge = time.Minute
+
+	sweepSlots    = 1024 // rows an entry expires or prunes, a bucket more or less
+	signatureLen  = 64   // every curve's signatures
+	maxRecord     = 1 << 20
+	maxAddress    = 256
+	maxServerID   = 64
+	maxShort      = 256
+	maxWrapping   = 1024
+	maxAttributes = 16 << 10
+	maxPublicKey  = 128
+)

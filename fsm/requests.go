@@ -1,0 +1,314 @@
+package fsm
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
+	k, ok := t.keys.get(b.Key)
+	if !ok || k.Tenant != t.principal.Tenant {
+		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key) // another tenant's stays unseen
+	}
+	if t.principal.Roles&command.RoleSigner == 0 {
+		return nil, t.denied()
+	}
+	if err := t.signable(k); err != nil {
+		return nil, err
+	}
+	if err := checkPayload(k, b); err != nil {
+		return nil, err
+	}
+	if t.command.Expiry.Sub(t.head.clock) > t.head.settings.RequestMaxAge {
+		return nil, errs.New(errs.Invalid, "a request lives at most %s", t.head.settings.RequestMaxAge)
+	}
+	if t.open.count >= uint64(t.head.settings.MaxOpen) {
+		return nil, errs.New(errs.Throttled, "%d requests are open, the most there may be", t.head.settings.MaxOpen)
+	}
+	eligible := t.eligible(k)
+	if len(eligible) < int(k.Signers) {
+		return nil, errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
+	}
+	q := &Request{ID: t.slot, Command: t.command.ID, Hash: t.hash, Author: t.author.id, Tenant: k.Tenant, Key: k.ID,
+		KeyVersion: k.Version, Kind: b.Kind, HashAlg: b.Hash, Payload: bytes.Clone(b.Payload), Note: b.Note,
+		Expiry: t.command.Expiry, State: RequestOpen, Opened: t.meta.Index, Leaf: t.head.frontier.Size()}
+	return func(o *Outcome) {
+		o.Request = q.ID
+		t.openAttempt(q, 1, k.Signers, eligible)
+		t.open.insert(q.ID, q)
+		t.remember(q.ID, q.Expiry)
+		t.kept = true
+	}, nil
+}
+
+// signable reports why a key does not sign now.
+func (w *work) signable(k *Key) error {
+	switch {
+	case w.head.frozen != nil:
+		return errs.New(errs.Frozen, "the vault is frozen")
+	case k.State == KeyFrozen:
+		return errs.New(errs.Frozen, "key %s is frozen", k.ID)
+	case k.State != KeyActive:
+		return errs.New(errs.BadState, "key %s is %s", k.ID, k.State)
+	}
+	return nil
+}
+
+// checkPayload checks what needs no decoding; co-signers decode.
+func checkPayload(k *Key, b *command.RequestSignature) error {
+	if err := command.CheckText("note", b.Note, command.MaxNote); err != nil {
+		return err
+	}
+	hashed := b.Hash != command.HashNone
+	switch {
+	case !b.Kind.Valid() || !b.Hash.Valid():
+		return errs.New(errs.Invalid, "payload kind %d or hash %d is unknown", b.Kind, b.Hash)
+	case len(b.Payload) == 0 || len(b.Payload) > command.MaxPayload:
+		return errs.New(errs.PayloadRejected, "payload of %d bytes, want 1 to %d", len(b.Payload), command.MaxPayload)
+	case b.Kind == command.KindDigest && !k.AllowBlind:
+		return errs.New(errs.BlindDenied, "key %s does not sign bare digests", k.ID)
+	case b.Kind == command.KindDigest && (hashed || len(b.Payload) != 32):
+		return errs.New(errs.PayloadRejected, "a digest is 32 bytes without a hash")
+	case b.Kind == command.KindPSBT && (hashed || k.Curve != command.Secp256k1):
+		return errs.New(errs.PayloadRejected, "a PSBT needs a secp256k1 key and no hash")
+	case b.Kind == command.KindMessage && hashed == (k.Curve == command.Ed25519):
+		return errs.New(errs.PayloadRejected, "a message to a %s key: ECDSA needs a hash, Ed25519 none", k.Curve)
+	}
+	return nil
+}
+
+// eligible returns the regions a draw for k is among at this index.
+func (w *work) eligible(k *Key) []identity.RegionID {
+	ids := make([]identity.RegionID, 0, len(k.Regions))
+	for _, r := range w.roster.regions {
+		if r.Status == RegionActive && r.Healthy && len(r.Sessions) > 0 && k.Attested(r.ID) != nil &&
+			slices.Contains(r.Curves, k.Curve) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// word decodes and verifies one region's word.
+func (t *task) word(raw []byte) (*command.Word, error) {
+	v, err := command.DecodeWord(raw)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := t.roster.sessions[v.Session]
+	if !ok || s.region.ID != v.By {
+		return nil, errs.New(errs.Unverified, "a word of region %d by an unknown session", v.By)
+	}
+	if !t.m.verify(s.cert.Session, v.SignedBytes(t.m.document().Cluster), v.Sig) {
+		return nil, errs.New(errs.Unverified, "a word of region %d does not verify", v.By)
+	}
+	return v, nil
+}
+
+// reopen opens another attempt, or after the last one gives up.
+func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
+	q, ok := t.open.get(b.Request)
+	if !ok {
+		return nil, errs.New(errs.BadState, "request %s is not open", b.Request)
+	}
+	last := q.Open()
+	if b.Attempt != last.Number+1 {
+		return nil, errs.New(errs.BadState, "request %s is at attempt %d, not %d", q.ID, last.Number, int(b.Attempt)-1)
+	}
+	if !q.Expiry.After(t.head.clock) {
+		return nil, errs.New(errs.Expired, "request %s expired", q.ID)
+	}
+	about, err := t.reasons(last, q, b.Words)
+	if err != nil {
+		return nil, err
+	}
+	if b.Attempt > MaxAttempts {
+		return func(*Outcome) { t.finish(q, RequestFailed) }, nil
+	}
+	k, ok := t.keys.get(q.Key)
+	if !ok {
+		return nil, errs.New(errs.Internal, "key %s of request %s is gone", q.Key, q.ID)
+	}
+	if err := t.signable(k); err != nil {
+		return nil, err
+	}
+	eligible := t.eligible(k)
+	others := slices.DeleteFunc(slices.Clone(eligible), func(r identity.RegionID) bool { return slices.Contains(about, r) })
+	if len(others) >= int(k.Signers) {
+		eligible = others
+	}
+	if len(eligible) < int(k.Signers) {
+		return nil, errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
+	}
+	return func(o *Outcome) {
+		n := *q
+		t.openAttempt(&n, b.Attempt, k.Signers, eligible)
+		t.open.put(n.ID, &n)
+		o.Request = n.ID
+	}, nil
+}
+
+// reasons verifies the words for a next attempt and returns the regions they are about:
+// a region's own refusal, or that one other than the author cannot reach it either.
+// Regions of earlier attempts stay excluded through their absence from the last draw.
+func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.RegionID, error) {
+	if len(words) == 0 {
+		return nil, errs.New(errs.Invalid, "another attempt at request %s needs a reason", q.ID)
+	}
+	var about []identity.RegionID
+	for _, r := range t.roster.regions {
+		if !slices.Contains(last.Eligible, r.ID) {
+			about = append(about, r.ID)
+		}
+	}
+	for _, raw := range words {
+		v, err := t.word(raw)
+		if err != nil {
+			return nil, err
+		}
+		refused := v.Kind == command.WordRefused && v.By == v.About
+		unreachable := v.Kind == command.WordUnreachable && v.By != v.About && v.By != t.region.ID
+		if v.Request != q.ID || v.Attempt != last.Number || !refused && !unreachable || !slices.Contains(last.Eligible, v.About) {
+			return nil, errs.New(errs.Unverified, "a word of region %d is no reason to leave attempt %d of request %s", v.By, last.Number, q.ID)
+		}
+		about = append(about, v.About)
+	}
+	return about, nil
+}
+
+// vote is one region's answer for one request.
+type vote struct {
+	region identity.RegionID
+	value  [32]byte
+	item   *command.AnswerItem
+}
+
+// complete files what co-signers answered. It counts statements: whether the draw and the
+// signatures are right, each of the k signers has verified and says with its own.
+func (t *task) complete(b *command.Complete) (deed, error) {
+	votes, order, err := t.votes(b)
+	if err != nil {
+		return nil, err
+	}
+	type agreed struct {
+		was *Request
+		now Request
+	}
+	var done []agreed
+	for _, id := range order {
+		q, ok := t.open.get(id)
+		if !ok {
+			continue // final already, or never was
+		}
+		k, ok := t.keys.get(q.Key)
+		if !ok {
+			continue
+		}
+		if results, value := agree(q, b.Index, int(k.Signers), votes[id]); results != nil {
+			now := *q
+			now.Results, now.Value = results, value
+			done = append(done, agreed{q, now})
+		}
+	}
+	return func(*Outcome) {
+		for i := range done {
+			t.finish(&done[i].now, RequestComplete)
+		}
+	}, nil
+}
+
+// votes verifies the answers and sorts their items by request, in order of appearance.
+func (t *task) votes(b *command.Complete) (map[command.RequestID][]vote, []command.RequestID, error) {
+	votes := map[command.RequestID][]vote{}
+	var order []command.RequestID
+	var seen [256]bool
+	for _, raw := range b.Answers {
+		a, err := command.DecodeAnswer(raw)
+		if err != nil {
+			return nil, nil, err
+		}
+		s, ok := t.roster.sessions[a.Session]
+		if !ok || s.region.ID != a.Region || a.Index != b.Index || seen[a.Region] {
+			return nil, nil, errs.New(errs.Unverified, "an answer of region %d: unknown session, other index, or its second", a.Region)
+		}
+		if !t.m.verify(s.cert.Session, a.SignedBytes(t.m.document().Cluster), a.Sig) {
+			return nil, nil, errs.New(errs.Unverified, "the answer of region %d does not verify", a.Region)
+		}
+		seen[a.Region] = true
+		for i := range a.Items {
+			id := a.Items[i].Request
+			if votes[id] == nil {
+				order = append(order, id)
+			}
+			votes[id] = append(votes[id], vote{a.Region, a.Value, &a.Items[i]})
+		}
+	}
+	return votes, order, nil
+}
+
+// agree returns the results of a request, if k eligible regions agree who was drawn at an
+// index, by which value, and each of them signed everything.
+func agree(q *Request, index uint64, k int, votes []vote) ([]SignatureSet, [32]byte) {
+	for i := range votes {
+		first := &votes[i]
+		at := attemptAt(q, index, first.item.Attempt)
+		if at == nil || !drawn(first.item.Signers, k, at.Eligible) {
+			continue
+		}
+		var sets []SignatureSet
+		for _, region := range first.item.Signers {
+			if s := signed(votes, region, first); s != nil {
+				sets = append(sets, *s)
+			}
+		}
+		if len(sets) == k {
+			return sets, first.value
+		}
+	}
+	return nil, [32]byte{}
+}
+
+func attemptAt(q *Request, index uint64, number uint8) *Attempt {
+	for i := range q.Attempts {
+		if q.Attempts[i].Meta.Index == index && q.Attempts[i].Number == number {
+			return &q.Attempts[i]
+		}
+	}
+	return nil
+}
+
+// drawn reports whether signers are k distinct eligible regions.
+func drawn(signers []identity.RegionID, k int, eligible []identity.RegionID) bool {
+	if len(signers) != k {
+		return false
+	}
+	for i, s := range signers {
+		if !slices.Contains(eligible, s) || slices.Contains(signers[:i], s) {
+			return false
+		}
+	}
+	return true
+}
+
+// signed returns a region's signatures, if it agrees with first in everything.
+func signed(votes []vote, region identity.RegionID, first *vote) *SignatureSet {
+	for i := range votes {
+		v := &votes[i]
+		if v.region != region || v.value != first.value || v.item.Attempt != first.item.Attempt || v.item.Code != errs.OK ||
+			!slices.Equal(v.item.Signers, first.item.Signers) || len(v.item.Signatures) == 0 ||
+			len(v.item.Signatures) != len(first.item.Signatures) {
+			continue
+		}
+		for _, s := range v.item.Signatures {
+			if len(s) != signatureLen {
+				return nil
+			}
+		}
+		return &SignatureSet{region, v.item.Signatures}
+	}
+	return nil
+}

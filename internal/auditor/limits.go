@@ -1,0 +1,15 @@
+package auditor
+
+import (
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+)
+
+// Limits of an export and of what is remembered while verifying it.
+const (
+	maxFrame       = audit.MaxLeaf
+	maxHeader      = command.MaxField + 4096
+	maxEntryLeaves = command.MaxCommands
+	findingsMax    = 1000    // findings reported one by one; the rest is counted
+	settledMax     = 1 << 16 // closed requests remembered for answers that come late
+)

@@ -1,0 +1,127 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/rpc"
+)
+
+// proposer puts commands into the log wherever the leader is.
+type proposer struct{ n *Node }
+
+const proposePause = 50 * time.Millisecond // between two looks for a leader
+
+// Propose tries here, then at the leader, until ctx ends. Only errors that mean
+// "nothing was proposed" are tried again.
+func (p proposer) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	for {
+		o, err := p.once(ctx, c)
+		if !errors.Is(err, errs.ErrNotLeader) && !errors.Is(err, errs.ErrNoLeader) {
+			return o, err
+		}
+		select {
+		case <-ctx.Done():
+			return fsm.Outcome{}, err
+		case <-time.After(proposePause):
+		}
+	}
+}
+
+func (p proposer) once(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	leader, ok := p.n.cluster.Leader()
+	switch {
+	case !ok:
+		return fsm.Outcome{}, errs.New(errs.NoLeader, "no region leads now")
+	case leader == p.n.region():
+		return p.n.cluster.Propose(ctx, c)
+	}
+	return p.n.peers.Propose(ctx, leader, c)
+}
+
+// replica is the region's own copy of the state.
+type replica struct{ n *Node }
+
+func (r replica) View() fsm.View { return r.n.fsm.View() }
+func (r replica) Ready() error   { return r.n.cluster.Ready() }
+func (r replica) WaitApplied(ctx context.Context, index uint64) error {
+	return r.n.cluster.WaitApplied(ctx, index)
+}
+
+// reader serves the API's reads.
+type reader struct{ n *Node }
+
+func (r reader) Barrier(ctx context.Context) error { return r.n.cluster.Barrier(ctx) }
+func (r reader) Local() rpc.View                   { return r.n.fsm.View() }
+
+// leafReader serves leaves and signs this region's tree.
+type leafReader struct{ n *Node }
+
+func (l leafReader) Size() uint64 { return l.n.leaves.Size() }
+
+func (l leafReader) Leaves(ctx context.Context, from uint64, most int) ([]audit.Leaf, error) {
+	return l.n.leaves.Leaves(ctx, from, most)
+}
+
+func (l leafReader) Checkpoint(ctx context.Context, size uint64) (*audit.Checkpoint, error) {
+	root, err := l.n.leaves.Root(size)
+	if err != nil {
+		return nil, err
+	}
+	c := &audit.Checkpoint{Cluster: l.n.genesis.Document.Cluster, Size: size, Root: root}
+	return c, c.Sign(ctx, l.n.region(), l.n.session, l.n.cfg.Clock.Now())
+}
+
+// pins are the identity keys regions have now; the state machine may replace them.
+func (n *Node) pins(r identity.RegionID) []identity.PublicKey {
+	if row, ok := n.fsm.View().Region(r); ok {
+		return []identity.PublicKey{row.Identity}
+	}
+	return nil
+}
+
+func (n *Node) apiAddress(r identity.RegionID) (string, bool) {
+	row, ok := n.fsm.View().Region(r)
+	if !ok || row.APIAddr == "" {
+		return "", false
+	}
+	return row.APIAddr, true
+}
+
+func (n *Node) address() *fsm.Region {
+	if row, ok := n.fsm.View().Region(n.region()); ok {
+		return row
+	}
+	return &fsm.Region{}
+}
+
+func foundingMembers(regions []genesis.Region) []cluster.Member {
+	members := make([]cluster.Member, len(regions))
+	for i, r := range regions {
+		members[i] = cluster.Member{Region: r.ID, ServerID: r.ServerID, Addr: r.RaftAddr, Voter: true}
+	}
+	return members
+}
+
+// gossip is keyed from the root keyring, so that only opened regions take part.
+func (n *Node) gossip() *cluster.Gossip {
+	if n.cfg.Listen.Gossip == "" {
+		return nil
+	}
+	g := &cluster.Gossip{Addr: n.cfg.Listen.Gossip}
+	copy(g.Key[:], n.keyring.Derive("gossip"))
+	for _, r := range n.fsm.View().Regions() {
+		if r.ID != n.region() && r.GossipAddr != "" {
+			g.Join = append(g.Join, r.GossipAddr)
+		}
+	}
+	return g
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/rpc"
+)
+
+// status is what only the node itself knows.
+type status struct{ n *Node }
+
+func (s status) Ready() error { return s.n.cluster.Ready() }
+
+const healthWait = time.Second // for the token's answer when somebody asks for status
+
+func (s status) Report() rpc.Report {
+	n := s.n
+	r := rpc.Report{RegionName: n.address().Name, Started: n.cfg.Started, HSM: n.hsm.Describe(), Seen: map[identity.RegionID]string{}}
+	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
+	defer cancel()
+	if err := n.hsm.Health(ctx); err != nil {
+		r.HSMError = err.Error()
+	}
+	if err := n.leaves.Healthy(); err != nil {
+		r.StoreError = err.Error()
+	}
+	hints := n.cluster.Hints()
+	for _, region := range n.fsm.View().Regions() {
+		if _, alive := hints[region.ServerID]; alive || region.ID == n.region() {
+			r.Seen[region.ID] = "alive"
+		} else if n.cfg.Listen.Gossip != "" {
+			r.Seen[region.ID] = "gone"
+		}
+	}
+	return r
+}
+
+func (n *Node) registerer() prometheus.Registerer {
+	if n.cfg.Metrics == nil {
+		return nil
+	}
+	return n.cfg.Metrics
+}
+
+// registerMetrics exports what the rooms know about themselves.
+func (n *Node) registerMetrics() error {
+	if n.cfg.Metrics == nil {
+		return nil
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tetrad_" + name, Help: help}, value)
+	}
+	flag := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	for _, c := range []prometheus.Collector{
+		gauge("ready", "1 when the node may sign.", func() float64 { return flag(n.cluster.Ready() == nil) }),
+		gauge("leads", "1 when the node believes to lead.", func() float64 { return flag(n.cluster.IsLeader()) }),
+		gauge("applied_index", "Index of the last applied entry.", func() float64 { return float64(n.cluster.Applied()) }),
+		gauge("term", "Raft term.", func() float64 { return float64(n.cluster.Stats().Term) }),
+		gauge("refused_appends", "Appends refused at admission.", func() float64 { return float64(n.cluster.Stats().Refused) }),
+		gauge("fenced", "1 while the disk watchdog holds back outgoing messages.", func() float64 { return flag(n.cluster.Stats().Fenced) }),
+		gauge("low_space", "1 when the disk is nearly full.", func() float64 { return flag(n.cluster.Stats().LowSpace) }),
+		gauge("audit_leaves", "Audit leaves stored here.", func() float64 { return float64(n.leaves.Size()) }),
+		gauge("audit_healthy", "1 when audit leaves can be stored.", func() float64 { return flag(n.leaves.Healthy() == nil) }),
+		gauge("open_requests", "Signature requests that wait for their signatures.", func() float64 { return float64(len(n.fsm.View().OpenRequests())) }),
+	} {
+		if err := n.cfg.Metrics.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

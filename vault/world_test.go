@@ -1,0 +1,559 @@
+package vault_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
+	"github.com/tetrad-vault/tetrad/vault/draw"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is four vaults over four machines, joined by a log of one sequencer: what is
+// proposed at once becomes one entry, every living region applies the same entries.
+type world struct {
+	t       *testing.T
+	kit     *fsmtest.Kit
+	admin   [2]*identity.KeySigner
+	client  *identity.KeySigner
+	nodes   map[identity.RegionID]*node
+	queue   chan proposal
+	stopped chan struct{}
+	stop    context.CancelFunc
+
+	mu      sync.Mutex
+	leader  identity.RegionID
+	meta    command.Meta
+	log     []fsm.Input
+	results []fsm.Result // as the first living region saw them
+
+	withhold func(c *command.Command) bool                // keeps a command out of the log
+	tamper   func(from, to identity.RegionID, m *message) // on the wire between regions
+	cut      map[[2]identity.RegionID]bool                // directed
+	partials func(from identity.RegionID) bool            // false: not on append replies
+	sent     map[string]int                               // messages by kind
+}
+
+// message is a call between regions on its way; answer is nil on the way there.
+type message struct {
+	kind     string
+	question []byte
+	answer   []byte
+	err      error
+}
+
+type proposal struct {
+	c     *command.Command
+	reply chan fsm.Outcome
+}
+
+// node is one region: process, replica, disk and HSM.
+type node struct {
+	*world
+	id      identity.RegionID
+	machine *fsm.Machine
+	token   *token
+	disk    *durabletest.Disk
+	vault   *vault.Vault
+	session *identity.Session
+
+	mu      sync.Mutex
+	down    bool
+	paused  bool // applies nothing
+	unready error
+	leaves  error
+	news    chan struct{} // closed when something was applied
+	cancel  context.CancelFunc
+	ended   chan struct{}
+}
+
+var dealt = sync.OnceValues(func() ([]draw.Share, draw.PublicKey) {
+	const n, t = 4, 3
+	session := []byte("test")
+	var dealings []*draw.Dealing
+	var shares [][][32]byte
+	for r := uint8(1); r <= n; r++ {
+		d, s, err := draw.NewDealing(rand.Reader, session, r, n, t)
+		if err != nil {
+			panic(err)
+		}
+		dealings, shares = append(dealings, d), append(shares, s)
+	}
+	var out []draw.Share
+	var pub draw.PublicKey
+	for r := uint8(1); r <= n; r++ {
+		mine := make([][32]byte, n)
+		for i := range mine {
+			mine[i] = shares[i][r-1]
+		}
+		share, p, err := draw.Finish(session, r, n, t, dealings, mine)
+		if err != nil {
+			panic(err)
+		}
+		out, pub = append(out, share), p
+	}
+	return out, pub
+})
+
+func beaconKey() genesis.Beacon {
+	_, pub := dealt()
+	b := genesis.Beacon{Threshold: uint8(pub.Threshold), Public: pub.Group}
+	for _, s := range pub.Shares {
+		b.Shares = append(b.Shares, s[:])
+	}
+	return b
+}
+
+// simulate runs a test over a world in a bubble of fake time.
+func simulate(t *testing.T, body func(w *world)) {
+	t.Helper()
+	dealt() // outside the bubble: shared by all tests
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.close()
+		w.setUp()
+		body(w)
+	})
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, kit: fsmtest.New(fsmtest.WithBeacon(beaconKey()), fsmtest.At(time.Now())),
+		nodes: map[identity.RegionID]*node{}, queue: make(chan proposal, 4096), stopped: make(chan struct{}),
+		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}}
+	w.meta = command.Meta{Term: 1, Chain: w.kit.Genesis.Document.Hash()}
+	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
+	verifier := fsm.NewVerifier(1 << 16)
+	for _, r := range w.kit.Regions {
+		n := &node{world: w, id: r.ID, token: newToken(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
+		m, err := fsm.New(w.kit.Genesis, fsm.Options{Verify: verifier.Verify})
+		w.ok(err)
+		n.machine = m
+		w.nodes[r.ID] = n
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w.stop = cancel
+	go w.sequence(ctx)
+	for _, n := range w.all() {
+		n.start()
+	}
+	w.nodes[1].vault.SetLeader(true)
+	return w
+}
+
+func (w *world) ok(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatalf("%s: %v", errs.CodeOf(err), err)
+	}
+}
+
+func (w *world) all() (out []*node) {
+	for id := identity.RegionID(1); id <= 4; id++ {
+		out = append(out, w.nodes[id])
+	}
+	return out
+}
+
+// start boots a region's process on what its disk and HSM hold.
+func (n *node) start() {
+	logger := slog.New(slog.DiscardHandler)
+	if os.Getenv("VAULT_TEST_LOG") != "" {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
+	}
+	shares, _ := dealt()
+	v, err := vault.New(vault.Config{
+		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
+		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
+		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{},
+		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
+	n.ok(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	n.mu.Lock()
+	n.vault, n.cancel, n.ended, n.down = v, cancel, ended, false
+	n.mu.Unlock()
+	go func() {
+		defer close(ended)
+		_ = v.Run(ctx)
+	}()
+}
+
+// kill ends the process at once: what it wrote stays, what it holds in memory does not.
+func (n *node) kill() {
+	n.mu.Lock()
+	n.down = true
+	n.mu.Unlock()
+	n.cancel()
+	<-n.ended
+	n.disk = n.disk.Kill()
+}
+
+// restart boots a killed region with a new session, after it caught up.
+func (n *node) restart() {
+	n.kit.NewSession(n.kit.Region(n.id), time.Now())
+	n.session = n.kit.Region(n.id).Session
+	n.start()
+	n.catchUp()
+}
+
+func (w *world) lead(id identity.RegionID) {
+	w.mu.Lock()
+	old := w.leader
+	w.leader = id
+	w.meta.Term++
+	w.mu.Unlock()
+	if old != 0 && !w.nodes[old].isDown() {
+		w.nodes[old].vault.SetLeader(false)
+	}
+	if id != 0 {
+		w.nodes[id].vault.SetLeader(true)
+	}
+}
+
+func (w *world) close() {
+	for _, n := range w.all() {
+		if !n.isDown() {
+			n.kill()
+		}
+	}
+	w.stop()
+	<-w.stopped
+}
+
+// sequence is the log: everything proposed since the last entry becomes the next one.
+func (w *world) sequence(ctx context.Context) {
+	defer close(w.stopped)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-w.queue:
+			time.Sleep(time.Millisecond) // an fsync, in which others may propose
+			batch := []proposal{p}
+			for more := true; more && len(batch) < 512; {
+				select {
+				case q := <-w.queue:
+					batch = append(batch, q)
+				default:
+					more = false
+				}
+			}
+			w.commit(batch)
+		}
+	}
+}
+
+func (w *world) commit(batch []proposal) {
+	e := &command.Entry{Stamp: time.Now().Truncate(time.Millisecond)}
+	for _, p := range batch {
+		e.Commands = append(e.Commands, p.c)
+	}
+	w.mu.Lock()
+	w.meta.Index++
+	h := sha256.New()
+	h.Write(w.meta.Chain[:])
+	_ = binary.Write(h, binary.BigEndian, w.meta.Index)
+	h.Write(e.Encode())
+	w.meta.Chain = [32]byte(h.Sum(nil))
+	in := fsm.Input{Meta: w.meta, Entry: e}
+	w.log = append(w.log, in)
+	leader := w.leader
+	w.mu.Unlock()
+	if opensDraws(e) && leader != 0 {
+		for _, n := range w.all() {
+			if n.isDown() || w.partials != nil && !w.partials(n.id) {
+				continue
+			}
+			if p, err := n.vault.Evaluate(in.Meta); err == nil {
+				w.nodes[leader].vault.Deliver(n.id, in.Meta, p)
+			}
+		}
+	}
+	var outcomes []fsm.Outcome
+	for _, n := range w.all() {
+		if r := n.catchUp(); len(r) > 0 && outcomes == nil {
+			last := r[len(r)-1]
+			outcomes = last.Outcomes
+			w.mu.Lock()
+			w.results = append(w.results, r...)
+			w.mu.Unlock()
+		}
+	}
+	for i, p := range batch {
+		if outcomes != nil {
+			p.reply <- outcomes[i]
+		}
+	}
+}
+
+func opensDraws(e *command.Entry) bool {
+	return slices.ContainsFunc(e.Commands, func(c *command.Command) bool {
+		return c.Type == command.TypeRequestSignature || c.Type == command.TypeOpenAttempt
+	})
+}
+
+// catchUp applies what the log holds and the region has not applied yet.
+func (n *node) catchUp() []fsm.Result {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down || n.paused {
+		return nil
+	}
+	n.world.mu.Lock()
+	missing := slices.Clone(n.log[n.machine.View().Meta().Index:])
+	n.world.mu.Unlock()
+	if len(missing) == 0 {
+		return nil
+	}
+	results := n.machine.Apply(missing)
+	n.vault.Applied(results)
+	close(n.news)
+	n.news = make(chan struct{})
+	return results
+}
+
+func (n *node) isDown() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.down
+}
+
+// The region's replica.
+
+func (n *node) View() fsm.View { return n.machine.View() }
+
+func (n *node) Ready() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.unready
+}
+
+func (n *node) WaitApplied(ctx context.Context, index uint64) error {
+	for {
+		n.mu.Lock()
+		news := n.news
+		n.mu.Unlock()
+		if n.machine.View().Meta().Index >= index {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Propose takes a command to the leader, from whichever region.
+func (n *node) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	w := n.world
+	w.mu.Lock()
+	leader, withhold := w.leader, w.withhold
+	w.mu.Unlock()
+	if leader == 0 || w.nodes[leader].isDown() || w.isCut(n.id, leader) || n.isDown() {
+		return fsm.Outcome{}, errs.New(errs.NoLeader, "no leader")
+	}
+	p := proposal{c, make(chan fsm.Outcome, 1)}
+	if withhold == nil || !withhold(c) {
+		w.queue <- p
+	}
+	select {
+	case o := <-p.reply:
+		return o, nil
+	case <-ctx.Done():
+		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command %s", c.ID)
+	}
+}
+
+// peers carries calls between regions.
+type peers struct{ n *node }
+
+func (w *world) isCut(a, b identity.RegionID) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.cut[[2]identity.RegionID{a, b}]
+}
+
+func (w *world) sever(id identity.RegionID, cut bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for other := range w.nodes {
+		w.cut[[2]identity.RegionID{id, other}], w.cut[[2]identity.RegionID{other, id}] = cut, cut
+	}
+}
+
+func (p peers) call(ctx context.Context, kind string, to identity.RegionID, question []byte, do func(ctx context.Context, v *vault.Vault, q []byte) ([]byte, error)) ([]byte, error) {
+	w, m := p.n.world, &message{kind: kind, question: question}
+	w.mu.Lock()
+	w.sent[kind]++
+	tamper := w.tamper
+	w.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	if p.n.isDown() || w.nodes[to].isDown() || w.isCut(p.n.id, to) {
+		return nil, errs.New(errs.Unavailable, "region %d is not reached", to)
+	}
+	if tamper != nil {
+		if tamper(p.n.id, to, m); m.err != nil {
+			return nil, m.err
+		}
+	}
+	m.answer, m.err = do(ctx, w.nodes[to].vault, m.question)
+	if w.isCut(to, p.n.id) || w.nodes[to].isDown() {
+		return nil, errs.New(errs.Unavailable, "region %d fell silent", to)
+	}
+	if tamper != nil && m.err == nil {
+		tamper(p.n.id, to, m)
+	}
+	return m.answer, m.err
+}
+
+func (p peers) CoSign(ctx context.Context, to identity.RegionID, q []byte) ([]byte, error) {
+	return p.call(ctx, "cosign", to, q, func(ctx context.Context, v *vault.Vault, q []byte) ([]byte, error) {
+		return v.HandleCoSign(ctx, p.n.id, q)
+	})
+}
+
+func (p peers) Partial(ctx context.Context, to identity.RegionID, meta command.Meta) ([]byte, error) {
+	return p.call(ctx, "partial", to, nil, func(ctx context.Context, v *vault.Vault, _ []byte) ([]byte, error) {
+		return v.HandlePartial(ctx, p.n.id, meta)
+	})
+}
+
+func (p peers) Word(ctx context.Context, to identity.RegionID, ask []byte) ([]byte, error) {
+	return p.call(ctx, "word", to, ask, func(ctx context.Context, v *vault.Vault, q []byte) ([]byte, error) {
+		return v.HandleWord(ctx, p.n.id, q)
+	})
+}
+
+type leaves struct{ n *node }
+
+func (l leaves) Healthy() error {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	return l.n.leaves
+}
+
+// sealer marks what is sealed, so that a test sees what is not.
+type sealer struct{}
+
+func (sealer) Seal(plain, context []byte) ([]byte, error) {
+	sum := sha256.Sum256(append(slices.Clone(context), plain...))
+	return append(sum[:], plain...), nil
+}
+
+func (sealer) Open(sealed, context []byte) ([]byte, error) {
+	if len(sealed) < 32 || sha256.Sum256(append(slices.Clone(context), sealed[32:]...)) != [32]byte(sealed[:32]) {
+		return nil, errs.New(errs.Corrupt, "sealed bytes fail their check")
+	}
+	return sealed[32:], nil
+}
+
+// setUp waits for the sessions and makes a tenant with a signing service.
+func (w *world) setUp() {
+	w.eventually("sessions registered", func() bool {
+		for _, r := range w.nodes[1].View().Regions() {
+			if len(r.Sessions) == 0 || !r.Healthy {
+				return false
+			}
+		}
+		return true
+	})
+	w.must(w.dual(&command.CreateTenant{Name: "acme"}))
+	w.client = w.kit.Signer("service")
+	w.must(w.dual(&command.PutPrincipal{Name: "service", Tenant: "acme", Key: w.client.Public(), Roles: command.RoleSigner}))
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("still not so: %s", what)
+		}
+	}
+}
+
+func (w *world) command(body command.Body, life time.Duration, author identity.Signer, more ...identity.Signer) *command.Command {
+	return w.kit.Command(body, time.Now().Add(life), author, more...)
+}
+
+func (w *world) dual(body command.Body) *command.Command {
+	return w.command(body, time.Minute, w.admin[0], w.admin[1])
+}
+
+func (w *world) leading() *node {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.nodes[w.leader]
+}
+
+func (w *world) must(c *command.Command) fsm.Outcome {
+	w.t.Helper()
+	out, err := w.leading().vault.Submit(context.Background(), c)
+	w.ok(err)
+	if out.Err() != nil {
+		w.t.Fatalf("%s: %s: %s", c.Type, out.Code, out.Text)
+	}
+	return out
+}
+
+// key makes a key and waits until every region confirmed it.
+func (w *world) key(curve command.Curve, signers uint8) *fsm.Key {
+	w.t.Helper()
+	id := w.must(w.dual(&command.CreateKey{Name: fmt.Sprintf("key-%s-%d", curve, signers), Tenant: "acme",
+		Scheme: command.SchemeMultisig, Curve: curve, Signers: signers, AllowBlind: true})).Key
+	w.eventually("key active", func() bool {
+		k, ok := w.nodes[1].View().Key(id)
+		return ok && k.State == fsm.KeyActive
+	})
+	k, _ := w.nodes[1].View().Key(id)
+	return k
+}
+
+// request is a signed request for one message.
+func (w *world) request(k *fsm.Key, message string) *command.Command {
+	hash := command.HashSHA256
+	if k.Curve == command.Ed25519 {
+		hash = command.HashNone
+	}
+	return w.command(&command.RequestSignature{Key: k.ID, Kind: command.KindMessage, Hash: hash, Payload: []byte(message)}, 5*time.Minute, w.client)
+}
+
+func (w *world) sign(c *command.Command) *fsm.Request {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	req, err := w.leading().vault.Sign(ctx, c)
+	w.ok(err)
+	return req
+}
+
+// row waits until a request is final in a region's state and returns it.
+func (w *world) row(at identity.RegionID, id command.RequestID) *fsm.Request {
+	w.t.Helper()
+	w.eventually("request final", func() bool {
+		r, ok := w.nodes[at].View().Request(id)
+		return ok && r.State != fsm.RequestOpen
+	})
+	r, _ := w.nodes[at].View().Request(id)
+	return r
+}
