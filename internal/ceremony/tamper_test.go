@@ -194,7 +194,7 @@ func TestFinishRefuses(t *testing.T) {
 		"an administrator": {func(f *ceremony.Files) { f.Approvals = f.Approvals[:5] }, errs.NotFound, `administrator "admin-2" is missing`},
 		"another genesis":  {func(f *ceremony.Files) { f.Approvals[2] = oas[2] }, errs.Unverified, "region south has hash"},
 		"officers":         {func(f *ceremony.Files) { f.Officers = nil }, errs.NotFound, "officers have not proved"},
-		"others' officers": {func(f *ceremony.Files) { f.Officers = []*ceremony.OfficersProved{oproved} }, errs.Unverified, "is not signed by region 1"},
+		"others' officers": {func(f *ceremony.Files) { f.Officers = []*ceremony.OfficersProved{oproved} }, errs.Invalid, "about another genesis"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &ceremony.Files{Enrolments: es, Contributions: cs, Approvals: slices.Clone(as), Officers: []*ceremony.OfficersProved{proved}}
