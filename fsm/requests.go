@@ -137,9 +137,11 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 		return nil, err
 	}
 	eligible := t.eligible(k)
-	others := slices.DeleteFunc(slices.Clone(eligible), func(r identity.RegionID) bool { return slices.Contains(about, r) })
-	if len(others) >= int(k.Signers) {
-		eligible = others
+	if some := without(eligible, about); len(some) >= int(k.Signers) {
+		eligible = some
+	}
+	if some := without(eligible, leftOut(q)); len(some) >= int(k.Signers) {
+		eligible = some
 	}
 	if len(eligible) < int(k.Signers) {
 		return nil, errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
@@ -152,19 +154,28 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 	}, nil
 }
 
+func without(ids, out []identity.RegionID) []identity.RegionID {
+	return slices.DeleteFunc(slices.Clone(ids), func(r identity.RegionID) bool { return slices.Contains(out, r) })
+}
+
+// leftOut returns the regions that an earlier attempt drew among and the last one did
+// not: what they were left out for counts still. It also leaves a region that refuses in
+// order to be drawn again, or to have others drawn, nothing to gain.
+func leftOut(q *Request) (ids []identity.RegionID) {
+	last := q.Open().Eligible
+	for _, a := range q.Attempts {
+		ids = append(ids, without(a.Eligible, last)...)
+	}
+	return ids
+}
+
 // reasons verifies the words for a next attempt and returns the regions they are about:
 // a region's own refusal, or that one other than the author cannot reach it either.
-// Regions of earlier attempts stay excluded through their absence from the last draw.
 func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.RegionID, error) {
 	if len(words) == 0 {
 		return nil, errs.New(errs.Invalid, "another attempt at request %s needs a reason", q.ID)
 	}
 	var about []identity.RegionID
-	for _, r := range t.roster.regions {
-		if !slices.Contains(last.Eligible, r.ID) {
-			about = append(about, r.ID)
-		}
-	}
 	for _, raw := range words {
 		v, err := t.word(raw)
 		if err != nil {
