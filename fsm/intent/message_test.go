@@ -117,6 +117,10 @@ func signers(t testing.TB) []signer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	raw, err := p.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	pub, edPriv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +132,7 @@ func signers(t testing.TB) []signer {
 			rb, sb := r.Bytes(), s.Bytes()
 			return append(rb[:], sb[:]...)
 		}},
-		{command.P256, elliptic.MarshalCompressed(elliptic.P256(), p.X, p.Y), func(m []byte) []byte {
+		{command.P256, append([]byte{2 + raw[64]&1}, raw[1:33]...), func(m []byte) []byte {
 			r, s, err := ecdsa.Sign(rand.Reader, p, m)
 			if err != nil {
 				t.Fatal(err)
@@ -192,7 +196,7 @@ func TestVerify(t *testing.T) {
 }
 
 func highS(curve command.Curve, sig []byte) []byte {
-	n := secp256k1.S256().N
+	n := secp256k1.Params().N
 	if curve == command.P256 {
 		n = elliptic.P256().Params().N
 	}
@@ -226,7 +230,7 @@ func TestCheckPublicKeyRefuses(t *testing.T) {
 		"not on curve":         {command.Ed25519, unhex("0200000000000000000000000000000000000000000000000000000000000000")},
 		"short ed25519":        {command.Ed25519, make([]byte, 31)},
 		"secp256k1 x too high": {command.Secp256k1, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)},
-		"secp256k1 tag":        {command.Secp256k1, append([]byte{5}, secp256k1.S256().Gx.Bytes()...)},
+		"secp256k1 tag":        {command.Secp256k1, append([]byte{5}, secp256k1.Params().Gx.Bytes()...)},
 		"p256 not on curve":    {command.P256, append([]byte{2}, bytes.Repeat([]byte{0xff}, 32)...)},
 		"p256 empty":           {command.P256, nil},
 		"curve":                {0, make([]byte, 33)},
@@ -370,4 +374,16 @@ func FuzzVerify(f *testing.F) {
 		}
 		_, _ = NormalizeLowS(c, sig)
 	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	for _, s := range signers(b) {
+		msg := sha256.Sum256(nil)
+		sig := s.sign(msg[:])
+		b.Run(s.curve.String(), func(b *testing.B) {
+			for b.Loop() {
+				Verify(s.curve, s.pub, msg[:], sig)
+			}
+		})
+	}
 }

@@ -440,3 +440,27 @@ func FuzzReadTransaction(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecodePSBT(b *testing.B) {
+	for _, n := range []int{1, 256} {
+		s := newSample(b, 2)
+		s.global.set([]byte{globalInputs}, appendCompact(nil, uint64(n)))
+		f := s.inputs[0]
+		f.drop(inTx)
+		s.inputs = nil
+		for i := range n {
+			g := append(fields(nil), f...)
+			g.set([]byte{inPrevIndex}, u32le(uint32(i)))
+			s.inputs = append(s.inputs, g)
+		}
+		s.outputs[0].set([]byte{outAmount}, make([]byte, 8))
+		p, k := s.encode(), testKey("sample")
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := Decode(command.KindPSBT, command.HashNone, p, k); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -50,7 +50,15 @@ func parseP256(pub []byte) (*ecdsa.PublicKey, bool) {
 		return nil, false
 	}
 	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), pub)
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, x != nil
+	if x == nil {
+		return nil, false
+	}
+	raw := make([]byte, 65)
+	raw[0] = 4
+	x.FillBytes(raw[1:33])
+	y.FillBytes(raw[33:])
+	k, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), raw)
+	return k, err == nil
 }
 
 // Verify reports whether sig is a valid signature of message: 64 bytes r||s with low s
@@ -94,7 +102,7 @@ func NormalizeLowS(curve command.Curve, sig []byte) ([]byte, error) {
 	case command.Ed25519:
 		return bytes.Clone(sig), nil
 	case command.Secp256k1:
-		n = secp256k1.S256().N
+		n = secp256k1.Params().N
 	case command.P256:
 		n = elliptic.P256().Params().N
 	default:
