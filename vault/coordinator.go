@@ -7,7 +7,6 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -180,7 +179,7 @@ func (c *coordinator) sweep() {
 			continue
 		}
 		if _, err := permit(view, Item{req.ID, a.Number}, a.Meta, now); err != nil {
-			c.waiting.fail(req.ID, held(err))
+			c.waiting.fail(req.ID, err)
 			continue
 		}
 		if found[a.Meta] == nil {
@@ -193,14 +192,6 @@ func (c *coordinator) sweep() {
 	for _, meta := range order {
 		c.enqueue(meta, found[meta])
 	}
-}
-
-// held tells the caller of a request that stands but may not be signed now.
-func held(err *errs.Error) error {
-	if err.Code == errs.Frozen {
-		return err.WithHint("the request stays open until it expires; ask again with the same id after an unfreeze")
-	}
-	return err
 }
 
 // finished frees a round's place. What it left open is swept up later, ever more slowly

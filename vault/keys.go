@@ -115,7 +115,7 @@ func (k *keymaker) round(ctx context.Context) bool {
 }
 
 // advance does the next step of one key. settled: nothing is left for this region to
-// do until the key changes again, which look will tell.
+// do, whatever the others do.
 func (k *keymaker) advance(ctx context.Context, id command.KeyID) (settled bool, err error) {
 	view := k.cfg.Replica.View()
 	key, ok := view.Key(id)
@@ -125,13 +125,17 @@ func (k *keymaker) advance(ctx context.Context, id command.KeyID) (settled bool,
 	own := key.Attested(k.cfg.Region)
 	switch {
 	case own == nil:
-		err = k.attest(ctx, view, key)
-	case own.Confirmed || len(key.Attestations) < len(key.Regions):
-		// the others' turn
-	default:
-		err = k.confirm(ctx, view, key)
+		return false, k.attest(ctx, view, key)
+	case own.Confirmed:
+		return true, nil
+	case len(key.Attestations) < len(key.Regions):
+		return false, nil // the others' turn: their attestations wake us
 	}
-	return err == nil, err
+	if err := k.verify(view, key); err != nil {
+		k.cfg.Logger.Error("key attestation refused: the key never becomes active", slog.String("key", id.String()), slog.Any("error", err))
+		return true, nil
+	}
+	return false, k.confirm(ctx, key)
 }
 
 // attest makes the private key, has it prove that it is held, and has the identity key
@@ -165,13 +169,8 @@ func possession(cluster identity.ClusterID, key *fsm.Key, region identity.Region
 	return digest[:]
 }
 
-// confirm gives this region's word that it verified every attestation itself. A key
-// with a bad one never becomes active.
-func (k *keymaker) confirm(ctx context.Context, view fsm.View, key *fsm.Key) error {
-	if err := k.verify(view, key); err != nil {
-		k.cfg.Logger.Error("key attestation refused", slog.String("key", key.ID.String()), slog.Any("error", err))
-		return nil // nothing to try again
-	}
+// confirm gives this region's word that it verified every attestation itself.
+func (k *keymaker) confirm(ctx context.Context, key *fsm.Key) error {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.Timing.KeyStep)
 	defer cancel()
 	return k.file(ctx, &command.ConfirmKey{Key: key.ID, Attestations: fsm.AttestationsHash(key)})

@@ -60,7 +60,7 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		case r.err != nil && errs.CodeOf(r.err) != errs.Unverified:
 			silent = append(silent, it.Item)
 		case no && (code == errs.Frozen || code == errs.Expired || code == errs.Skewed):
-			d.waiting.fail(it.Request, held(errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code)))
+			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
 		case no:
 			refused = append(refused, it.Item)
 		}

@@ -68,7 +68,7 @@ func (r *round) load() []*item {
 		it := &item{Item: Item{req.ID, req.Open().Number}}
 		g, fault := permit(view, it.Item, r.meta, now)
 		if fault != nil {
-			r.waiting.fail(req.ID, held(fault))
+			r.waiting.fail(req.ID, fault)
 			return
 		}
 		messages, err := g.messages()

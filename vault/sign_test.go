@@ -77,7 +77,7 @@ func (w *world) consistent() {
 }
 
 func TestSignsOnEveryCurve(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		for _, curve := range []command.Curve{command.P256, command.Secp256k1, command.Ed25519} {
 			for _, signers := range []uint8{2, 3, 4} {
 				k := w.key(curve, signers)
@@ -96,7 +96,7 @@ func TestSignsOnEveryCurve(t *testing.T) {
 }
 
 func TestSignsPayments(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.Secp256k1, 2)
 		wallet, err := intent.NewWallet(keyInfo(k))
 		w.ok(err)
@@ -120,14 +120,14 @@ func TestSignsPayments(t *testing.T) {
 }
 
 func TestBatchIsOneQuestionARegion(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
 		var cs []*command.Command
 		for i := range 60 {
 			cs = append(cs, w.request(k, fmt.Sprint("message ", i)))
 		}
 		cs[7] = w.command(&command.RequestSignature{Key: command.KeyID{1}, Kind: command.KindMessage, Hash: command.HashSHA256, Payload: []byte("x")}, time.Minute, w.client)
-		before := w.sent["cosign"]
+		before := w.count("cosign")
 		results := w.leading().vault.SignBatch(context.Background(), cs)
 		for i, r := range results {
 			if i == 7 {
@@ -140,10 +140,10 @@ func TestBatchIsOneQuestionARegion(t *testing.T) {
 			w.verify(k, cs[i], r.Request)
 		}
 		// One entry for all, or two if some came in after the first was closed.
-		if n := w.sent["cosign"] - before; n > 6 {
+		if n := w.count("cosign") - before; n > 6 {
 			t.Errorf("%d questions over the network for one batch", n)
 		}
-		if n := w.sent["partial"]; n > 0 {
+		if n := w.count("partial"); n > 0 {
 			t.Errorf("%d partials asked for although all came with the append replies", n)
 		}
 		last := results[59].Request.ID
@@ -153,7 +153,7 @@ func TestBatchIsOneQuestionARegion(t *testing.T) {
 }
 
 func TestSameIDSameAnswer(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
 		c := w.request(k, "once")
 		first := w.sign(c)
@@ -178,32 +178,28 @@ func TestSameIDSameAnswer(t *testing.T) {
 }
 
 func TestPartialsAreAskedForWhenTheyDoNotCome(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
-		w.partials = func(identity.RegionID) bool { return false }
+		w.set(func() { w.partials = func(identity.RegionID) bool { return false } })
 		c := w.request(k, "late partials")
 		w.verify(k, c, w.sign(c))
-		if w.sent["partial"] == 0 {
+		if w.count("partial") == 0 {
 			t.Error("no partial was asked for")
 		}
 	})
 }
 
 func TestNewLeaderGivesTheSameAnswer(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
 		var held atomic.Int32
-		w.mu.Lock()
-		w.withhold = func(c *command.Command) bool {
-			return c.Type == command.TypeComplete && held.Add(1) > 0
-		}
-		w.mu.Unlock()
+		w.set(func() {
+			w.withhold = func(c *command.Command) bool { return c.Type == command.TypeComplete && held.Add(1) > 0 }
+		})
 		c := w.request(k, "across leaders")
 		first := w.sign(c) // the client has its answer; its completion never gets into the log
 		w.eventually("completion proposed", func() bool { return held.Load() > 0 })
-		w.mu.Lock()
-		w.withhold = nil
-		w.mu.Unlock()
+		w.set(func() { w.withhold = nil })
 		w.lead(2)
 		row := w.row(1, first.ID)
 		if !reflect.DeepEqual(row.Results, first.Results) {
@@ -217,11 +213,9 @@ func TestNewLeaderGivesTheSameAnswer(t *testing.T) {
 }
 
 func TestLostLeadershipIsOutcomeUnknown(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
-		for _, n := range w.all() {
-			n.token.before = func(string, []byte) { time.Sleep(300 * time.Millisecond) }
-		}
+		w.slowHSMs(300 * time.Millisecond)
 		c := w.request(k, "interrupted")
 		failed := make(chan error, 1)
 		go func() {
@@ -240,11 +234,9 @@ func TestLostLeadershipIsOutcomeUnknown(t *testing.T) {
 }
 
 func TestCallersDeadlineIsOutcomeUnknown(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
-		for _, n := range w.all() {
-			n.token.before = func(string, []byte) { time.Sleep(time.Second) }
-		}
+		w.slowHSMs(time.Second)
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 		defer cancel()
 		c := w.request(k, "impatient")
@@ -257,11 +249,9 @@ func TestCallersDeadlineIsOutcomeUnknown(t *testing.T) {
 }
 
 func TestLeaderFlapping(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(command.P256, 2)
-		for _, n := range w.all() {
-			n.token.before = func(string, []byte) { time.Sleep(7 * time.Millisecond) }
-		}
+		w.slowHSMs(7 * time.Millisecond)
 		var cs []*command.Command
 		for i := range 20 {
 			cs = append(cs, w.request(k, fmt.Sprint("flap ", i)))
@@ -298,7 +288,7 @@ func TestLeaderFlapping(t *testing.T) {
 }
 
 func TestIdleLeaderMovesTheClock(t *testing.T) {
-	simulate(t, func(w *world) {
+	simulate(t, func(t *testing.T, w *world) {
 		before := w.nodes[2].View().Clock()
 		time.Sleep(3 * time.Hour)
 		if moved := w.nodes[2].View().Clock().Sub(before); moved < 2*time.Hour || moved > 3*time.Hour+time.Minute {

@@ -30,11 +30,14 @@ type token struct {
 
 func newToken() *token { return &token{keys: map[string]any{}, signed: map[string]int{}} }
 
-func (t *token) fail(err error) {
+// set changes the token while it is used.
+func (t *token) set(change func(*token)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.fault = err
+	change(t)
 }
+
+func (t *token) fail(err error) { t.set(func(t *token) { t.fault = err }) }
 
 func (t *token) Health(context.Context) error {
 	t.mu.Lock()

@@ -116,11 +116,14 @@ func unknown(id command.RequestID) error {
 
 // verdict says how a final request ended; nil when it has its signatures.
 func verdict(req *fsm.Request) error {
-	switch req.State {
-	case fsm.RequestExpired:
+	switch {
+	case req.State == fsm.RequestExpired:
 		return errs.New(errs.Expired, "request %s expired before enough regions signed", req.ID).
 			WithHint("send a new request with a new id")
-	case fsm.RequestFailed:
+	case req.State == fsm.RequestFailed && len(req.Attempts) < maxAttempts: // only a freeze ends a request early
+		return errs.New(errs.Frozen, "request %s: its key or the vault was frozen", req.ID).
+			WithHint("after an unfreeze by two administrators send a new request with a new id")
+	case req.State == fsm.RequestFailed:
 		return errs.New(errs.Unavailable, "request %s failed: none of its draws brought enough signatures", req.ID).
 			WithHint("see the state of the regions, then send a new request with a new id")
 	}

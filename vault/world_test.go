@@ -125,14 +125,14 @@ func beaconKey() genesis.Beacon {
 }
 
 // simulate runs a test over a world in a bubble of fake time.
-func simulate(t *testing.T, body func(w *world)) {
+func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 	t.Helper()
 	dealt() // outside the bubble: shared by all tests
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		w.setUp()
-		body(w)
+		body(t, w)
 	})
 }
 
@@ -158,6 +158,25 @@ func newWorld(t *testing.T) *world {
 	}
 	w.nodes[1].vault.SetLeader(true)
 	return w
+}
+
+// set changes the world's hooks while it runs.
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+func (w *world) count(kind string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sent[kind]
+}
+
+func (w *world) slowHSMs(by time.Duration) {
+	for _, n := range w.all() {
+		n.token.set(func(t *token) { t.before = func(string, []byte) { time.Sleep(by) } })
+	}
 }
 
 func (w *world) ok(err error) {
@@ -277,11 +296,11 @@ func (w *world) commit(batch []proposal) {
 	w.meta.Chain = [32]byte(h.Sum(nil))
 	in := fsm.Input{Meta: w.meta, Entry: e}
 	w.log = append(w.log, in)
-	leader := w.leader
+	leader, partials := w.leader, w.partials
 	w.mu.Unlock()
 	if opensDraws(e) && leader != 0 {
 		for _, n := range w.all() {
-			if n.isDown() || w.partials != nil && !w.partials(n.id) {
+			if n.isDown() || partials != nil && !partials(n.id) {
 				continue
 			}
 			if p, err := n.vault.Evaluate(in.Meta); err == nil {
@@ -298,6 +317,9 @@ func (w *world) commit(batch []proposal) {
 			w.results = append(w.results, r...)
 			w.mu.Unlock()
 		}
+	}
+	if outcomes == nil && leader == 0 {
+		panic("nobody applied the entry")
 	}
 	for i, p := range batch {
 		if outcomes != nil {
@@ -556,4 +578,70 @@ func (w *world) row(at identity.RegionID, id command.RequestID) *fsm.Request {
 	})
 	r, _ := w.nodes[at].View().Request(id)
 	return r
+}
+
+// abandoned commits a request while nobody leads, and returns its row.
+func (w *world) abandoned(c *command.Command) *fsm.Request {
+	w.t.Helper()
+	if w.leading() != nil {
+		w.lead(0)
+	}
+	w.apply(c)
+	req, ok := w.nodes[1].View().Request(command.RequestIDOf(c.Principal, c.ID))
+	if !ok || req.Open() == nil {
+		w.t.Fatal("request is not open")
+	}
+	return req
+}
+
+// apply commits one command that must succeed, whoever leads.
+func (w *world) apply(c *command.Command) {
+	w.t.Helper()
+	p := proposal{c, make(chan fsm.Outcome, 1)}
+	w.commit([]proposal{p})
+	if out := <-p.reply; out.Err() != nil {
+		w.t.Fatalf("%s: %s: %s", c.Type, out.Code, out.Text)
+	}
+}
+
+// question is what an honest leader would ask about a request, and who is drawn.
+func (w *world) question(req *fsm.Request) (*vault.Question, []identity.RegionID) {
+	w.t.Helper()
+	a := req.Open()
+	input := draw.Input(w.nodes[1].View().Lineage(), a.Meta.Term, a.Meta.Index, a.Meta.Chain)
+	shares, pub := dealt()
+	q := &vault.Question{Meta: a.Meta, Items: []vault.Item{{Request: req.ID, Attempt: a.Number}}}
+	var ps []draw.Partial
+	for _, s := range shares[:3] {
+		p, err := s.Evaluate(input)
+		w.ok(err)
+		ps = append(ps, p)
+		q.Partials = append(q.Partials, p.Encode())
+	}
+	var err error
+	q.Value, err = pub.Combine(input, ps)
+	w.ok(err)
+	return q, w.drawn(req, q.Value)
+}
+
+func (w *world) drawn(req *fsm.Request, value [32]byte) (out []identity.RegionID) {
+	a := req.Open()
+	k, _ := w.nodes[1].View().Key(req.Key)
+	var eligible []uint8
+	for _, r := range a.Eligible {
+		eligible = append(eligible, uint8(r))
+	}
+	for _, r := range draw.Permutation(value, req.ID, a.Number, eligible)[:k.Signers] {
+		out = append(out, identity.RegionID(r))
+	}
+	return out
+}
+
+// ask puts a question to a region as another region would.
+func (n *node) ask(q *vault.Question) (*command.Answer, error) {
+	raw, err := n.vault.HandleCoSign(context.Background(), n.id%4+1, q.Encode())
+	if err != nil {
+		return nil, err
+	}
+	return command.DecodeAnswer(raw)
 }
