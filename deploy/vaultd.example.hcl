@@ -33,11 +33,12 @@ raft {
 }
 
 limits {
-  max_connections = 1024
-  max_in_flight   = 4096
-  request_rate    = 5000 # calls a second and client address
-  request_burst   = 4096
-  min_free_disk   = "256MiB"
+  max_connections             = 1024
+  max_connections_per_address = 512
+  max_streams                 = 1024  # calls at once on one connection
+  request_rate                = 20000 # calls a second from one address
+  request_burst               = 20000
+  min_free_disk               = "256MiB"
 }
 
 log {

@@ -125,6 +125,7 @@ func (c *checker) raft(f *fileRaft) Raft {
 		HeartbeatTimeout:  d("heartbeat_timeout", f.HeartbeatTimeout, 5*time.Millisecond, time.Minute),
 		ElectionTimeout:   d("election_timeout", f.ElectionTimeout, 5*time.Millisecond, time.Minute),
 		LeaseTimeout:      d("lease_timeout", f.LeaseTimeout, 5*time.Millisecond, time.Minute),
+		OneWayDelay:       d("one_way_delay", f.OneWayDelay, time.Microsecond, time.Minute),
 		CommitTimeout:     d("commit_timeout", f.CommitTimeout, time.Millisecond, time.Minute),
 		SnapshotInterval:  d("snapshot_interval", f.SnapshotInterval, time.Second, 24*time.Hour),
 		SnapshotThreshold: uint64(c.count("raft", "snapshot_threshold", f.SnapshotThreshold, 0, 1, math.MaxInt32)),
@@ -144,11 +145,12 @@ func (c *checker) limits(f *fileLimits) Limits {
 		f = &fileLimits{}
 	}
 	l := Limits{
-		MaxConnections: c.count("limits", "max_connections", f.MaxConnections, 1024, 8, 65536),
-		MaxInFlight:    c.count("limits", "max_in_flight", f.MaxInFlight, 4096, 8, 1<<20),
-		RequestBurst:   c.count("limits", "request_burst", f.RequestBurst, 4096, 1, 1<<20),
-		RequestRate:    or(f.RequestRate, 5000),
-		MinFreeDisk:    c.size("limits", "min_free_disk", f.MinFreeDisk, 256<<20),
+		MaxConnections:           c.count("limits", "max_connections", f.MaxConnections, 1024, 8, 65536),
+		MaxConnectionsPerAddress: c.count("limits", "max_connections_per_address", f.MaxConnectionsPerAddress, 512, 1, 65536),
+		MaxStreams:               c.count("limits", "max_streams", f.MaxStreams, 1024, 1, 65536),
+		RequestBurst:             c.count("limits", "request_burst", f.RequestBurst, 20000, 1, 1<<20),
+		RequestRate:              or(f.RequestRate, 20000),
+		MinFreeDisk:              c.size("limits", "min_free_disk", f.MinFreeDisk, 64<<20),
 	}
 	if l.RequestRate <= 0 || l.RequestRate > 1e6 {
 		c.fail("limits", "request_rate", "is calls a second, above 0 and at most 1000000")

@@ -70,6 +70,7 @@ type Raft struct {
 	ElectionTimeout   time.Duration
 	LeaseTimeout      time.Duration
 	CommitTimeout     time.Duration
+	OneWayDelay       time.Duration // longest between two regions
 	SnapshotInterval  time.Duration
 	SnapshotThreshold uint64
 	TrailingLogs      uint64
@@ -77,11 +78,12 @@ type Raft struct {
 
 // Limits bound what one node takes on before authentication and per peer.
 type Limits struct {
-	MaxConnections int     // API connections at once
-	MaxInFlight    int     // API calls at once, over all connections
-	RequestRate    float64 // API calls a second and peer address
-	RequestBurst   int
-	MinFreeDisk    uint64 // bytes; below it the node signs nothing new
+	MaxConnections           int     // API connections at once
+	MaxConnectionsPerAddress int     // of them from one address
+	MaxStreams               int     // API calls at once on one connection
+	RequestRate              float64 // API calls a second from one address
+	RequestBurst             int     // calls at once above the rate
+	MinFreeDisk              uint64  // bytes; below it nothing new is proposed
 }
 
 // Log says how the process logs, always to standard error.

@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{Path: "/etc/tetrad/vaultd.hcl", DataDir: "/etc/tetrad/data", Region: "one", Mlock: MlockTry,
 		HSM:    HSM{Module: "/lib/module.so", TokenLabel: "one", PINFile: "/etc/tetrad/pin", Workers: 2, Timeout: 10 * time.Second},
 		Listen: addr, Advertise: addr, Raft: Raft{Profile: ProfileWAN},
-		Limits: Limits{1024, 4096, 5000, 4096, 256 << 20}, Log: Log{slog.LevelInfo, "text"}}
+		Limits: Limits{1024, 512, 1024, 20000, 20000, 64 << 20}, Log: Log{slog.LevelInfo, "text"}}
 	if *cfg != want {
 		t.Errorf("got  %+v\nwant %+v", *cfg, want)
 	}

@@ -43,17 +43,19 @@ type fileRaft struct {
 	ElectionTimeout   *string `hcl:"election_timeout"`
 	LeaseTimeout      *string `hcl:"lease_timeout"`
 	CommitTimeout     *string `hcl:"commit_timeout"`
+	OneWayDelay       *string `hcl:"one_way_delay"`
 	SnapshotInterval  *string `hcl:"snapshot_interval"`
 	SnapshotThreshold *int    `hcl:"snapshot_threshold"`
 	TrailingLogs      *int    `hcl:"trailing_logs"`
 }
 
 type fileLimits struct {
-	MaxConnections *int     `hcl:"max_connections"`
-	MaxInFlight    *int     `hcl:"max_in_flight"`
-	RequestRate    *float64 `hcl:"request_rate"`
-	RequestBurst   *int     `hcl:"request_burst"`
-	MinFreeDisk    *string  `hcl:"min_free_disk"`
+	MaxConnections           *int     `hcl:"max_connections"`
+	MaxConnectionsPerAddress *int     `hcl:"max_connections_per_address"`
+	MaxStreams               *int     `hcl:"max_streams"`
+	RequestRate              *float64 `hcl:"request_rate"`
+	RequestBurst             *int     `hcl:"request_burst"`
+	MinFreeDisk              *string  `hcl:"min_free_disk"`
 }
 
 type fileLog struct {
