@@ -10,6 +10,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
@@ -91,7 +92,7 @@ func (n *Node) openState() (err error) {
 	if n.leaves.Size() > 0 {
 		return nil
 	}
-	if err := n.leaves.Append(n.fsm.GenesisLeaves()); err != nil {
+	if err := n.leaves.Append([]audit.Leaf{n.fsm.GenesisLeaf()}); err != nil {
 		return err
 	}
 	return n.leaves.Sync()
