@@ -26,6 +26,12 @@ func elsewhere(code errs.Code) bool {
 	return false
 }
 
+// answered tells a node's own word from a connection that failed: the more useful
+// error of the two.
+func answered(code errs.Code) bool {
+	return code != errs.Unavailable && code != errs.DeadlineExceeded && code != errs.Canceled
+}
+
 // bounded gives a context without deadline the default one.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
@@ -57,7 +63,7 @@ func (c *Client) call(ctx context.Context, method string, req, reply any, change
 		if !elsewhere(code) {
 			return err
 		}
-		if ctx.Err() == nil || last == nil {
+		if last == nil || answered(code) || !answered(errs.CodeOf(last)) {
 			last = err
 		}
 		c.avoid(n)

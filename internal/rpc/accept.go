@@ -154,17 +154,17 @@ func (r *rateLimiter) limiter(addr string, now time.Time) *rate.Limiter {
 	return l
 }
 
-// evict forgets addresses that have their whole burst again, and if there is none any
-// one address, which at worst gets a fresh burst.
+// evict forgets addresses that have their whole burst again and, if those are few, any
+// others, which at worst get a fresh burst. It makes room for many at once, so that a
+// flood of addresses does not pay for a walk over all with each call.
 func (r *rateLimiter) evict(now time.Time) {
-	before := len(r.from)
 	for addr, l := range r.from {
 		if l.TokensAt(now) >= float64(r.limits.Burst) {
 			delete(r.from, addr)
 		}
 	}
 	for addr := range r.from {
-		if len(r.from) < before {
+		if len(r.from) <= addressesMax*7/8 {
 			return
 		}
 		delete(r.from, addr)

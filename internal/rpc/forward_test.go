@@ -101,11 +101,11 @@ func TestLostLeader(t *testing.T) {
 	c := start(t, 2)
 	k := c.Principal("", admin)
 	entered := make(chan struct{}, 2)
-	c.Nodes[0].OnSubmit = func(ctx context.Context, _ *command.Command) (fsm.Outcome, error) {
+	c.Nodes[0].OnSubmit(func(ctx context.Context, _ *command.Command) (fsm.Outcome, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		return fsm.Outcome{}, ctx.Err()
-	}
+	})
 	v := vaultOf(t, c, k, 1)
 	done := make(chan error, 1)
 	req := &tetradv1.SubmitRequest{Command: signed(t, c, k, &command.CreateTenant{Name: "x"}).Encode()}

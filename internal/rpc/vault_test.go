@@ -285,7 +285,7 @@ func TestReflectionIsForKnownCallers(t *testing.T) {
 func TestPanicIsInternal(t *testing.T) {
 	c := start(t, 1)
 	k := c.Principal("acme", signer)
-	c.Nodes[0].OnSign = func(context.Context, *command.Command) (*fsm.Request, error) { panic("payload") }
+	c.Nodes[0].OnSign(func(context.Context, *command.Command) (*fsm.Request, error) { panic("payload") })
 	cmd := signed(t, c, k, &command.RequestSignature{Kind: command.KindMessage, Payload: []byte("m")})
 	v := vaultOf(t, c, k, 0)
 	_, err := v.Sign(within(t), &tetradv1.SignRequest{Command: cmd.Encode(), Wait: true})

@@ -34,8 +34,13 @@ type Cluster struct {
 	pins   map[identity.RegionID][]identity.PublicKey
 }
 
-// Node is one region's server and what it pretends to have behind it. Function fields
-// replace the pretence when set; set them before Start or between calls.
+// Submit and Sign are what a node's vault does with a command.
+type (
+	Submit func(ctx context.Context, c *command.Command) (fsm.Outcome, error)
+	Sign   func(ctx context.Context, c *command.Command) (*fsm.Request, error)
+)
+
+// Node is one region's server and what it pretends to have behind it.
 type Node struct {
 	Region  identity.RegionID
 	Addr    string
@@ -51,10 +56,9 @@ type Node struct {
 	known   identity.RegionID // believed leader, 0: the cluster's
 	served  chan error
 
-	OnSubmit func(ctx context.Context, c *command.Command) (fsm.Outcome, error)
-	OnSign   func(ctx context.Context, c *command.Command) (*fsm.Request, error)
-	OnCoSign func(ctx context.Context, from identity.RegionID, q []byte) ([]byte, error)
-	Submits  atomic.Int64
+	onSubmit Submit
+	onSign   Sign
+	Submits  atomic.Int64 // commands that reached the vault
 }
 
 // Option changes a node's configuration before it is built.
@@ -173,7 +177,7 @@ func (n *Node) build(opts []Option) {
 
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
-	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{n}, Reader: reader{n}, Leaves: leaves{n},
+	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
 		Leader: leader{n}, Genesis: []byte("genesis")})
 	n.Server.SetReady(true)
 }
@@ -202,6 +206,26 @@ func (n *Node) Believe(id identity.RegionID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.known = id
+}
+
+// OnSubmit replaces what the node's vault does with commands.
+func (n *Node) OnSubmit(f Submit) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.onSubmit = f
+}
+
+// OnSign replaces what the node's vault does with signature requests.
+func (n *Node) OnSign(f Sign) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.onSign = f
+}
+
+func (n *Node) hooks() (Submit, Sign) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.onSubmit, n.onSign
 }
 
 // Ready implements rpc.Node.

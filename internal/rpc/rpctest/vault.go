@@ -15,15 +15,15 @@ type fakeVault struct{ n *Node }
 
 func (v fakeVault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
 	v.n.Submits.Add(1)
-	if v.n.OnSubmit != nil {
-		return v.n.OnSubmit(ctx, c)
+	if hook, _ := v.n.hooks(); hook != nil {
+		return hook(ctx, c)
 	}
 	return v.n.cluster.State.Decide(c)
 }
 
 func (v fakeVault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, error) {
-	if v.n.OnSign != nil {
-		return v.n.OnSign(ctx, c)
+	if _, hook := v.n.hooks(); hook != nil {
+		return hook(ctx, c)
 	}
 	o, err := v.Submit(ctx, c)
 	if err == nil {
@@ -94,19 +94,16 @@ func (s *State) signed(cm *command.Commitment) bool {
 }
 
 // fakeCosigner echoes what it is asked.
-type fakeCosigner struct{ n *Node }
+type fakeCosigner struct{}
 
-func (f fakeCosigner) HandleCoSign(ctx context.Context, from identity.RegionID, q []byte) ([]byte, error) {
-	if f.n.OnCoSign != nil {
-		return f.n.OnCoSign(ctx, from, q)
-	}
+func (fakeCosigner) HandleCoSign(_ context.Context, from identity.RegionID, q []byte) ([]byte, error) {
 	return append([]byte{byte(from)}, q...), nil
 }
 
-func (f fakeCosigner) HandlePartial(_ context.Context, from identity.RegionID, m command.Meta) ([]byte, error) {
+func (fakeCosigner) HandlePartial(_ context.Context, from identity.RegionID, m command.Meta) ([]byte, error) {
 	return []byte{byte(from), byte(m.Term), byte(m.Index), m.Chain[0]}, nil
 }
 
-func (f fakeCosigner) HandleWord(_ context.Context, from identity.RegionID, ask []byte) ([]byte, error) {
+func (fakeCosigner) HandleWord(_ context.Context, from identity.RegionID, ask []byte) ([]byte, error) {
 	return append([]byte{byte(from)}, ask...), nil
 }
