@@ -64,6 +64,29 @@ func (a *answers) claim(it Item, expiry time.Time) (s *slot, mine bool, err *err
 	return s, true, nil
 }
 
+// earlier returns what this region signed for an earlier attempt of the same request, if
+// it did: the payload is the same, so a region drawn twice signs once.
+func (a *answers) earlier(it Item) [][]byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n := uint8(1); n < it.Attempt; n++ {
+		if s, ok := a.slots[Item{it.Request, n}]; ok && s.settled() && !s.Refused {
+			return s.Signatures
+		}
+	}
+	return nil
+}
+
+// settled reports whether the slot's fields may be read.
+func (s *slot) settled() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // settle writes the slots' records to disk and only then lets anyone see them.
 func (a *answers) settle(ctx context.Context, slots []*slot) error {
 	if len(slots) == 0 {
@@ -149,10 +172,8 @@ func (a *answers) live() []record {
 	defer a.mu.Unlock()
 	out := make([]record, 0, len(a.slots))
 	for _, s := range a.slots {
-		select {
-		case <-s.done:
+		if s.settled() {
 			out = append(out, s.record)
-		default:
 		}
 	}
 	return out
@@ -182,11 +203,7 @@ func (a *answers) prune(now time.Time) {
 
 // drop forgets a settled slot; one still being signed stays its claimant's.
 func (a *answers) drop(it Item) {
-	if s, ok := a.slots[it]; ok {
-		select {
-		case <-s.done:
-			delete(a.slots, it)
-		default:
-		}
+	if s, ok := a.slots[it]; ok && s.settled() {
+		delete(a.slots, it)
 	}
 }

@@ -205,6 +205,9 @@ func (s *cosigner) make(ctx context.Context, mine []*task) {
 // signOne rebuilds the messages of an item from the committed payload and has the HSM
 // sign each.
 func (s *cosigner) signOne(ctx context.Context, t *task) error {
+	if t.slot.Signatures = s.answers.earlier(t.item); t.slot.Signatures != nil {
+		return nil
+	}
 	messages, err := t.ground.messages()
 	if err != nil {
 		return err

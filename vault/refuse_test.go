@@ -91,7 +91,7 @@ func TestCoSignerRefuses(t *testing.T) {
 			return nil
 		}, errs.HSMFailed},
 		{"HSM hangs", func(_ *world, _ *fsm.Key, n *node, _ *vault.Question, _ []identity.RegionID) *node {
-			n.token.set(func(t *token) { t.before = func(string, []byte) { time.Sleep(time.Minute) } })
+			n.token.set(func(t *token) { t.delay = time.Minute })
 			return nil
 		}, errs.HSMTimeout},
 		{"disk full", func(_ *world, _ *fsm.Key, n *node, _ *vault.Question, _ []identity.RegionID) *node {
@@ -192,7 +192,7 @@ func TestConflictingQuestions(t *testing.T) {
 		req := w.abandoned(w.request(k, "a thousand times"))
 		q, drawn := w.question(req)
 		n := w.nodes[drawn[0]]
-		n.token.set(func(t *token) { t.before = func(string, []byte) { time.Sleep(2 * time.Millisecond) } })
+		n.token.set(func(t *token) { t.delay = 2 * time.Millisecond })
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		seen := map[string]int{}
@@ -282,7 +282,7 @@ func TestLeaderHangingUpIsNoRefusal(t *testing.T) {
 		req := w.abandoned(w.request(k, "hang up"))
 		q, drawn := w.question(req)
 		n := w.nodes[drawn[0]]
-		n.token.set(func(t *token) { t.before = func(string, []byte) { time.Sleep(100 * time.Millisecond) } })
+		n.token.set(func(t *token) { t.delay = 100 * time.Millisecond })
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		_, _ = n.vault.HandleCoSign(ctx, 4, q.Encode())

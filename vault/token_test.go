@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"math/big"
 	"sync"
+	"time"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
@@ -24,8 +25,8 @@ type token struct {
 	keys   map[string]any
 	signed map[string]int                     // by label and message
 	fault  error                              // of every call
-	before func(label string, message []byte) // called while a signature is being made
-	spoil  func(sig []byte)                   // damages what is returned
+	delay  time.Duration                      // of every signature
+	before func(label string, message []byte) // called before a signature is made
 }
 
 func newToken() *token { return &token{keys: map[string]any{}, signed: map[string]int{}} }
@@ -84,7 +85,7 @@ func public(key any) []byte {
 
 func (t *token) Sign(ctx context.Context, label string, _ uint8, message []byte) ([]byte, error) {
 	t.mu.Lock()
-	key, fault, before, spoil := t.keys[label], t.fault, t.before, t.spoil
+	key, fault, before, delay := t.keys[label], t.fault, t.before, t.delay
 	t.mu.Unlock()
 	switch {
 	case fault != nil:
@@ -94,18 +95,16 @@ func (t *token) Sign(ctx context.Context, label string, _ uint8, message []byte)
 	case before != nil:
 		before(label, message)
 	}
-	if ctx.Err() != nil {
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	t.mu.Lock()
 	h := sha256.Sum256(message)
 	t.signed[label+string(h[:])]++
 	t.mu.Unlock()
-	sig := signWith(key, message)
-	if spoil != nil {
-		spoil(sig)
-	}
-	return sig, nil
+	return signWith(key, message), nil
 }
 
 func signWith(key any, message []byte) []byte {

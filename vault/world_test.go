@@ -47,15 +47,17 @@ type world struct {
 	log     []fsm.Input
 	results []fsm.Result // as the first living region saw them
 
-	withhold func(c *command.Command) bool                // keeps a command out of the log
-	tamper   func(from, to identity.RegionID, m *message) // on the wire between regions
-	cut      map[[2]identity.RegionID]bool                // directed
-	partials func(from identity.RegionID) bool            // false: not on append replies
-	sent     map[string]int                               // messages by kind
+	withhold func(c *command.Command) bool                       // keeps a command out of the log
+	tamper   func(from, to identity.RegionID, m *message)        // on the wire between regions
+	cut      map[[2]identity.RegionID]bool                       // directed
+	partials func(from identity.RegionID) bool                   // false: not on append replies
+	forged   func(meta command.Meta) (identity.RegionID, []byte) // on append replies
+	sent     map[string]int                                      // messages by kind
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
 type message struct {
+	ctx      context.Context
 	kind     string
 	question []byte
 	answer   []byte
@@ -175,7 +177,7 @@ func (w *world) count(kind string) int {
 
 func (w *world) slowHSMs(by time.Duration) {
 	for _, n := range w.all() {
-		n.token.set(func(t *token) { t.before = func(string, []byte) { time.Sleep(by) } })
+		n.token.set(func(t *token) { t.delay = by })
 	}
 }
 
@@ -296,9 +298,13 @@ func (w *world) commit(batch []proposal) {
 	w.meta.Chain = [32]byte(h.Sum(nil))
 	in := fsm.Input{Meta: w.meta, Entry: e}
 	w.log = append(w.log, in)
-	leader, partials := w.leader, w.partials
+	leader, partials, forged := w.leader, w.partials, w.forged
 	w.mu.Unlock()
 	if opensDraws(e) && leader != 0 {
+		if forged != nil {
+			from, p := forged(in.Meta)
+			w.nodes[leader].vault.Deliver(from, in.Meta, p)
+		}
 		for _, n := range w.all() {
 			if n.isDown() || partials != nil && !partials(n.id) {
 				continue
@@ -425,7 +431,7 @@ func (w *world) sever(id identity.RegionID, cut bool) {
 }
 
 func (p peers) call(ctx context.Context, kind string, to identity.RegionID, question []byte, do func(ctx context.Context, v *vault.Vault, q []byte) ([]byte, error)) ([]byte, error) {
-	w, m := p.n.world, &message{kind: kind, question: question}
+	w, m := p.n.world, &message{ctx: ctx, kind: kind, question: question}
 	w.mu.Lock()
 	w.sent[kind]++
 	tamper := w.tamper

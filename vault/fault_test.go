@@ -1,0 +1,351 @@
+package vault_test
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
+)
+
+// TestDeadRegion signs through the death of a region: what drew it is drawn again on
+// another's word, and soon it is not drawn any more; when it is back it is.
+func TestDeadRegion(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[4].kill()
+		again := 0
+		for i := range 12 {
+			c := w.request(k, fmt.Sprint("without four ", i))
+			req := w.sign(c)
+			w.verify(k, c, req)
+			if len(req.Attempts) > 1 {
+				again++
+				if slices.Contains(req.Attempts[1].Eligible, 4) {
+					t.Error("the dead region is among the second draw's")
+				}
+			}
+		}
+		if row, _ := w.nodes[1].View().Region(4); row.Healthy {
+			t.Error("the dead region counts as healthy still")
+		}
+		if again == 0 || again > 1 {
+			t.Errorf("%d of 12 requests were drawn again, want the first that drew the dead region alone", again)
+		}
+		w.nodes[4].restart()
+		w.eventually("region 4 is back", func() bool {
+			row, _ := w.nodes[1].View().Region(4)
+			return row.Healthy
+		})
+		c := w.request(k, "with four")
+		req := w.sign(c)
+		if !slices.Contains(req.Attempts[0].Eligible, 4) {
+			t.Error("the region that came back is not drawn among")
+		}
+		w.row(4, req.ID)
+		w.consistent()
+	})
+}
+
+// TestSilentRegion: connections stand, nothing answers.
+func TestSilentRegion(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		hang := func(from, to identity.RegionID, m *message) {
+			if to == 3 && m.answer == nil {
+				<-m.ctx.Done()
+				m.err = m.ctx.Err()
+			}
+		}
+		w.set(func() { w.tamper = hang })
+		for i := range 6 {
+			c := w.request(k, fmt.Sprint("silence ", i))
+			w.verify(k, c, w.sign(c))
+		}
+		w.set(func() { w.tamper = nil })
+		w.eventually("region 3 says that it is well", func() bool {
+			row, _ := w.nodes[1].View().Region(3)
+			return row.Healthy
+		})
+		w.consistent()
+	})
+}
+
+// TestNoRedrawOfAReachableRegion: a leader that cannot reach a drawn region, but others
+// can, gets no word, and so no other pair.
+func TestNoRedrawOfAReachableRegion(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 4) // all are drawn
+		w.set(func() { w.cut[[2]identity.RegionID{1, 2}] = true })
+		c := w.request(k, "only by this four")
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if _, err := w.nodes[1].vault.Sign(ctx, c); errs.CodeOf(err) != errs.OutcomeUnknown {
+			t.Errorf("got %v", err)
+		}
+		row, _ := w.nodes[1].View().Request(command.RequestIDOf(c.Principal, c.ID))
+		if len(row.Attempts) != 1 {
+			t.Errorf("%d attempts without a valid reason", len(row.Attempts))
+		}
+		if r, _ := w.nodes[1].View().Region(2); !r.Healthy {
+			t.Error("a reachable region was reported ill")
+		}
+		w.set(func() { clear(w.cut) })
+		w.verify(k, c, w.sign(c))
+		w.consistent()
+	})
+}
+
+// TestBrokenHSM: the region refuses, gives its word, another pair is drawn, and the
+// region takes itself out until its HSM works again.
+func TestBrokenHSM(t *testing.T) {
+	for _, code := range []errs.Code{errs.HSMFailed, errs.HSMTimeout} {
+		t.Run(code.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.key(p256, 2)
+				w.nodes[2].token.fail(errs.New(code, "device gone"))
+				w.nodes[1].token.fail(errs.New(code, "device gone")) // the leader's own too
+				for i := range 8 {
+					c := w.request(k, fmt.Sprint("without that HSM ", i))
+					req := w.sign(c)
+					w.verify(k, c, req)
+					for _, s := range req.Results {
+						if s.Region <= 2 {
+							t.Error("a broken HSM signed")
+						}
+					}
+				}
+				w.eventually("both take themselves out", func() bool {
+					a, _ := w.nodes[3].View().Region(1)
+					b, _ := w.nodes[3].View().Region(2)
+					return !a.Healthy && !b.Healthy
+				})
+				w.nodes[1].token.fail(nil)
+				w.nodes[2].token.fail(nil)
+				w.eventually("both are back", func() bool {
+					a, _ := w.nodes[3].View().Region(1)
+					b, _ := w.nodes[3].View().Region(2)
+					return a.Healthy && b.Healthy
+				})
+				w.consistent()
+			})
+		})
+	}
+}
+
+// TestGivesUp: when no draw can be honoured, the request fails after three.
+func TestGivesUp(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		for _, n := range w.all() {
+			n.token.set(func(t *token) { t.delay = time.Minute }) // Health still passes
+		}
+		c := w.request(k, "hopeless")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		_, err := w.leading().vault.Sign(ctx, c)
+		if errs.CodeOf(err) != errs.Unavailable {
+			t.Errorf("got %v", err)
+		}
+		row := w.row(3, command.RequestIDOf(c.Principal, c.ID))
+		if row.State != fsm.RequestFailed || len(row.Attempts) != 3 {
+			t.Errorf("request is %s after %d attempts", row.State, len(row.Attempts))
+		}
+	})
+}
+
+// TestBadPayload: what no co-signer can decode is refused before it is asked.
+func TestBadPayload(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(command.Secp256k1, 2)
+		c := w.command(&command.RequestSignature{Key: k.ID, Kind: command.KindPSBT, Payload: []byte("psbt\xffnot one")}, time.Minute, w.client)
+		_, err := w.leading().vault.Sign(t.Context(), c)
+		if code := errs.CodeOf(err); code != errs.PayloadRejected && code != errs.Malformed {
+			t.Errorf("got %v", err)
+		}
+		if all, _ := w.nodes[2].token.signatures(); all > 1 { // its proof of possession
+			t.Error("something was signed")
+		}
+	})
+}
+
+// TestLateRegion: what the quick regions complete is handed out and filed without the
+// slow one; the rest follows.
+func TestLateRegion(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[3].token.set(func(t *token) { t.delay = 150 * time.Millisecond })
+		var cs []*command.Command
+		for i := range 16 {
+			cs = append(cs, w.request(k, fmt.Sprint("late ", i)))
+		}
+		begun := time.Now()
+		done := make(chan []vault.Result, 1)
+		go func() { done <- w.leading().vault.SignBatch(t.Context(), cs) }()
+		time.Sleep(150 * time.Millisecond)
+		complete := 0
+		for _, c := range cs {
+			if r, ok := w.nodes[2].View().Request(command.RequestIDOf(c.Principal, c.ID)); ok && r.State == fsm.RequestComplete {
+				complete++
+			}
+		}
+		if complete == 0 || complete == 16 {
+			t.Errorf("%d of 16 committed after %s, want those without the slow region", complete, time.Since(begun))
+		}
+		for i, r := range <-done {
+			w.ok(r.Err)
+			w.verify(k, cs[i], r.Request)
+			if row := w.row(1, r.Request.ID); !reflect.DeepEqual(row.Results, r.Request.Results) {
+				t.Error("another completion than the answer")
+			}
+		}
+		w.consistent()
+	})
+}
+
+// TestLyingCoSigner: what one region answers falsely reaches no client.
+func TestLyingCoSigner(t *testing.T) {
+	for name, lie := range map[string]func(w *world, a *command.Answer){
+		"bad signature":   func(_ *world, a *command.Answer) { a.Items[0].Signatures[0][5] ^= 1 },
+		"other value":     func(_ *world, a *command.Answer) { a.Value[0] ^= 1 },
+		"other signers":   func(_ *world, a *command.Answer) { slices.Reverse(a.Items[0].Signers) },
+		"no signatures":   func(_ *world, a *command.Answer) { a.Items[0].Signatures = nil },
+		"other request":   func(_ *world, a *command.Answer) { a.Items[0].Request[0] ^= 1 },
+		"other region":    func(_ *world, a *command.Answer) { a.Region = a.Region%4 + 1 },
+		"other index":     func(_ *world, a *command.Answer) { a.Index++ },
+		"too many items":  func(_ *world, a *command.Answer) { a.Items = append(a.Items, a.Items[0]) },
+		"session not its": nil,
+		"undecodable":     nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.key(p256, 2)
+				w.set(func() {
+					w.tamper = func(from, to identity.RegionID, m *message) {
+						if to != 2 || m.kind != "cosign" || m.answer == nil {
+							return
+						}
+						if name == "undecodable" {
+							m.answer = []byte("nonsense")
+							return
+						}
+						a, err := command.DecodeAnswer(m.answer)
+						w.ok(err)
+						signer := w.nodes[2].session
+						if lie != nil {
+							lie(w, a)
+						} else {
+							signer = &identity.Session{KeySigner: identity.GenerateEd25519()}
+						}
+						w.ok(a.Sign(t.Context(), w.kit.Cluster(), signer))
+						m.answer = a.Encode()
+					}
+				})
+				good := 0
+				for i := range 8 {
+					c := w.request(k, fmt.Sprint("lies ", i))
+					ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+					req, err := w.leading().vault.Sign(ctx, c)
+					cancel()
+					if err == nil {
+						w.verify(k, c, req)
+						good++
+					} else if errs.CodeOf(err) != errs.OutcomeUnknown {
+						t.Errorf("got %v", err)
+					}
+				}
+				if good == 0 || good == 8 {
+					t.Errorf("%d of 8 signed, want those that did not draw the liar", good)
+				}
+				w.set(func() { w.tamper = nil })
+				w.eventually("the rest is signed by the same pairs", func() bool { return len(w.nodes[1].View().OpenRequests()) == 0 })
+				w.consistent()
+			})
+		})
+	}
+}
+
+// TestForgedPartialOnAppendReply: a region that sends nonsense delays nothing.
+func TestForgedPartialOnAppendReply(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.set(func() { w.partials = func(from identity.RegionID) bool { return from != 2 } })
+		w.set(func() {
+			w.forged = func(meta command.Meta) (identity.RegionID, []byte) {
+				p, _ := w.nodes[2].vault.Evaluate(meta)
+				p = slices.Clone(p)
+				p[len(p)-1] ^= 1
+				return 2, p
+			}
+		})
+		for i := range 4 {
+			c := w.request(k, fmt.Sprint("forged ", i))
+			w.verify(k, c, w.sign(c))
+		}
+		if n := w.count("partial"); n != 0 {
+			t.Errorf("%d partials asked for: three good ones were there", n)
+		}
+	})
+}
+
+func TestQuorumOfPartialsLost(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.set(func() { w.partials = func(from identity.RegionID) bool { return from == 1 } })
+		w.sever(2, true)
+		w.sever(3, true)
+		c := w.request(k, "two are not enough")
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if _, err := w.nodes[1].vault.Sign(ctx, c); errs.CodeOf(err) != errs.OutcomeUnknown {
+			t.Errorf("got %v", err)
+		}
+		w.sever(2, false)
+		w.sever(3, false)
+		w.verify(k, c, w.sign(c))
+		w.consistent()
+	})
+}
+
+// TestExpiresWithoutLeader: a request nobody could sign in time ends with its own code.
+func TestExpiresUnsigned(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		for _, n := range w.all() {
+			n.mu.Lock()
+			n.unready = errs.New(errs.NotReady, "catching up")
+			n.mu.Unlock()
+		}
+		c := w.request(k, "too late")
+		if _, err := w.leading().vault.Sign(t.Context(), c); errs.CodeOf(err) != errs.Expired {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestFrozenWhileWaiting(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.slowHSMs(400 * time.Millisecond)
+		failed := make(chan error, 1)
+		go func() {
+			_, err := w.leading().vault.Sign(t.Context(), w.request(k, "stop"))
+			failed <- err
+		}()
+		time.Sleep(100 * time.Millisecond)
+		w.must(w.command(&command.FreezeKey{Key: k.ID, Reason: "drill"}, time.Minute, w.admin[0]))
+		if err := <-failed; errs.CodeOf(err) != errs.Frozen {
+			t.Errorf("got %v", err)
+		}
+		if _, err := w.leading().vault.Sign(t.Context(), w.request(k, "still frozen")); errs.CodeOf(err) != errs.Frozen {
+			t.Errorf("got %v", err)
+		}
+	})
+}
