@@ -17,3 +17,6 @@ if [ "${1:-}" = --check ]; then
     cmp -s "$out/$f" "$f" || { echo "$f is not current: run make generate"; exit 1; }
   done
 fi
+if [ "${1:-}" != --check ]; then
+  go run ./api/docgen # docs/api.md; its test compares
+fi
