@@ -184,7 +184,7 @@ var both = []fault{
 		s.inputs[0].set([]byte{inUTXO}, utxoBytes(50_000, s.wallet.PkScript()))
 	}},
 	{"partial of a stranger", errs.PayloadRejected, "which is not in the wallet", func(s *sample) {
-		s.inputs[0].set(append([]byte{inPartial}, testWallet(nil2, "stranger").keys[0].Key...), []byte{1})
+		s.inputs[0].set(append([]byte{inPartial}, testKey("stranger").PublicKeys[0].Key...), []byte{1})
 	}},
 	{"partial not DER", errs.PayloadRejected, "partial signature", func(s *sample) {
 		s.inputs[0].set(append([]byte{inPartial}, s.wallet.keys[0].Key...), []byte{0x30, 0x01})
@@ -200,8 +200,6 @@ var both = []fault{
 	{"version 1", errs.Malformed, "version 1", func(s *sample) { s.global.set([]byte{globalVersion}, u32le(1)) }},
 	{"version of one byte", errs.Malformed, "version of 1 bytes", func(s *sample) { s.global.set([]byte{globalVersion}, []byte{2}) }},
 }
-
-var nil2 = &testing.B{} // a T for helpers that do not fail here
 
 var onlyV0 = []fault{
 	{"no transaction", errs.Malformed, "without an unsigned transaction", func(s *sample) { s.global.drop(globalTx) }},
