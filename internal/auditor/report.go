@@ -76,6 +76,7 @@ type Report struct {
 	Draws      uint64            `json:"draws"`      // beacon values verified
 	Selections []Selection       `json:"selections"` // per set of eligible regions and k
 	SignedBy   []string          `json:"signed_by"`  // regions whose signature on the checkpoint verifies
+	Unchecked  uint64            `json:"unchecked"`  // signatures for requests closed too long ago to be remembered
 
 	Findings []Finding `json:"findings"`
 	More     uint64    `json:"more_findings"` // not listed
