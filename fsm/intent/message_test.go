@@ -316,9 +316,13 @@ func TestWycheproofEd25519(t *testing.T) {
 
 func readVectors(t *testing.T, name string, into any) {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "vectors", name))
-	if err != nil {
+	found, _ := filepath.Glob(filepath.Join("..", "..", "..", "*", "vectors", name))
+	if len(found) == 0 {
 		t.Skipf("vectors %s are not beside the checkout", name)
+	}
+	b, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		t.Fatal(err)
