@@ -1,0 +1,82 @@
+package fsm_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// FuzzApply applies whatever decodes as an entry, all signatures taken for good, on a
+// state with everything in it: no panic, one outcome and leaf a command, never Internal.
+func FuzzApply(f *testing.F) {
+	trust := func(identity.PublicKey, []byte, []byte) bool { return true }
+	base := varied(f)
+	snapshot := written(f, base.Machine)
+	for i := range base.Inputs {
+		f.Add(base.Inputs[i].Entry.Encode())
+	}
+	l := varied(f)
+	l.Now = l.Now.Add(1)
+	for _, b := range []command.Body{&command.Complete{Answers: [][]byte{{1}}}, &command.OpenAttempt{Words: [][]byte{{}}},
+		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{}} {
+		f.Add(l.Input(l.By(l.Region(1).Session, b)).Entry.Encode())
+	}
+	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{}} {
+		f.Add(l.Input(l.Dual(b)).Entry.Encode())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := command.DecodeEntry(b)
+		if err != nil {
+			return
+		}
+		m, err := fsm.New(base.Genesis, fsm.Options{Verify: trust})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Restore(bytes.NewReader(snapshot)); err != nil {
+			t.Fatal(err)
+		}
+		meta := m.View().Meta()
+		meta.Index++
+		r := m.Apply([]fsm.Input{{Meta: meta, Entry: e}})[0]
+		if len(r.Outcomes) != len(e.Commands) || len(r.Leaves) != len(e.Commands) {
+			t.Fatalf("%d outcomes and %d leaves for %d commands", len(r.Outcomes), len(r.Leaves), len(e.Commands))
+		}
+		for _, o := range r.Outcomes {
+			if o.Code == errs.Internal || !o.Code.Known() {
+				t.Fatalf("outcome %s: %s", o.Code, o.Text)
+			}
+		}
+		n, err := fsm.New(base.Genesis, fsm.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Restore(bytes.NewReader(written(t, m))); err != nil || n.View().Digest() != m.View().Digest() {
+			t.Fatalf("the state after it does not restore: %v", err)
+		}
+	})
+}
+
+func FuzzRestore(f *testing.F) {
+	l := varied(f)
+	f.Add(written(f, l.Machine))
+	fresh, err := fsm.New(fsmtest.New().Genesis, fsm.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(written(f, fresh))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := fsm.New(l.Genesis, fsm.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Restore(bytes.NewReader(b)) == nil && !bytes.Equal(written(t, m), b) {
+			t.Fatal("a snapshot was read that is not written so")
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package fsm_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+func TestSessions(t *testing.T) {
+	l := fsmtest.New().NewLog(fsm.Options{})
+	r := l.Region(1)
+	if g, _ := l.Machine.View().Region(1); g.Healthy || len(g.Sessions) != 0 {
+		t.Fatalf("a region is healthy before its first session: %+v", g)
+	}
+	want(t, l, errs.Unauthenticated, l.By(r.Session, &command.Tick{}))
+	res := want(t, l, errs.OK, l.Register(r))
+	g, cert, ok := l.Machine.View().RegionBySession(r.Session.Public().Fingerprint())
+	if !ok || g.ID != 1 || !g.Healthy || cert.Region != 1 || !res.Regions {
+		t.Fatalf("after registration: %+v", g)
+	}
+	want(t, l, errs.OK, l.By(r.Session, &command.Tick{}))
+	want(t, l, errs.Stale, l.Register(r))
+	want(t, l, errs.Unverified, l.By(l.Region(2).Identity, &command.RegisterSession{Cert: r.Session.Cert.Encode()}))
+	want(t, l, errs.Unauthenticated, l.By(r.Session, &command.RegisterSession{Cert: r.Session.Cert.Encode()}))
+	want(t, l, errs.Malformed, l.By(r.Identity, &command.RegisterSession{Cert: []byte("cert")}))
+	want(t, l, errs.Invalid, l.By(r.Identity, &command.RegisterSession{Cert: r.Session.Cert.Encode(), Curves: []byte{3, 1}}))
+
+	old := r.Session
+	l.NewSession(r, l.Now.Add(time.Hour))
+	want(t, l, errs.Skewed, l.Register(r))
+	for i := range fsm.MaxSessions {
+		l.Now = l.Now.Add(time.Second)
+		l.NewSession(r, l.Now)
+		want(t, l, errs.OK, l.By(r.Identity, &command.RegisterSession{Cert: r.Session.Cert.Encode(), Curves: []byte{2}}))
+		_, _, known := l.Machine.View().RegionBySession(old.Public().Fingerprint())
+		if known != (i < fsm.MaxSessions-1) {
+			t.Fatalf("after %d newer sessions the old one is known: %v", i+1, known)
+		}
+	}
+	if g, _ := l.Machine.View().Region(1); len(g.Sessions) != fsm.MaxSessions || !slices.Equal(g.Curves, []command.Curve{command.P256}) {
+		t.Fatalf("%+v", g)
+	}
+	taken, err := identity.IssueSession(t.Context(), r.Identity, identity.SessionCert{Cluster: l.Cluster(), Region: 1, ServerID: r.ServerID,
+		Session: l.Admins[0].Public(), Issued: l.Now.Add(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, l, errs.Invalid, l.By(r.Identity, &command.RegisterSession{Cert: taken.Encode()}))
+}
+
+func TestHealth(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	word := func(kind command.WordKind, by, about identity.RegionID, at time.Time) []byte {
+		return l.Word(by, command.Word{Kind: kind, About: about, At: at})
+	}
+	down := func(words ...[]byte) *command.Command {
+		return l.By(l.Region(1).Session, &command.ReportHealth{Region: 3, Words: words})
+	}
+	un := command.WordUnreachable
+	want(t, l, errs.Denied, down(word(un, 2, 3, l.Now)))
+	want(t, l, errs.Denied, down(word(un, 2, 3, l.Now), word(un, 2, 3, l.Now)))
+	want(t, l, errs.Unverified, down(word(un, 2, 3, l.Now), word(un, 3, 3, l.Now)))
+	want(t, l, errs.Unverified, down(word(un, 2, 3, l.Now), word(un, 1, 4, l.Now)))
+	want(t, l, errs.Unverified, down(word(un, 2, 3, l.Now), word(command.WordReachable, 1, 3, l.Now)))
+	want(t, l, errs.Unverified, down(word(un, 2, 3, l.Now), word(un, 1, 3, l.Now.Add(-2*fsm.WordAge))))
+	if r := want(t, l, errs.OK, down(word(un, 2, 3, l.Now), word(un, 1, 3, l.Now))); !r.Regions {
+		t.Fatal("a change of health is not in the result")
+	}
+	id := opened(t, l, signer, key)
+	if q, _ := l.Machine.View().Request(id); !slices.Equal(q.Open().Eligible, ids(1, 2, 4)) {
+		t.Fatalf("drawn among %v", q.Open().Eligible)
+	}
+	l.Must(l.By(l.Region(2).Session, &command.ReportHealth{Region: 2}))
+	l.Must(l.By(l.Region(4).Session, &command.ReportHealth{Region: 4}))
+	want(t, l, errs.NoEligiblePair, l.By(signer, fsmtest.Digest(key, [32]byte{1})))
+	l.Must(l.By(l.Region(2).Session, &command.ReportHealth{Region: 2, Healthy: true}))
+	opened(t, l, signer, key)
+}
+
+func TestReplaceMember(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	r := l.Region(2)
+	body := &command.ReplaceMember{Region: 2, ServerID: r.ServerID, RaftAddr: "b:1", APIAddr: "b:2", GossipAddr: "b:3"}
+	l.Must(l.Dual(body))
+	if g, _ := l.Machine.View().Region(2); g.RaftAddr != "b:1" || !g.Healthy || len(g.Sessions) != 1 {
+		t.Fatalf("after a move: %+v", g)
+	}
+	bad := *body
+	bad.APIAddr = "no port"
+	want(t, l, errs.Invalid, l.Dual(&bad))
+	old := r.Session
+	body.ServerID = "beta-0000beef"
+	l.Must(l.Dual(body))
+	want(t, l, errs.Unauthenticated, l.By(old, &command.Tick{}))
+	l.NewSession(r, l.Now.Add(time.Second))
+	want(t, l, errs.Stale, l.Register(r)) // still says the old incarnation
+	id := opened(t, l, signer, key)
+	if q, _ := l.Machine.View().Request(id); !slices.Equal(q.Open().Eligible, ids(1, 3, 4)) {
+		t.Fatalf("drawn among %v", q.Open().Eligible)
+	}
+	r.ServerID = body.ServerID
+	l.NewSession(r, l.Now.Add(time.Second))
+	want(t, l, errs.OK, l.Register(r))
+	if g, _ := l.Machine.View().Region(2); !g.Healthy || g.ServerID != "beta-0000beef" {
+		t.Fatalf("%+v", g)
+	}
+}

@@ -1,0 +1,216 @@
+package fsm_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// varied returns a log whose state has rows in every table.
+func varied(t testing.TB) *fsmtest.Log {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	for i := range 3 {
+		id := l.Must(l.By(signer, fsmtest.Digest(key, [32]byte{byte(i)}))).Request
+		if i == 0 {
+			l.Apply(l.Completion(l.Region(1), [32]byte{1}, ids(2, 3), id))
+		}
+	}
+	l.Do(l.By(signer, fsmtest.Digest(command.KeyID{}, [32]byte{})))
+	l.Must(l.By(l.Admins[0], &command.FreezeVault{Reason: "drill"}))
+	return l
+}
+
+func written(t testing.TB, m *fsm.Machine) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	if _, err := m.Snapshot().WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func TestSnapshotIsCanonical(t *testing.T) {
+	l := varied(t)
+	b := written(t, l.Machine)
+	if !bytes.Equal(b, written(t, l.Machine)) {
+		t.Fatal("two snapshots of one state differ")
+	}
+	if got := sha256.Sum256(b[:len(b)-37]); got != l.Machine.View().Digest() {
+		t.Fatal("the digest is not the checksum of the snapshot")
+	}
+	m, err := fsm.New(l.Genesis, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Restore(bytes.NewReader(b)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b, written(t, m)) {
+		t.Fatal("a restored state is written differently")
+	}
+}
+
+// TestSnapshotIsOfItsMoment: what is applied after taking it does not show.
+func TestSnapshotIsOfItsMoment(t *testing.T) {
+	l := varied(t)
+	s, v := l.Machine.Snapshot(), l.Machine.View()
+	want := written(t, l.Machine)
+	l.Must(l.Dual(&command.CreateTenant{Name: "later"}))
+	var got bytes.Buffer
+	if _, err := s.WriteTo(&got); err != nil || !bytes.Equal(want, got.Bytes()) {
+		t.Fatal("the snapshot moved on", err)
+	}
+	if len(v.Tenants()) != 1 || len(l.Machine.View().Tenants()) != 2 || s.Meta() != v.Meta() {
+		t.Fatal("the view moved on")
+	}
+}
+
+func TestDamagedSnapshots(t *testing.T) {
+	l := varied(t)
+	good := written(t, l.Machine)
+	m, err := fsm.New(l.Genesis, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := m.View().Digest()
+	check := func(what string, b []byte, code errs.Code) {
+		t.Helper()
+		if err := m.Restore(bytes.NewReader(b)); errs.CodeOf(err) != code {
+			t.Fatalf("%s: %v, want %s", what, err, code)
+		}
+		if m.View().Digest() != before {
+			t.Fatalf("%s: a failed restore changed the state", what)
+		}
+	}
+	for i := 0; i < len(good); i += 7 {
+		check("cut", good[:i], errs.Corrupt)
+		flipped := bytes.Clone(good)
+		flipped[i] ^= 0x40
+		code := errs.Corrupt
+		if i >= 10 && i < 42 {
+			code = errs.Stale // the lineage
+		}
+		check("flipped", flipped, code)
+	}
+	check("trailing", append(bytes.Clone(good), 0), errs.Corrupt)
+	other, err := fsm.New(fsmtest.NewSeeded("other").Genesis, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("another cluster's", written(t, other), errs.Stale)
+	if err := m.Restore(bytes.NewReader(good)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInconsistentSnapshots: a right checksum over a wrong state does not help.
+func TestInconsistentSnapshots(t *testing.T) {
+	l := varied(t)
+	good := written(t, l.Machine)
+	type record struct{ tag, body []byte }
+	var records []record
+	for b := good[42:]; len(b) > 0; {
+		n := 5 + int(binary.BigEndian.Uint32(b[1:]))
+		records = append(records, record{b[:1], b[5:n]})
+		b = b[n:]
+	}
+	build := func(rs []record) []byte {
+		b := bytes.Clone(good[:42])
+		for _, r := range rs {
+			b = append(b, r.tag...)
+			b = binary.BigEndian.AppendUint32(b, uint32(len(r.body)))
+			b = append(b, r.body...)
+		}
+		sum := sha256.Sum256(b)
+		return append(append(b, 255, 0, 0, 0, 32), sum[:]...)
+	}
+	records = records[:len(records)-1]
+	if !bytes.Equal(build(records), good) {
+		t.Fatal("the test does not rebuild the snapshot")
+	}
+	m, err := fsm.New(l.Genesis, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for i, r := range records {
+		without := append(append([]record{}, records[:i]...), records[i+1:]...)
+		twice := append(append([]record{}, records[:i+1]...), records[i:]...)
+		if err := m.Restore(bytes.NewReader(build(twice))); errs.CodeOf(err) != errs.Corrupt {
+			t.Fatalf("record %d of tag %d twice: %v", i, r.tag[0], err)
+		}
+		switch r.tag[0] {
+		case 1, 2, 6, 7, 8, 9: // head, regions, and what buckets and rows owe each other
+			tried++
+			if err := m.Restore(bytes.NewReader(build(without))); errs.CodeOf(err) != errs.Corrupt {
+				t.Fatalf("without record %d of tag %d: %v", i, r.tag[0], err)
+			}
+		}
+	}
+	if tried < 10 {
+		t.Fatalf("only %d records left out", tried)
+	}
+	records[0], records[1] = records[1], records[0]
+	if err := m.Restore(bytes.NewReader(build(records))); errs.CodeOf(err) != errs.Corrupt {
+		t.Fatal("records out of order", err)
+	}
+}
+
+type full struct{ room int }
+
+func (f *full) Write(b []byte) (int, error) {
+	if f.room -= len(b); f.room < 0 {
+		return 0, errors.New("no space")
+	}
+	return len(b), nil
+}
+
+func TestSnapshotToFullDisk(t *testing.T) {
+	l := varied(t)
+	if _, err := l.Machine.Snapshot().WriteTo(&full{100}); errs.CodeOf(err) != errs.DiskFailed {
+		t.Fatal(err)
+	}
+}
+
+func TestViewPages(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	n := 23
+	for i := range n {
+		id := opened(t, l, signer, key)
+		if i%2 == 0 {
+			l.Apply(l.Completion(l.Region(1), [32]byte{1}, ids(2, 3), id))
+		}
+	}
+	v := l.Machine.View()
+	var after command.RequestID
+	seen := 0
+	for {
+		page := v.Requests("acme", after, 5)
+		if len(page) == 0 {
+			break
+		}
+		for _, q := range page {
+			if bytes.Compare(q.ID[:], after[:]) <= 0 {
+				t.Fatal("pages overlap or are out of order")
+			}
+			after = q.ID
+			seen++
+		}
+	}
+	if seen != n || len(v.Requests("other", command.RequestID{}, 100)) != 0 || len(v.OpenRequests()) != n/2 {
+		t.Fatalf("%d of %d requests seen", seen, n)
+	}
+	if v.ClusterName() != "testvault" || v.Cluster() != l.Cluster() || v.Lineage() != l.Genesis.Document.Hash() ||
+		v.Meta().Index != uint64(len(l.Inputs)) || !v.Clock().Equal(l.Now.Truncate(time.Millisecond)) ||
+		v.Settings() != l.Genesis.Document.Settings || v.Beacon().Threshold != 3 || len(v.Regions()) != 4 || len(v.Principals()) != 3 {
+		t.Fatal("the view does not show the state")
+	}
+}
