@@ -5,6 +5,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -141,6 +142,16 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 		}
 	}
 	return nil
+}
+
+// Info returns what decoding a payload must know of the key.
+func (k *Key) Info() intent.KeyInfo {
+	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
+		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
+	for i := range k.Attestations {
+		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}
+	}
+	return info
 }
 
 // RequestState is a signature request's place in its life.

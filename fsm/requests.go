@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -21,6 +22,11 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 		return nil, err
 	}
 	if err := checkPayload(k, b); err != nil {
+		return nil, err
+	}
+	// A payload that no region would sign is refused here, before it costs a draw. What
+	// intent accepts is thereby part of the replicated decision: see its package comment.
+	if _, err := intent.Decode(b.Kind, b.Hash, b.Payload, k.Info()); err != nil {
 		return nil, err
 	}
 	if t.command.Expiry.Sub(t.head.clock) > t.head.settings.RequestMaxAge {
@@ -58,7 +64,7 @@ func (w *work) signable(k *Key) error {
 	return nil
 }
 
-// checkPayload checks what needs no decoding; co-signers decode.
+// checkPayload checks what needs no decoding.
 func checkPayload(k *Key, b *command.RequestSignature) error {
 	if err := command.CheckText("note", b.Note, command.MaxNote); err != nil {
 		return err

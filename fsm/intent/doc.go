@@ -8,5 +8,6 @@
 //
 // It also builds what comes of it: wallet script, address and descriptor, the combined
 // PSBT, the final transaction. The package is pure: no clock, no randomness, no I/O, no
-// state. What may be signed is decided elsewhere.
+// state. Apply refuses a request whose payload does not decode here, so a change to what
+// is accepted is a change to the replicated decision: it waits until every member has it.
 package intent
