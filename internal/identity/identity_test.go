@@ -101,8 +101,10 @@ func TestUnusableKeys(t *testing.T) {
 // Stored formats and names derived from them: these bytes never change.
 const (
 	goldenKey         = "01000000208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
-	goldenFingerprint = ""
-	goldenCert        = ""
+	goldenFingerprint = "62146fded22304d82dc0197d24ad1b982791fd38203bc70f8ef3ede9102170eb"
+	goldenCert        = "0101020000000000000000000000000000030000000d656173742d303030303030326104000000000000000000000000000000" +
+		"01000000208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940000019b7ca98c8e" +
+		"00000040b4f12288352ff103d94913da869530734115c088153e7abec698b8f33b3d04ef4da4c7ccb4376ea28db695eba4ee4e7f0bb6f50a4f790aa8da7698c72aa56d00"
 )
 
 func goldenSessionCert(t testing.TB) *SessionCert {
