@@ -14,23 +14,28 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
-// connLimiter caps open connections, over all and from one address. Connections over
-// the cap are closed at once: a queue would only hide the flood.
+// connLimiter caps open connections, over all and from one address, and how fast one
+// address opens them, since each costs a handshake. Connections over a cap are closed
+// at once: a queue would only hide the flood.
 type connLimiter struct {
 	limits  Limits
 	metrics *metrics
+	rates   *addressRates
 	mu      sync.Mutex
 	total   int
 	from    map[string]int
 }
 
 func newConnLimiter(l Limits, m *metrics) *connLimiter {
-	return &connLimiter{limits: l, metrics: m, from: map[string]int{}}
+	return &connLimiter{limits: l, metrics: m, rates: newAddressRates(l.ConnectionRate, l.ConnectionsPerAddress), from: map[string]int{}}
 }
 
 func (c *connLimiter) wrap(l net.Listener) net.Listener { return &limitedListener{l, c} }
 
 func (c *connLimiter) take(addr string) bool {
+	if !c.rates.allow(addr, time.Now()) {
+		return false
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.total >= c.limits.Connections || c.from[addr] >= c.limits.ConnectionsPerAddress {
@@ -98,16 +103,14 @@ func hostOf(a net.Addr) string {
 
 // rateLimiter grants calls by remote address before anything of them is read.
 type rateLimiter struct {
-	limits  Limits
 	metrics *metrics
 	known   func(auth) bool
-	mu      sync.Mutex
-	from    map[string]*rate.Limiter
+	rates   *addressRates
 	strange *rate.Limiter // all callers together that no principal is known for
 }
 
 func newRateLimiter(l Limits, m *metrics, known func(auth) bool) *rateLimiter {
-	return &rateLimiter{limits: l, metrics: m, known: known, from: map[string]*rate.Limiter{},
+	return &rateLimiter{metrics: m, known: known, rates: newAddressRates(l.Rate, l.Burst),
 		strange: rate.NewLimiter(strangerRate, strangerBurst)}
 }
 
@@ -126,7 +129,7 @@ func (r *rateLimiter) tap(ctx context.Context, _ *tap.Info) (context.Context, er
 		return ctx, nil
 	}
 	now := time.Now()
-	if !r.limiter(hostOf(p.Addr), now).AllowN(now, 1) {
+	if !r.rates.allow(hostOf(p.Addr), now) {
 		return nil, r.refuse("rate", "too many calls from this address")
 	}
 	if !r.known(a) && !r.strange.AllowN(now, 1) {
@@ -140,33 +143,45 @@ func (r *rateLimiter) refuse(reason, text string) error {
 	return coded.ToStatus(errs.New(errs.Throttled, "%s", text).WithHint("wait a moment and try again"))
 }
 
-func (r *rateLimiter) limiter(addr string, now time.Time) *rate.Limiter {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	l, ok := r.from[addr]
+// addressRates is a token bucket for each of a bounded number of addresses.
+type addressRates struct {
+	rate  rate.Limit
+	burst int
+	mu    sync.Mutex
+	from  map[string]*rate.Limiter
+}
+
+func newAddressRates(perSecond float64, burst int) *addressRates {
+	return &addressRates{rate: rate.Limit(perSecond), burst: burst, from: map[string]*rate.Limiter{}}
+}
+
+func (a *addressRates) allow(addr string, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	l, ok := a.from[addr]
 	if !ok {
-		if len(r.from) >= addressesMax {
-			r.evict(now)
+		if len(a.from) >= addressesMax {
+			a.evict(now)
 		}
-		l = rate.NewLimiter(rate.Limit(r.limits.Rate), r.limits.Burst)
-		r.from[addr] = l
+		l = rate.NewLimiter(a.rate, a.burst)
+		a.from[addr] = l
 	}
-	return l
+	return l.AllowN(now, 1)
 }
 
 // evict forgets addresses that have their whole burst again and, if those are few, any
 // others, which at worst get a fresh burst. It makes room for many at once, so that a
 // flood of addresses does not pay for a walk over all with each call.
-func (r *rateLimiter) evict(now time.Time) {
-	for addr, l := range r.from {
-		if l.TokensAt(now) >= float64(r.limits.Burst) {
-			delete(r.from, addr)
+func (a *addressRates) evict(now time.Time) {
+	for addr, l := range a.from {
+		if l.TokensAt(now) >= float64(a.burst) {
+			delete(a.from, addr)
 		}
 	}
-	for addr := range r.from {
-		if len(r.from) <= addressesMax*7/8 {
+	for addr := range a.from {
+		if len(a.from) <= addressesMax*7/8 {
 			return
 		}
-		delete(r.from, addr)
+		delete(a.from, addr)
 	}
 }

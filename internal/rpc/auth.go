@@ -62,6 +62,7 @@ func authOf(p *peer.Peer) (auth, error) {
 type caller struct {
 	principal identity.Fingerprint // zero when a region speaks for itself
 	region    identity.RegionID    // of the TLS peer; 0 for a principal
+	server    string               // raft id of that region's incarnation
 	forwarded bool                 // principal was named by region
 }
 
@@ -96,9 +97,9 @@ func identify(ctx context.Context) (caller, error) {
 	case a.peer.Region() == 0:
 		return caller{principal: a.fp}, nil
 	case ok:
-		return caller{principal: named, region: a.peer.Region(), forwarded: true}, nil
+		return caller{principal: named, region: a.peer.Region(), server: a.peer.Cert.ServerID, forwarded: true}, nil
 	}
-	return caller{region: a.peer.Region()}, nil
+	return caller{region: a.peer.Region(), server: a.peer.Cert.ServerID}, nil
 }
 
 // forwardedFor parses the metadata of a forwarded call.
@@ -130,14 +131,18 @@ func principal(v View, fp identity.Fingerprint) (*fsm.Principal, error) {
 	return p, nil
 }
 
-// member checks that a region's word counts now.
-func member(v View, id identity.RegionID) error {
-	r, ok := v.Region(id)
-	if !ok {
-		return errs.New(errs.Denied, "region %d is no member", id)
-	}
-	if r.Status != fsm.RegionActive {
-		return errs.New(errs.Denied, "region %d is quarantined", id)
+// member checks that a region's word counts now: it is active, and the caller is the
+// incarnation that was approved, not an older disk.
+func member(v View, c caller) error {
+	r, ok := v.Region(c.region)
+	switch {
+	case !ok:
+		return errs.New(errs.Denied, "region %d is no member", c.region)
+	case r.Status != fsm.RegionActive:
+		return errs.New(errs.Denied, "region %d is quarantined", c.region)
+	case r.ServerID != c.server:
+		return errs.New(errs.Denied, "server %s is not the approved one of region %d", c.server, c.region).
+			WithHint("an administrator approves a new incarnation with replace-member")
 	}
 	return nil
 }

@@ -64,18 +64,21 @@ func TestPagesCoverEverythingOnce(t *testing.T) {
 	})
 }
 
-func TestRateLimiterForgets(t *testing.T) {
-	m, _ := newMetrics(nil)
-	r := newRateLimiter(Limits{}.withDefaults(), m, func(auth) bool { return true })
+func TestAddressesAreForgotten(t *testing.T) {
+	r := newAddressRates(1, 10)
 	now := time.Now()
 	for i := range 3 * addressesMax {
-		l := r.limiter(string(rune('a'+i%26))+time.Duration(i).String(), now)
-		if i%2 == 0 {
-			l.AllowN(now, 1)
-		}
+		r.allow(time.Duration(i).String(), now)
 		if len(r.from) > addressesMax {
 			t.Fatalf("%d addresses are remembered", len(r.from))
 		}
+	}
+	later := now.Add(time.Minute) // all have their burst again
+	for i := range addressesMax {
+		r.allow("x"+time.Duration(i).String(), later)
+	}
+	if len(r.from) > addressesMax {
+		t.Errorf("%d addresses are remembered", len(r.from))
 	}
 }
 

@@ -49,24 +49,33 @@ func (c *Conns) Conn(region identity.RegionID) (grpc.ClientConnInterface, error)
 	if !ok {
 		return nil, errs.New(errs.Unavailable, "region %d has no known address", region)
 	}
+	fresh, stale, err := c.take(region, addr)
+	if err != nil {
+		return nil, err
+	}
+	if stale != nil {
+		_ = stale.Close()
+	}
+	return fresh, nil
+}
+
+// take returns the connection to use, and one to an older address to close.
+func (c *Conns) take(region identity.RegionID, addr string) (fresh, stale *conn, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, errs.New(errs.Unavailable, "connections to regions are closed")
+		return nil, nil, errs.New(errs.Unavailable, "connections to regions are closed")
 	}
-	if have := c.open[region]; have != nil {
-		if have.addr == addr {
-			return have, nil
-		}
-		_ = have.Close()
-		delete(c.open, region)
+	have := c.open[region]
+	if have != nil && have.addr == addr {
+		return have, nil, nil
 	}
 	cc, err := dial(addr, c.cfg.TLS(region), c.cfg.Dial)
 	if err != nil {
-		return nil, errs.Wrap(errs.Unavailable, err, "connection to region %d", region)
+		return nil, nil, errs.Wrap(errs.Unavailable, err, "connection to region %d", region)
 	}
 	c.open[region] = &conn{cc, addr}
-	return c.open[region], nil
+	return c.open[region], have, nil
 }
 
 // Reset drops the connection to a region, so that the next call dials afresh.

@@ -160,6 +160,17 @@ func TestPeerServiceIsForMembers(t *testing.T) {
 	want(t, err, errs.Denied)
 }
 
+// TestOldIncarnationIsRefused though its session certificate still verifies.
+func TestOldIncarnationIsRefused(t *testing.T) {
+	c := start(t, 2)
+	k := c.Principal("acme", signer)
+	c.State.Replace(2, "region-2-11111111")
+	_, err := rpc.NewPeers(c.Nodes[1].Conns).CoSign(within(t), 1, nil)
+	want(t, err, errs.Denied)
+	_, err = vaultOf(t, c, k, 1).ListKeys(within(t), &tetradv1.ListKeysRequest{})
+	want(t, err, errs.Denied)
+}
+
 func TestLeavesBetweenRegions(t *testing.T) {
 	c := start(t, 2)
 	for range 600 {

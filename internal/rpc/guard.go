@@ -50,7 +50,7 @@ func (s *Server) guardPeer(ctx context.Context) (route, error) {
 	if err != nil {
 		return route{}, err
 	}
-	return route{caller: c}, member(rooms.Reader.Local(), c.region)
+	return route{caller: c}, member(rooms.Reader.Local(), c)
 }
 
 func (s *Server) guardVault(ctx context.Context, method string) (route, error) {
@@ -88,7 +88,7 @@ func (s *Server) place(rooms *Rooms, c caller) (route, error) {
 		return route{}, errs.New(errs.NoLeader, "no region leads now").WithHint("try again; see vaultctl status if it lasts")
 	case leader == s.cfg.Region:
 		if c.forwarded {
-			if err := member(view, c.region); err != nil {
+			if err := member(view, c); err != nil {
 				return route{}, err
 			}
 		}

@@ -49,12 +49,6 @@ func (h *hub) remove(f *follower) {
 	delete(h.followers, f)
 }
 
-func (h *hub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.followers)
-}
-
 // end drops one follower; the lock is held.
 func (h *hub) end(f *follower, why error) {
 	delete(h.followers, f)

@@ -29,6 +29,7 @@ const (
 type Limits struct {
 	Connections           int           // over all addresses
 	ConnectionsPerAddress int           // from one address
+	ConnectionRate        float64       // new ones a second from one address, after ConnectionsPerAddress at once
 	Streams               int           // concurrent calls on one connection
 	Rate                  float64       // calls a second from one address
 	Burst                 int           // calls at once above the rate
@@ -39,6 +40,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	def(&l.Connections, 1024)
 	def(&l.ConnectionsPerAddress, 512)
+	def(&l.ConnectionRate, 100)
 	def(&l.Streams, 1024)
 	def(&l.Rate, 20000)
 	def(&l.Burst, 20000)

@@ -140,6 +140,22 @@ func TestConnectionsPerAddress(t *testing.T) {
 	}
 }
 
+// TestConnectionRate: an address that dials again and again has to wait.
+func TestConnectionRate(t *testing.T) {
+	c := start(t, 1, limits(rpc.Limits{ConnectionsPerAddress: 4, ConnectionRate: 0.001}))
+	k := c.Principal("acme", signer)
+	for i := range 5 {
+		cc := dial(t, c, k, 0, "again")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		_, err := tetradv1.NewVaultClient(cc).ListKeys(ctx, &tetradv1.ListKeysRequest{})
+		cancel()
+		_ = cc.Close()
+		if refused := i == 4; refused != (err != nil) {
+			t.Errorf("connection %d: %v", i, err)
+		}
+	}
+}
+
 func TestUnaryDeadlineIsEnforced(t *testing.T) {
 	c := start(t, 1, limits(rpc.Limits{UnaryTimeout: 50 * time.Millisecond}))
 	k := c.Principal("acme", signer)

@@ -114,5 +114,6 @@ type Dialer interface {
 	Conn(region identity.RegionID) (grpc.ClientConnInterface, error)
 }
 
+var _ View = fsm.View{}
 var _ tetradv1.VaultServer = (*vaultService)(nil)
 var _ tetradv1.PeerServer = (*peerService)(nil)

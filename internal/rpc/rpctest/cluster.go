@@ -255,7 +255,7 @@ type reader struct{ n *Node }
 func (r reader) Local() rpc.View { return r.n.cluster.State }
 
 func (r reader) Barrier(context.Context) error {
-	if id, _ := (leader{r.n}).Leader(); id != r.n.Region {
+	if id, _ := leader(r).Leader(); id != r.n.Region {
 		return errs.New(errs.NotLeader, "region %d does not lead", r.n.Region)
 	}
 	return nil

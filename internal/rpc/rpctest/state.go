@@ -85,6 +85,11 @@ func (s *State) Quarantine(id identity.RegionID) {
 	s.setRegion(id, func(r *fsm.Region) { r.Status = fsm.RegionQuarantined })
 }
 
+// Replace approves another incarnation of a region.
+func (s *State) Replace(id identity.RegionID, server string) {
+	s.setRegion(id, func(r *fsm.Region) { r.ServerID = server })
+}
+
 func (s *State) Cluster() identity.ClusterID { return s.cluster }
 func (s *State) ClusterName() string         { return "rpctest" }
 func (s *State) Lineage() [32]byte           { return [32]byte{7} }
