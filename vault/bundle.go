@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -73,7 +72,8 @@ func (b *bundle) run(ctx context.Context) {
 	if c := b.completion(); c != nil {
 		b.file(ctx, c)
 	}
-	if ctx.Err() == nil {
+	if slices.ContainsFunc(b.items, func(it *item) bool { return !it.done }) {
+		b.left.Store(true)
 		newRedraw(b).run(ctx)
 	}
 }
@@ -219,7 +219,8 @@ func (b *bundle) file(ctx context.Context, c *command.Complete) {
 	if err == nil {
 		err = out.Err()
 	}
-	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
-		b.cfg.Logger.Error("completion not filed", slog.Uint64("index", b.meta.Index), slog.Any("error", err))
+	if err != nil {
+		b.left.Store(true)
+		b.cfg.Logger.Warn("completion not filed", slog.Uint64("index", b.meta.Index), slog.Any("error", err))
 	}
 }

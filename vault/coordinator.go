@@ -197,7 +197,7 @@ func (c *coordinator) sweep() {
 // finished frees a round's place. What it left open is swept up later, ever more slowly
 // while nothing gets done.
 func (c *coordinator) finished(r *round) {
-	left := c.leftOpen(r)
+	left := r.left.Load() && c.leftOpen(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaveOut(r)

@@ -72,13 +72,6 @@ func (k *keymaker) run(ctx context.Context) {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
-		next := k.cfg.Timing.Tick
-		if k.round(ctx) {
-			pause = k.cfg.Timing.Retry
-		} else {
-			next, pause = pause, min(2*pause, k.cfg.Timing.RetryMost)
-		}
-		alarm.Reset(next)
 		select {
 		case <-k.wake:
 		case <-alarm.C:
@@ -86,18 +79,25 @@ func (k *keymaker) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		next := k.cfg.Timing.Tick
+		if k.round(ctx) {
+			pause = k.cfg.Timing.Retry
+		} else {
+			next, pause = pause, min(2*pause, k.cfg.Timing.RetryMost)
+		}
+		alarm.Reset(next)
 	}
 }
 
 // round takes every pending key as far as it goes now; false if some step failed and
 // should be tried again without further news.
 func (k *keymaker) round(ctx context.Context) bool {
+	if k.cfg.Replica.Ready() != nil {
+		return false
+	}
 	k.mu.Lock()
 	ids := slices.SortedFunc(maps.Keys(k.pending), func(a, b command.KeyID) int { return slices.Compare(a[:], b[:]) })
 	k.mu.Unlock()
-	if len(ids) > 0 && k.cfg.Replica.Ready() != nil {
-		return false
-	}
 	ok := true
 	for _, id := range ids {
 		settled, err := k.advance(ctx, id)

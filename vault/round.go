@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -17,6 +18,7 @@ type round struct {
 	*coordinator
 	meta     command.Meta
 	requests []command.RequestID
+	left     atomic.Bool // something was not done; the committed state knows what
 }
 
 // item is one request on its way through the leader side.
@@ -33,11 +35,15 @@ type item struct {
 func (r *round) run(ctx context.Context) {
 	r.stats.rounds.Add(1)
 	items := r.load()
+	if len(items) < len(r.requests) {
+		r.left.Store(true)
+	}
 	if len(items) == 0 {
 		return
 	}
 	d, err := r.beacon.value(ctx, r.meta, activeRegions(r.cfg.Replica.View()))
 	if err != nil {
+		r.left.Store(true)
 		r.cfg.Logger.Warn("no beacon value yet", slog.Uint64("index", r.meta.Index), slog.Any("error", err))
 		return
 	}

@@ -29,6 +29,9 @@ type token struct {
 	before func(label string, message []byte) // called before a signature is made
 }
 
+// goodAttributes is what the token reads back of every key.
+const goodAttributes = "sensitive, not extractable"
+
 func newToken() *token { return &token{keys: map[string]any{}, signed: map[string]int{}} }
 
 // set changes the token while it is used.
@@ -55,7 +58,7 @@ func (t *token) Generate(_ context.Context, label string, curve uint8) (pub, att
 	if t.keys[label] == nil {
 		t.keys[label] = generate(command.Curve(curve))
 	}
-	return public(t.keys[label]), []byte("sensitive, not extractable"), nil
+	return public(t.keys[label]), []byte(goodAttributes), nil
 }
 
 func generate(c command.Curve) any {

@@ -79,14 +79,16 @@ func (w *waiting) fail(id command.RequestID, err error) {
 
 // applied ends the wait for requests that are final in the committed state.
 func (w *waiting) applied(view fsm.View, ids []command.RequestID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, id := range ids {
-		req, ok := view.Request(id)
-		w.mu.Lock()
 		delete(w.fresh, id)
-		if ok {
+		if w.calls[id] == nil {
+			continue // mostly: the caller went when the signatures were there
+		}
+		if req, ok := view.Request(id); ok {
 			w.finish(id, req, verdict(req))
 		}
-		w.mu.Unlock()
 	}
 }
 

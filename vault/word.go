@@ -31,6 +31,9 @@ func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
 }
 
 func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
+	if err := w.cfg.Replica.Ready(); err != nil {
+		return nil, err // a replica that may be stale vouches for nothing
+	}
 	own := ask.About == w.cfg.Region
 	switch {
 	case ask.Kind == command.WordRefused && own:
@@ -75,9 +78,6 @@ func (w *witness) refused(ctx context.Context, ask *Ask) ([]*command.Word, error
 
 // present is the answer to a probe: here, and ready to sign.
 func (w *witness) present(ctx context.Context) ([]*command.Word, error) {
-	if err := w.cfg.Replica.Ready(); err != nil {
-		return nil, err
-	}
 	if err := w.fit(); err != nil {
 		return nil, err
 	}

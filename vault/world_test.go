@@ -206,6 +206,12 @@ func (n *node) start() {
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
 		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{},
+		Attributes: func(a []byte) error {
+			if string(a) != goodAttributes {
+				return errs.New(errs.Invalid, "the key can leave its HSM")
+			}
+			return nil
+		},
 		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
 	n.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
