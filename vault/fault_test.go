@@ -249,7 +249,7 @@ func TestLyingCoSigner(t *testing.T) {
 					}
 				})
 				good := 0
-				for i := range 8 {
+				for i := range 16 {
 					c := w.request(k, fmt.Sprint("lies ", i))
 					ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 					req, err := w.leading().vault.Sign(ctx, c)
@@ -261,8 +261,8 @@ func TestLyingCoSigner(t *testing.T) {
 						t.Errorf("got %v", err)
 					}
 				}
-				if good == 0 || good == 8 {
-					t.Errorf("%d of 8 signed, want those that did not draw the liar", good)
+				if good == 0 || good == 16 {
+					t.Errorf("%d of 16 signed, want those that did not draw the liar", good)
 				}
 				w.set(func() { w.tamper = nil })
 				w.eventually("the rest is signed by the same pairs", func() bool { return len(w.nodes[1].View().OpenRequests()) == 0 })
