@@ -141,12 +141,14 @@ func (r *Reader) Next() (*audit.Leaf, error) {
 	if b, err = r.frame(maxFrame); err != nil {
 		return nil, err
 	}
-	if r.checkpoint, err = audit.DecodeCheckpoint(b); err != nil {
+	c, err := audit.DecodeCheckpoint(b)
+	if err != nil {
 		return nil, err
 	}
 	if _, err := r.r.ReadByte(); !errors.Is(err, io.EOF) {
 		return nil, errs.New(errs.Malformed, "export: bytes follow the checkpoint")
 	}
+	r.checkpoint = c
 	return nil, io.EOF
 }
 

@@ -32,18 +32,19 @@ func (v *verifier) judge(l *audit.Leaf) {
 	for _, id := range e.Expired { // what time did comes before the command
 		v.close(l, id, &v.report.Expired)
 	}
-	completed := map[command.RequestID]map[identity.RegionID]bool{}
+	var good map[command.RequestID]map[identity.RegionID]bool
+	var at uint64
 	switch b := body.(type) {
 	case *command.RegisterSession:
 		v.registered(l, b)
 	case *command.AttestKey:
 		v.attested(l, b)
 	case *command.Complete:
-		completed = v.completion(l, b)
+		good, at = v.completion(l, b), b.Index
 	}
 	v.opened(l, e, body)
 	for _, id := range e.Completed {
-		v.completed(l, id, completed[id])
+		v.completed(l, id, at, good[id])
 	}
 	for _, id := range e.Failed {
 		v.close(l, id, &v.report.Failed)
@@ -304,17 +305,18 @@ func (v *verifier) released(l *audit.Leaf, region identity.RegionID, q *request,
 	return true
 }
 
-// completed checks that a request is called complete only with all signatures it needs.
-func (v *verifier) completed(l *audit.Leaf, id command.RequestID, good map[identity.RegionID]bool) {
+// completed checks that a request is called complete only with all signatures it needs:
+// those of every region drawn for its attempt at that index.
+func (v *verifier) completed(l *audit.Leaf, id command.RequestID, index uint64, good map[identity.RegionID]bool) {
 	if q := v.books.open[id]; q != nil {
-		t := &q.attempts[len(q.attempts)-1]
-		for _, r := range t.order {
-			if !good[r] {
-				v.report.found(l.Seq, KindReleased, "request %s is called complete without good signatures of region %d", id, r)
+		all := false
+		for i := range q.attempts {
+			if t := &q.attempts[i]; t.meta.Index == index && len(t.order) == int(t.signers) {
+				all = !slices.ContainsFunc(t.order, func(r identity.RegionID) bool { return !good[r] })
 			}
 		}
-		if t.order == nil {
-			v.report.found(l.Seq, KindReleased, "request %s is called complete without any good answer", id)
+		if !all {
+			v.report.found(l.Seq, KindReleased, "request %s is called complete without good signatures of every region drawn", id)
 		}
 	}
 	v.close(l, id, &v.report.Completed)
