@@ -18,6 +18,7 @@ type chainStore struct {
 	links    *links
 	before   func([]*raft.Log) // own entries, about to be stored
 	appended func([]*raft.Log) // own entries, now durable
+	first    func() error      // before the first entry ever, may be nil
 	fatal    func(error)
 }
 
@@ -25,6 +26,9 @@ func (s *chainStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 func (s *chainStore) StoreLogs(logs []*raft.Log) error {
 	own, err := s.extend(logs)
+	if err == nil && s.first != nil {
+		err = s.first()
+	}
 	if err != nil {
 		s.fatal(err)
 		return err
@@ -82,6 +86,9 @@ func (s *chainStore) at(index uint64) (link, bool) {
 	if l, ok := s.links.get(index); ok {
 		return l, true
 	}
+	if index > s.links.tail() {
+		return link{}, false
+	}
 	var e raft.Log
 	if err := s.LogStore.GetLog(index, &e); err == nil {
 		if l, err := linkOf(&e); err == nil {
@@ -118,18 +125,19 @@ func (s *chainStore) DeleteRange(lo, hi uint64) error {
 	return s.LogStore.DeleteRange(lo, hi)
 }
 
-// verify recomputes the chain of the whole stored log above base, so that a flipped
-// bit is found before raft believes it.
-func (s *chainStore) verify(base link) error {
-	first, err := s.LogStore.FirstIndex()
-	if err != nil {
+// settle makes the stored log one with the snapshot it stands on and recomputes its
+// whole chain, so that a flipped bit is found before raft believes it.
+func (s *chainStore) settle(base link) error {
+	if err := s.shed(base); err != nil {
+		return err
+	}
+	first, err1 := s.LogStore.FirstIndex()
+	last, err2 := s.LogStore.LastIndex()
+	if err := errors.Join(err1, err2); err != nil {
 		return errs.Wrap(errs.Corrupt, err, "log")
 	}
-	last, err := s.LogStore.LastIndex()
-	if err != nil {
-		return errs.Wrap(errs.Corrupt, err, "log")
-	}
-	if last <= base.index || first == 0 {
+	s.links.grow(max(last, base.index))
+	if last <= base.index {
 		return nil
 	}
 	if first > base.index+1 {
@@ -149,6 +157,29 @@ func (s *chainStore) verify(base link) error {
 		prev = next
 	}
 	return nil
+}
+
+// shed deletes entries that a snapshot covers but that do not lead to it: left behind
+// by an installation, they may never have been committed, and a later leader must
+// not send them to anybody.
+func (s *chainStore) shed(base link) error {
+	if base.index == 0 {
+		return nil
+	}
+	first, err := s.LogStore.FirstIndex()
+	if err != nil {
+		return errs.Wrap(errs.Corrupt, err, "log")
+	}
+	if first == 0 || first > base.index {
+		return nil
+	}
+	var e raft.Log
+	if err := s.LogStore.GetLog(base.index, &e); err == nil {
+		if own, err := linkOf(&e); err == nil && own == base {
+			return nil
+		}
+	}
+	return s.LogStore.DeleteRange(first, base.index)
 }
 
 // check reads one entry and compares its chain hash with the recomputed one.

@@ -2,6 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -10,64 +17,274 @@ import (
 )
 
 // Cluster is one node's part in the replicated log.
-type Cluster struct{ cfg Config }
+type Cluster struct {
+	cfg         Config
+	log         *slog.Logger
+	incarnation Incarnation
+	startMark   uint64 // durable high-water mark at start
 
-var errTodo = errs.New(errs.Internal, "not yet")
+	stable    *voteStore
+	chain     *chainStore
+	snapshots *snapshotStore
+	decoded   *decodedCache
+	replica   *replica
+	transport *transport
+	server    *server
+	proposer  *proposer
+	barriers  *shared
+	gossip    *gossip
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // own goroutines
+	work   sync.WaitGroup // partials being computed
+	gate   chan struct{}  // raft hears one message at a time
+	life   chan struct{}  // start, restart and shutdown exclude each other
+	inst   atomic.Pointer[instance]
+
+	failed   atomic.Pointer[error]
+	ready    atomic.Pointer[epoch]
+	mark     atomic.Uint64
+	refused  atomic.Uint64
+	restarts atomic.Uint64
+	lowSpace atomic.Bool
+	started  atomic.Bool // incarnation file says so
+	news     signal      // leader, readiness or failure changed
+
+	ackMu sync.Mutex
+	acks  map[raft.ServerID]uint64
+
+	ownDraws []evaluation // of entries being stored; touched by raft's leader loop only
+}
 
 // New checks the configuration and the disk: an old, wiped or foreign one is
-// refused with errs.Stale. Nothing runs before Start.
-func New(cfg Config) (*Cluster, error) { return &Cluster{cfg}, nil }
+// refused with errs.Stale, a damaged one with errs.Corrupt. Nothing runs before Start.
+func New(cfg Config) (*Cluster, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
+		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}}
+	c.transport = c.newTransport()
+	if err := c.openStores(); err != nil {
+		c.transport.close()
+		cancel()
+		return nil, err
+	}
+	c.proposer = newProposer(ctx, c.proposeEntry)
+	c.barriers = newShared(c.leaderBarrier)
+	return c, nil
+}
 
 // Start listens and joins; it returns before a leader is known.
-func (c *Cluster) Start(ctx context.Context) error { return errTodo }
+func (c *Cluster) Start(context.Context) error {
+	c.life <- struct{}{}
+	defer func() { <-c.life }()
+	ln, err := c.cfg.Network.Listen(c.cfg.Listen)
+	if err != nil {
+		return errs.Wrap(errs.Unavailable, err, "listening on %s", c.cfg.Listen)
+	}
+	c.server = newServer(c.transport.d, ln, c.transport.timeout, c.log)
+	c.server.handle = c.serve
+	var in *instance
+	if err = c.bootstrap(); err == nil {
+		in, err = c.newInstance()
+	}
+	if err != nil {
+		c.server.close()
+		return err
+	}
+	c.inst.Store(in)
+	c.server.run()
+	if c.cfg.Gossip != nil {
+		if c.gossip, err = startGossip(c); err != nil {
+			c.log.Error("gossip does not start", slog.String("error", err.Error())) // hints only
+		}
+	}
+	c.wg.Go(c.proposer.run)
+	c.wg.Go(func() { c.barriers.run(c.ctx) })
+	c.wg.Go(c.keepReady)
+	c.wg.Go(c.keepMark)
+	c.wg.Go(c.watchSpace)
+	return nil
+}
 
-// Shutdown stops everything and waits for it; a leader hands over first.
-func (c *Cluster) Shutdown(ctx context.Context) error { return nil }
+// Shutdown stops everything and waits for it; a leader hands over first, unless ctx
+// has ended already.
+func (c *Cluster) Shutdown(ctx context.Context) error {
+	if ctx.Err() == nil && c.IsLeader() && !c.dead() {
+		if err := c.TransferLeadership(ctx); err != nil {
+			c.log.Info("leadership not handed over", slog.String("error", err.Error()))
+		}
+	}
+	c.cancel()
+	c.life <- struct{}{}
+	defer func() { <-c.life }()
+	if c.gossip != nil {
+		c.gossip.close()
+	}
+	var errsAll []error
+	if in := c.inst.Swap(nil); in != nil {
+		errsAll = append(errsAll, in.close(c.transport))
+	}
+	c.transport.close()
+	if c.server != nil {
+		c.server.close()
+		c.server.wg.Wait()
+	}
+	c.wg.Wait()
+	c.work.Wait()
+	if !c.dead() {
+		errsAll = append(errsAll, c.writeMark())
+	}
+	if c.cfg.Stores.Close != nil {
+		errsAll = append(errsAll, c.cfg.Stores.Close())
+	}
+	c.news.fire()
+	return errors.Join(errsAll...)
+}
+
+// die ends the node: nothing leaves it or enters it from here on.
+func (c *Cluster) die(err error) {
+	if !c.failed.CompareAndSwap(nil, &err) {
+		return
+	}
+	c.transport.dead.Store(true)
+	c.log.Error("this node must stop", slog.String("error", err.Error()), slog.String("hint", errs.HintOf(err)))
+	c.news.fire()
+	go c.cfg.Fatal(err) // it may shut this cluster down, which waits for our goroutines
+}
+
+func (c *Cluster) dead() bool { return c.failed.Load() != nil }
+
+func (c *Cluster) instance() *instance { return c.inst.Load() }
+
+func (c *Cluster) self() raft.ServerID { return raft.ServerID(c.cfg.Session.Cert.ServerID) }
 
 // Propose commits one command and returns what the state machine decided.
 // NotLeader, NoLeader, Throttled, DiskFull and DeadlineExceeded mean that nothing
 // was proposed; OutcomeUnknown that it may or may not be committed.
 func (c *Cluster) Propose(ctx context.Context, cmd *command.Command) (fsm.Outcome, error) {
-	return fsm.Outcome{}, errTodo
+	switch {
+	case c.dead():
+		return fsm.Outcome{}, errs.New(errs.Unavailable, "this region is stopping")
+	case !c.IsLeader():
+		return fsm.Outcome{}, c.notLeader()
+	case c.lowSpace.Load():
+		return fsm.Outcome{}, errs.New(errs.DiskFull, "less than %d bytes of disk are left", c.cfg.MinFree).
+			WithHint("free disk space in the data directory; reads go on")
+	}
+	return c.proposer.submit(ctx, cmd)
 }
 
 // Barrier returns once this node applied everything that was committed when it was
 // called, on leader and follower alike: reads after it are linearizable.
-func (c *Cluster) Barrier(ctx context.Context) error { return errTodo }
-
-// Leader returns the region believed to lead: good enough to route, never for safety.
-func (c *Cluster) Leader() (identity.RegionID, bool) { return 0, false }
-
-// IsLeader is a hint likewise.
-func (c *Cluster) IsLeader() bool { return false }
-
-// WaitApplied returns once the machine applied the entry at index.
-func (c *Cluster) WaitApplied(ctx context.Context, index uint64) error { return errTodo }
-
-// Applied returns the index of the last entry the machine applied.
-func (c *Cluster) Applied() uint64 { return 0 }
-
-// Ready returns nil when this node applied everything up to its durable mark and
-// passed a barrier of the current leader; errs.NotReady otherwise.
-func (c *Cluster) Ready() error { return errs.New(errs.NotReady, "not started") }
-
-// WaitReady waits for Ready.
-func (c *Cluster) WaitReady(ctx context.Context) error { return errTodo }
-
-// Members returns raft's current configuration.
-func (c *Cluster) Members() []Member { return nil }
-
-// Reconcile moves raft's configuration one step towards the members approved in the
-// FSM, on the leader; changed tells whether a step was made. Call it again until not.
-func (c *Cluster) Reconcile(ctx context.Context, approved []Member) (changed bool, err error) {
-	return false, errTodo
+func (c *Cluster) Barrier(ctx context.Context) error {
+	index, err := c.readIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return c.replica.wait(ctx, index)
 }
 
-// TransferLeadership hands leadership to the most advanced follower.
-func (c *Cluster) TransferLeadership(ctx context.Context) error { return errTodo }
+// Leader returns the region believed to lead: good enough to route, never for safety.
+func (c *Cluster) Leader() (identity.RegionID, bool) {
+	in := c.instance()
+	if in == nil {
+		return 0, false
+	}
+	_, id := in.raft.LeaderWithID()
+	region := c.transport.d.regionOf(id)
+	return region, region != 0
+}
 
-// Hints returns gossip's view: address by server id of the regions believed alive.
-func (c *Cluster) Hints() map[string]string { return nil }
+// IsLeader is a hint likewise.
+func (c *Cluster) IsLeader() bool {
+	in := c.instance()
+	return in != nil && in.raft.State() == raft.Leader
+}
+
+// WaitApplied returns once the machine applied the entry at index.
+func (c *Cluster) WaitApplied(ctx context.Context, index uint64) error {
+	return c.replica.wait(ctx, index)
+}
+
+// Applied returns the index of the last entry the machine applied.
+func (c *Cluster) Applied() uint64 { return c.replica.at().index }
+
+// TransferLeadership hands leadership to the most advanced follower.
+func (c *Cluster) TransferLeadership(ctx context.Context) error {
+	in := c.instance()
+	if in == nil || in.raft.State() != raft.Leader {
+		return c.notLeader()
+	}
+	done := make(chan error, 1)
+	c.wg.Go(func() { done <- in.raft.LeadershipTransfer().Error() })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // Stats returns a glance for status and metrics.
-func (c *Cluster) Stats() Stats { return Stats{} }
+func (c *Cluster) Stats() Stats {
+	s := Stats{ServerID: c.cfg.Session.Cert.ServerID, State: "stopped", Applied: c.Applied(), Mark: c.mark.Load(),
+		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Restarts: c.restarts.Load(),
+		LowSpace: c.lowSpace.Load(), Members: c.Members()}
+	in := c.instance()
+	if in == nil {
+		return s
+	}
+	s.Fenced = c.transport.fenced()
+	s.State = [...]string{"follower", "candidate", "leader", "stopped"}[in.raft.State()]
+	_, id := in.raft.LeaderWithID()
+	s.LeaderID, s.Leader = string(id), c.transport.d.regionOf(id)
+	s.Term, s.LastIndex, s.CommitIndex = in.raft.CurrentTerm(), in.raft.LastIndex(), in.raft.CommitIndex()
+	if s.State == "leader" {
+		s.Acked = map[string]uint64{}
+		c.ackMu.Lock()
+		for id, index := range c.acks {
+			s.Acked[string(id)] = index
+		}
+		c.ackMu.Unlock()
+	}
+	return s
+}
+
+// signal wakes everybody who waits for a change.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}
+
+// sleep waits for d, or less when ctx ends or news come.
+func sleep(ctx context.Context, d time.Duration, news <-chan struct{}) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-news:
+	case <-ctx.Done():
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"sync"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
@@ -32,6 +34,8 @@ func openEntry(s Sealer, lineage [32]byte, sealed []byte) (*command.Entry, error
 	}
 	return command.DecodeEntry(plain)
 }
+
+func dataHash(l *raft.Log) [32]byte { return sha256.Sum256(l.Data) }
 
 // opensDraws reports whether an entry holds a command that opens a draw.
 func opensDraws(e *command.Entry) bool {

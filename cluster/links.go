@@ -6,6 +6,7 @@ import "sync"
 type links struct {
 	mu    sync.Mutex
 	ring  []link
+	last  uint64 // no entry is above
 	bases []link // newest last, at most two
 }
 
@@ -15,6 +16,20 @@ func (s *links) put(l link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ring[l.index%maxLinks] = l
+	s.last = l.index
+}
+
+// grow notes that entries up to index exist.
+func (s *links) grow(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = max(s.last, index)
+}
+
+func (s *links) tail() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 func (s *links) get(index uint64) (link, bool) {
@@ -28,6 +43,7 @@ func (s *links) get(index uint64) (link, bool) {
 func (s *links) truncate(index uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = min(s.last, index-1)
 	for i := range s.ring {
 		if s.ring[i].index >= index {
 			s.ring[i] = link{}
@@ -39,6 +55,7 @@ func (s *links) truncate(index uint64) {
 func (s *links) rebase(l link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.last = max(s.last, l.index)
 	for _, b := range s.bases {
 		if b == l {
 			return

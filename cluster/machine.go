@@ -34,6 +34,7 @@ type replica struct {
 	seen    uint64
 	stamp   time.Time
 	halted  error
+	config  uint64        // index of the last committed membership
 	news    chan struct{} // closed when applied moves; nil when nobody waits
 }
 
@@ -51,6 +52,9 @@ func (r *replica) ApplyBatch(logs []*raft.Log) []any {
 	var batch []fsm.Input
 	var places []int
 	for i, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			r.configured(l.Index)
+		}
 		if l.Type != raft.LogCommand || l.Index <= r.at().index {
 			continue
 		}
@@ -129,6 +133,19 @@ func (r *replica) advance(last link, batch []fsm.Input) {
 	if moved {
 		r.advanced(last)
 	}
+}
+
+func (r *replica) configured(index uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.config = max(r.config, index)
+}
+
+// configuration returns where the last committed membership stands.
+func (r *replica) configuration() (index uint64, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config, r.config > 0
 }
 
 func (r *replica) at() link {
@@ -246,6 +263,7 @@ func (r *replica) Restore(in io.ReadCloser) error {
 	if e.Header.Lineage != r.lineage {
 		return errs.New(errs.Stale, "snapshot belongs to another lineage")
 	}
+	r.configured(e.Header.ConfigIndex)
 	if e.Header.Link.index <= r.at().index {
 		_, err := io.Copy(io.Discard, e)
 		r.replayed(e.Header.Link.index)

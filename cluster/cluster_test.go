@@ -1,0 +1,72 @@
+package cluster_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/cluster/clustertest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+func debugLogger(name string) *slog.Logger {
+	if os.Getenv("CLUSTER_DEBUG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", name)
+}
+
+// TestFourOverSockets elects, commits, loses its leader, elects again and takes the
+// old one back, over real sockets and bbolt.
+func TestFourOverSockets(t *testing.T) {
+	a := clustertest.New(t, clustertest.Options{OS: true, Bolt: t.TempDir(), Logger: debugLogger})
+	a.StartAll()
+	first := a.Leader()
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if o, err := first.C.Propose(context.Background(), a.Command()); err != nil || o.Code != errs.OK {
+				t.Errorf("outcome %v, %v", o, err)
+			}
+		})
+	}
+	wg.Wait()
+	a.Agree(5 * time.Second)
+	if n := first.Machine.Count(); n != 50 {
+		t.Fatalf("%d commands applied, want 50", n)
+	}
+
+	start := time.Now()
+	first.Kill()
+	second := a.Leader()
+	a.Propose()
+	t.Logf("leader killed to next commit: %s", time.Since(start))
+	if second == first {
+		t.Fatal("the dead node leads")
+	}
+	first.Start()
+	if err := first.C.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.Agree(5 * time.Second)
+}
+
+func TestSimulatedCluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := clustertest.New(t, clustertest.Options{Logger: debugLogger})
+		a.Net.SetLatency(5 * time.Millisecond)
+		a.StartAll()
+		a.Leader()
+		for range 20 {
+			a.Propose()
+		}
+		a.Agree(5 * time.Second)
+	})
+}
+
+var _ = cluster.Loopback

@@ -1,0 +1,216 @@
+package cluster
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// epoch is one leader's reign as this node sees it.
+type epoch struct {
+	leader raft.ServerID
+	term   uint64
+}
+
+func (c *Cluster) epoch() (epoch, bool) {
+	in := c.instance()
+	if in == nil {
+		return epoch{}, false
+	}
+	_, id := in.raft.LeaderWithID()
+	return epoch{id, in.raft.CurrentTerm()}, id != ""
+}
+
+// Ready returns nil when this node applied everything up to its durable mark and
+// passed a barrier of the current leader; errs.NotReady otherwise.
+func (c *Cluster) Ready() error {
+	if err := c.failed.Load(); err != nil {
+		return errs.Wrap(errs.NotReady, *err, "this region is stopping")
+	}
+	now, ok := c.epoch()
+	if !ok {
+		return errs.New(errs.NotReady, "no leader is known")
+	}
+	if applied := c.Applied(); applied < c.startMark {
+		return errs.New(errs.NotReady, "catching up: applied %d, durable mark %d", applied, c.startMark)
+	}
+	if passed := c.ready.Load(); passed == nil || *passed != now {
+		return errs.New(errs.NotReady, "no barrier of leader %s passed yet", now.leader)
+	}
+	return nil
+}
+
+// WaitReady waits for Ready.
+func (c *Cluster) WaitReady(ctx context.Context) error {
+	for {
+		news := c.news.wait()
+		err := c.Ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return errs.Wrap(errs.NotReady, err, "not ready in time")
+		case <-c.ctx.Done():
+			return err
+		}
+	}
+}
+
+// keepReady passes a barrier of every new leader.
+func (c *Cluster) keepReady() {
+	for c.ctx.Err() == nil {
+		news := c.news.wait()
+		now, ok := c.epoch()
+		switch passed := c.ready.Load(); {
+		case !ok, passed != nil && *passed == now:
+			select {
+			case <-news:
+			case <-c.ctx.Done():
+			}
+		case c.passBarrier(now):
+			c.ready.Store(&now)
+			c.news.fire()
+		default:
+			sleep(c.ctx, 100*time.Millisecond, news)
+		}
+	}
+}
+
+func (c *Cluster) passBarrier(now epoch) bool {
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Timing.HungWrite)
+	defer cancel()
+	if err := c.Barrier(ctx); err != nil {
+		c.log.Debug("barrier", slog.String("error", err.Error()))
+		return false
+	}
+	if c.replica.wait(ctx, c.startMark) != nil {
+		return false
+	}
+	after, ok := c.epoch()
+	return ok && after == now
+}
+
+// keepMark writes the high-water mark when it moved.
+func (c *Cluster) keepMark() {
+	for c.ctx.Err() == nil {
+		sleep(c.ctx, c.cfg.Timing.Mark, nil)
+		if err := c.writeMark(); err != nil {
+			c.log.Error("high-water mark not written", slog.String("error", err.Error()))
+			if errs.CodeOf(err) != errs.DiskFull {
+				c.die(err)
+			}
+		}
+	}
+}
+
+func (c *Cluster) writeMark() error {
+	at := c.replica.at()
+	if at.index <= c.mark.Load() {
+		return nil
+	}
+	if err := writeMark(c.cfg.FS, c.cfg.Lineage, at); err != nil {
+		return err
+	}
+	c.mark.Store(at.index)
+	return nil
+}
+
+const spaceInterval = 10 * time.Second
+
+// watchSpace stops proposals and hands over leadership before the disk is full: raft
+// panics when it cannot write its term.
+func (c *Cluster) watchSpace() {
+	for c.ctx.Err() == nil {
+		free, err := c.cfg.FS.Free()
+		low := err == nil && free < c.cfg.MinFree
+		if c.lowSpace.Swap(low) != low {
+			c.log.Error("disk space", slog.Bool("low", low), slog.Uint64("free", free), slog.Uint64("wanted", c.cfg.MinFree))
+		}
+		if low && c.IsLeader() {
+			ctx, cancel := context.WithTimeout(c.ctx, 2*c.cfg.Timing.Election)
+			if err := c.TransferLeadership(ctx); err != nil {
+				c.log.Warn("leadership not handed over", slog.String("error", err.Error()))
+			}
+			cancel()
+		}
+		sleep(c.ctx, spaceInterval, nil)
+	}
+}
+
+// committed is what the pipelines nudge about: how far the machine is while leading.
+func (c *Cluster) committed() (link, uint64) {
+	in := c.instance()
+	if in == nil || in.raft.State() != raft.Leader {
+		return link{}, 0
+	}
+	return c.replica.at(), in.raft.CurrentTerm()
+}
+
+// onReply sees every answer to an append before raft does.
+func (c *Cluster) onReply(peer remote, last uint64, p *reply) {
+	if !p.Yes {
+		return
+	}
+	if last > 0 {
+		c.ackMu.Lock()
+		c.acks[peer.server] = last
+		c.ackMu.Unlock()
+	}
+	if c.cfg.Beacon == nil {
+		return
+	}
+	for _, it := range p.Items {
+		if it.Kind != itemPartial {
+			continue
+		}
+		at, partial, err := decodePartialItem(it.Data)
+		if err != nil {
+			c.log.Warn("partial does not decode", slog.Int("region", int(peer.region)))
+			continue
+		}
+		c.cfg.Beacon.Deliver(peer.region, command.Meta{Index: at.index, Term: at.term, Chain: at.chain}, partial)
+	}
+}
+
+// placeProposals runs in raft's leader loop when own entries got their place and are
+// about to be stored: opened entries move to the place Apply will look for them, and
+// the own partials are begun, to be ready when the disk is.
+func (c *Cluster) placeProposals(own []*raft.Log) {
+	for _, l := range own {
+		if l.Type != raft.LogCommand {
+			continue
+		}
+		entry := c.decoded.proposal(dataHash(l))
+		if entry == nil {
+			continue
+		}
+		at, err := linkOf(l)
+		if err != nil {
+			continue
+		}
+		c.decoded.put(at.chain, entry)
+		if c.cfg.Beacon != nil && opensDraws(entry) {
+			c.ownDraws = append(c.ownDraws, c.evaluate(at))
+		}
+	}
+}
+
+// shareDraws runs after the entries are durable.
+func (c *Cluster) shareDraws([]*raft.Log) {
+	draws := c.ownDraws
+	c.ownDraws = nil
+	for _, d := range draws {
+		c.work.Go(func() {
+			if partial := <-d.result; len(partial) > 0 {
+				c.cfg.Beacon.Deliver(c.cfg.Session.Cert.Region, command.Meta{Index: d.at.index, Term: d.at.term, Chain: d.at.chain}, partial)
+			}
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"sort"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// complete checks the configuration and fills in defaults.
+func (cfg *Config) complete() error {
+	if cfg.Session == nil || cfg.Session.Cert == nil || cfg.Pins == nil || cfg.Network == nil || cfg.FS == nil ||
+		cfg.Stores.Log == nil || cfg.Stores.Stable == nil || cfg.Machine == nil || cfg.EntrySealer == nil || cfg.SnapshotSealer == nil || cfg.Fatal == nil {
+		return errs.New(errs.Invalid, "cluster: session, pins, network, disk, stores, machine, sealers and Fatal are required")
+	}
+	if cfg.Session.Cert.Cluster != cfg.Cluster {
+		return errs.New(errs.Invalid, "the session belongs to another cluster")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Listen == "" {
+		cfg.Listen = cfg.RaftAddr
+	}
+	if cfg.MinFree == 0 {
+		cfg.MinFree = 64 << 20
+	}
+	cfg.Members = append([]Member(nil), cfg.Members...)
+	sort.Slice(cfg.Members, func(i, j int) bool { return cfg.Members[i].ServerID < cfg.Members[j].ServerID })
+	return cfg.Timing.Check()
+}
+
+// names returns each region's name, which no server id of it may leave.
+func (cfg *Config) names() map[identity.RegionID]string {
+	names := map[identity.RegionID]string{}
+	for _, m := range cfg.Members {
+		names[m.Region] = regionName(m.ServerID)
+	}
+	if cert := cfg.Session.Cert; names[cert.Region] == "" {
+		names[cert.Region] = regionName(cert.ServerID)
+	}
+	return names
+}
+
+// openStores wraps raft's stores and judges what the disk holds.
+func (c *Cluster) openStores() error {
+	var err error
+	if c.incarnation, err = ReadIncarnation(c.cfg.FS); err != nil {
+		return err
+	}
+	c.started.Store(c.incarnation.Started)
+	dog := &watchdog{slow: c.cfg.Timing.SlowWrite, hung: c.cfg.Timing.HungWrite, fatal: c.die,
+		fence: func(on bool) { c.transport.fence(on); c.log.Warn("disk is slow", slog.Bool("fenced", on)) }}
+	cache, err := raft.NewLogCache(logCacheSize, &watchedLog{c.cfg.Stores.Log, dog})
+	if err != nil {
+		return err
+	}
+	c.stable = &voteStore{VoteStore: c.cfg.Stores.Stable, dog: dog}
+	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), fatal: c.die}
+	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log}
+	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
+		chain: c.chain, decoded: c.decoded, fatal: c.die, log: c.log, advanced: func(link) { c.transport.nudgeAll() }}
+	if err := c.judgeDisk(); err != nil {
+		return err
+	}
+	c.chain.before, c.chain.appended = c.placeProposals, c.shareDraws
+	return nil
+}
+
+// judgeDisk refuses a disk that is not this server's, or is not what it was.
+func (c *Cluster) judgeDisk() error {
+	first, err1 := c.chain.FirstIndex()
+	last, err2 := c.chain.LastIndex()
+	if err := errors.Join(err1, err2); err != nil {
+		return errs.Wrap(errs.Corrupt, err, "log")
+	}
+	names, err := c.snapshots.names()
+	if err != nil {
+		return err
+	}
+	if err := c.incarnation.check(&c.cfg, last == 0 && len(names) == 0); err != nil {
+		return err
+	}
+	mark, err := readMark(c.cfg.FS, c.cfg.Lineage)
+	if err != nil {
+		return err
+	}
+	base, err := c.snapshots.choose(first, last, mark.index)
+	if err != nil {
+		return err
+	}
+	if err := c.chain.settle(base); err != nil {
+		return err
+	}
+	c.startMark = mark.index
+	c.mark.Store(mark.index)
+	return checkMark(mark, c.chain, max(last, base.index))
+}
+
+// raftConfig is raft's configuration; what is not set here is off on purpose.
+func (c *Cluster) raftConfig(notify chan<- bool) *raft.Config {
+	t := c.cfg.Timing
+	rc := raft.DefaultConfig()
+	rc.LocalID = c.self()
+	rc.HeartbeatTimeout, rc.ElectionTimeout, rc.LeaderLeaseTimeout, rc.CommitTimeout = t.Heartbeat, t.Election, t.Lease, t.Commit
+	rc.MaxAppendEntries = maxAppendEntries
+	rc.BatchApplyCh = true
+	rc.ShutdownOnRemove = false
+	rc.SnapshotInterval, rc.SnapshotThreshold, rc.TrailingLogs = t.SnapshotInterval, t.SnapshotThreshold, t.TrailingLogs
+	rc.NotifyCh = notify
+	rc.Logger = newRaftLogger(c.log)
+	rc.NoLegacyTelemetry = true
+	rc.RestoreCommittedLogs = false // loses the configuration and hangs above 8192 entries
+	return rc
+}
+
+// bootstrap gives an empty store its first configuration, when the genesis names
+// this server. A server that joins later stays empty until the leader adds it.
+func (c *Cluster) bootstrap() error {
+	last, err := c.chain.LastIndex()
+	if err != nil {
+		return errs.Wrap(errs.Corrupt, err, "log")
+	}
+	founder, conf := false, raft.Configuration{}
+	for _, m := range c.cfg.Members {
+		founder = founder || m.ServerID == string(c.self())
+		s := raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr), Suffrage: raft.Nonvoter}
+		if m.Voter {
+			s.Suffrage = raft.Voter
+		}
+		conf.Servers = append(conf.Servers, s)
+	}
+	if !c.started.Load() && founder && last == 0 {
+		err := raft.BootstrapCluster(c.raftConfig(nil), c.chain, c.stable, c.snapshots, c.newEndpoint(), conf)
+		if err != nil {
+			return errs.Wrap(errs.DiskFailed, err, "writing the first membership")
+		}
+		last = 1
+	}
+	if last > 0 {
+		return c.markStarted()
+	}
+	c.chain.first = c.markStarted
+	return nil
+}
+
+// markStarted notes that raft has run on this disk; from then on an empty log means
+// a wiped one.
+func (c *Cluster) markStarted() error {
+	if c.started.Load() {
+		return nil
+	}
+	in := c.incarnation
+	in.Started = true
+	if err := writeIncarnation(c.cfg.FS, in); err != nil {
+		return err
+	}
+	c.started.Store(true)
+	return nil
+}
+
+func (c *Cluster) newTransport() *transport {
+	t := c.cfg.Timing
+	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, names: c.cfg.names(),
+		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
+		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),
+		hint: c.hint, onReply: c.onReply, commit: c.committed,
+		idle: map[raft.ServerID][]*conn{}, pipelines: map[*pipeline]struct{}{}, ctx: ctx, cancel: cancel}
+}

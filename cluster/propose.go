@@ -1,0 +1,243 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// proposer batches commands into entries. One entry is in flight at a time and
+// nothing waits for a timer: what arrives while one commits rides in the next. At
+// light load an entry holds one command at once, under load many.
+type proposer struct {
+	propose func(context.Context, []*command.Command) ([]fsm.Outcome, error)
+	ctx     context.Context
+
+	mu    sync.Mutex
+	queue []*proposal
+	bytes int
+	stop  error
+	wake  chan struct{}
+}
+
+type proposal struct {
+	cmd   *command.Command
+	size  int
+	taken bool
+	done  chan struct{}
+	out   fsm.Outcome
+	err   error
+}
+
+func newProposer(ctx context.Context, propose func(context.Context, []*command.Command) ([]fsm.Outcome, error)) *proposer {
+	return &proposer{propose: propose, ctx: ctx, wake: make(chan struct{}, 1)}
+}
+
+// submit queues one command and waits for its outcome. Until the command is taken
+// into an entry it can still be withdrawn; after that an end of ctx says nothing
+// about what happens to it.
+func (p *proposer) submit(ctx context.Context, cmd *command.Command) (fsm.Outcome, error) {
+	canonical, size, err := recode(cmd)
+	if err != nil {
+		return fsm.Outcome{}, err
+	}
+	q := &proposal{cmd: canonical, size: size, done: make(chan struct{})}
+	if err := p.enqueue(q); err != nil {
+		return fsm.Outcome{}, err
+	}
+	select {
+	case <-q.done:
+		return q.out, q.err
+	case <-ctx.Done():
+	}
+	if p.withdraw(q) {
+		return fsm.Outcome{}, errs.Wrap(errs.CodeOf(ctx.Err()), ctx.Err(), "command %s was not proposed", cmd.ID)
+	}
+	select {
+	case <-q.done: // the race was won after all
+		return q.out, q.err
+	default:
+		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command %s was proposed and may be committed", cmd.ID).
+			WithHint("ask again with the same id")
+	}
+}
+
+// recode returns the command as every other node will read it, so that the leader
+// applies exactly what it sent, and refuses what could not be decoded again: such an
+// entry would halt every node.
+func recode(cmd *command.Command) (*command.Command, int, error) {
+	b := cmd.Encode()
+	c, err := command.Decode(b)
+	return c, len(b), err
+}
+
+func (p *proposer) enqueue(q *proposal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.stop != nil:
+		return p.stop
+	case len(p.queue) >= maxQueue, p.bytes+q.size > maxQueueBytes:
+		return errs.New(errs.Throttled, "%d commands wait for a proposal", len(p.queue)).WithHint("try again shortly")
+	}
+	p.queue = append(p.queue, q)
+	p.bytes += q.size
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (p *proposer) withdraw(q *proposal) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if q.taken {
+		return false
+	}
+	for i, o := range p.queue {
+		if o == q {
+			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
+			p.bytes -= q.size
+			return true
+		}
+	}
+	return false
+}
+
+// take removes the commands of the next entry from the queue.
+func (p *proposer) take() []*proposal {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	const overhead = 64
+	n, size := 0, overhead
+	for n < len(p.queue) && n < command.MaxCommands {
+		if size += p.queue[n].size + 4; size > command.MaxEntry {
+			break
+		}
+		p.queue[n].taken = true
+		p.bytes -= p.queue[n].size
+		n++
+	}
+	batch := append([]*proposal(nil), p.queue[:n]...)
+	p.queue = append([]*proposal(nil), p.queue[n:]...)
+	return batch
+}
+
+func (p *proposer) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.queue)
+}
+
+// run proposes until ctx ends, then refuses what still waits.
+func (p *proposer) run() {
+	for {
+		batch := p.take()
+		if len(batch) > 0 {
+			p.commit(batch)
+			continue
+		}
+		select {
+		case <-p.wake:
+		case <-p.ctx.Done():
+			p.close(errs.New(errs.Unavailable, "this region is shutting down"))
+			return
+		}
+	}
+}
+
+func (p *proposer) close(err error) {
+	p.mu.Lock()
+	rest := p.queue
+	p.queue, p.stop = nil, err
+	p.mu.Unlock()
+	for _, q := range rest {
+		q.err = err
+		close(q.done)
+	}
+}
+
+func (p *proposer) commit(batch []*proposal) {
+	cmds := make([]*command.Command, len(batch))
+	for i, q := range batch {
+		cmds[i] = q.cmd
+	}
+	out, err := p.propose(p.ctx, cmds)
+	if err == nil && len(out) != len(batch) {
+		err = errs.New(errs.OutcomeUnknown, "committed, but the state machine gave %d outcomes for %d commands", len(out), len(batch))
+	}
+	for i, q := range batch {
+		if q.err = err; err == nil {
+			q.out = out[i]
+		}
+		close(q.done)
+	}
+}
+
+// proposeEntry stamps, seals and commits one entry of this leader.
+func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fsm.Outcome, error) {
+	in := c.instance()
+	if in == nil {
+		return nil, errs.New(errs.Unavailable, "this region is shutting down")
+	}
+	if in.raft.State() != raft.Leader {
+		return nil, c.notLeader()
+	}
+	entry := &command.Entry{Stamp: c.stamp(), Commands: cmds}
+	if c.cfg.Admit != nil {
+		if err := c.cfg.Admit(entry); err != nil { // followers would refuse it, for ever
+			return nil, err
+		}
+	}
+	sealed, err := c.cfg.EntrySealer.Seal(entry.Encode(), entryContext(c.cfg.Lineage))
+	if err != nil {
+		return nil, errs.Wrap(errs.Internal, err, "sealing an entry")
+	}
+	defer c.decoded.propose(sealed, entry)()
+	f := in.raft.Apply(sealed, c.cfg.Timing.HungWrite)
+	if err := f.Error(); err != nil {
+		return nil, c.proposalError(err)
+	}
+	out, ok := f.Response().([]fsm.Outcome)
+	if !ok {
+		return nil, errs.New(errs.OutcomeUnknown, "committed, but this region stopped before applying it")
+	}
+	return out, nil
+}
+
+// stamp is this node's clock, never before an earlier entry's.
+func (c *Cluster) stamp() time.Time {
+	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
+	if last := c.replica.lastStamp(); last.After(now) {
+		return last
+	}
+	return now
+}
+
+// proposalError tells what is known not to have happened from what is unknown.
+func (c *Cluster) proposalError(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
+		return c.notLeader()
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		return errs.Wrap(errs.NoLeader, err, "leadership is being handed over").WithHint("try again shortly")
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return errs.Wrap(errs.Throttled, err, "the leader did not take the entry in time")
+	}
+	return errs.Wrap(errs.OutcomeUnknown, err, "the entry may or may not be committed").WithHint("ask again with the same id")
+}
+
+func (c *Cluster) notLeader() error {
+	if region, ok := c.Leader(); ok && region != c.cfg.Session.Cert.Region {
+		return errs.New(errs.NotLeader, "region %d leads", region)
+	}
+	return errs.New(errs.NoLeader, "no leader is known").WithHint("three of four regions must be reachable to each other")
+}

@@ -1,0 +1,178 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// server accepts connections from other regions and hands their requests, one at a
+// time for each connection, to handle.
+type server struct {
+	d       *dialer
+	ln      net.Listener
+	handle  func(ctx context.Context, from remote, q *request, body io.Reader) *reply // nil: no reply
+	timeout time.Duration
+	log     *slog.Logger
+
+	slots  chan struct{} // bounds connections, handshakes included
+	mu     sync.Mutex
+	peers  map[identity.RegionID]int
+	wg     sync.WaitGroup
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newServer(d *dialer, ln net.Listener, timeout time.Duration, log *slog.Logger) *server {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &server{d: d, ln: ln, timeout: timeout, log: log, slots: make(chan struct{}, maxInbound),
+		peers: map[identity.RegionID]int{}, ctx: ctx, cancel: cancel}
+}
+
+func (s *server) run() {
+	s.wg.Go(func() {
+		cfg := s.d.serverConfig()
+		for {
+			raw, err := s.ln.Accept()
+			if err != nil {
+				if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+					return
+				}
+				s.log.Warn("accepting a connection", slog.String("error", err.Error()))
+				time.Sleep(50 * time.Millisecond) // out of descriptors, say
+				continue
+			}
+			select {
+			case s.slots <- struct{}{}:
+			default: // full: strangers must not cost more than a closed socket
+				_ = raw.Close()
+				continue
+			}
+			s.wg.Go(func() {
+				defer func() { <-s.slots }()
+				c, err := s.d.accept(s.ctx, raw, cfg)
+				if err != nil {
+					s.log.Info("connection refused", slog.String("from", raw.RemoteAddr().String()), slog.String("error", err.Error()))
+					return
+				}
+				s.serve(c)
+			})
+		}
+	})
+}
+
+func (s *server) count(region identity.RegionID, by int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if by > 0 && s.peers[region] >= maxPerPeer {
+		return false
+	}
+	s.peers[region] += by
+	return true
+}
+
+func (s *server) serve(c *conn) {
+	defer s.d.drop(c)
+	if !s.count(c.peer.region, 1) {
+		s.log.Warn("too many connections of one region", slog.Int("region", int(c.peer.region)))
+		return
+	}
+	defer s.count(c.peer.region, -1)
+	for {
+		if err := s.one(c); err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
+				s.log.Debug("connection ended", slog.Int("region", int(c.peer.region)), slog.String("error", err.Error()))
+			}
+			return
+		}
+	}
+}
+
+func (s *server) one(c *conn) error {
+	if err := c.SetReadDeadline(time.Time{}); err != nil { // idle connections are kept
+		return err
+	}
+	if _, err := c.r.Peek(1); err != nil {
+		return err
+	}
+	if err := c.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
+		return err
+	}
+	b, err := readFrame(c.r, maxFrame)
+	if err != nil {
+		return err
+	}
+	q, err := decodeRequest(b)
+	if err != nil {
+		return err
+	}
+	if string(q.Header.ID) != string(c.peer.server) {
+		return errs.New(errs.Unauthenticated, "server %s speaks for %q", c.peer.server, q.Header.ID)
+	}
+	var body io.Reader
+	if q.Kind == kindSnapshot {
+		body = &chunkReader{c: c, timeout: s.timeout}
+	}
+	p := s.handle(s.ctx, c.peer, q, body)
+	if p == nil {
+		return nil
+	}
+	if body != nil {
+		if _, err := io.Copy(io.Discard, body); err != nil { // the stream must end where the next frame begins
+			return err
+		}
+	}
+	p.Kind = q.Kind
+	out, err := frame(p, 512+256*len(p.Items))
+	if err != nil {
+		return err
+	}
+	return c.send(out, s.timeout)
+}
+
+func (s *server) close() {
+	s.cancel()
+	_ = s.ln.Close()
+}
+
+// chunkReader reads the chunk frames of a snapshot up to the empty one.
+type chunkReader struct {
+	c       *conn
+	timeout time.Duration
+	buf     []byte
+	total   int64
+	err     error
+}
+
+func (r *chunkReader) Read(p []byte) (int, error) {
+	if len(r.buf) == 0 && r.err == nil {
+		r.fill()
+	}
+	if len(r.buf) == 0 {
+		return 0, r.err
+	}
+	n := copy(p, r.buf)
+	r.buf = r.buf[n:]
+	return n, nil
+}
+
+func (r *chunkReader) fill() {
+	if r.err = r.c.SetReadDeadline(time.Now().Add(r.timeout)); r.err != nil {
+		return
+	}
+	if r.buf, r.err = readFrame(r.c.r, streamChunk); r.err != nil {
+		return
+	}
+	if r.total += int64(len(r.buf)); r.total > maxSnapshot {
+		r.buf, r.err = nil, errs.New(errs.TooLarge, "snapshot stream exceeds %d bytes", int64(maxSnapshot))
+	} else if len(r.buf) == 0 {
+		r.err = io.EOF
+	}
+}
