@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 
@@ -27,6 +28,7 @@ type Options struct {
 	Address func(region, service string) string // default: names below .test
 	Devices []*sealtest.Device                  // default: one of each kind of token
 	Disk    func(region int) durable.FS         // default: durabletest
+	Created time.Time                           // of the plan; default: a day in 2026
 }
 
 // Lab is everything and everyone a founding needs.
@@ -109,8 +111,11 @@ func (l *Lab) plan(o Options) string {
 		ports := map[string]int{"raft": 7201, "api": 7202, "gossip": 7203}
 		addr = func(region, service string) string { return fmt.Sprintf("%s.test:%d", region, ports[service]) }
 	}
+	if o.Created.IsZero() {
+		o.Created = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	}
 	var b strings.Builder
-	b.WriteString("cluster = \"lab\"\nid = \"000102030405060708090a0b0c0d0e0f\"\ncreated = \"2026-01-31T12:00:00Z\"\n")
+	fmt.Fprintf(&b, "cluster = \"lab\"\nid = \"000102030405060708090a0b0c0d0e0f\"\ncreated = %q\n", o.Created.UTC().Format(time.RFC3339))
 	for _, n := range names {
 		fmt.Fprintf(&b, "region %q {\n  raft = %q\n  api = %q\n  gossip = %q\n}\n", n, addr(n, "raft"), addr(n, "api"), addr(n, "gossip"))
 	}

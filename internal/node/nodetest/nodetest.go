@@ -30,7 +30,7 @@ type Site struct {
 	Name   string
 	Device *sealtest.Device
 	Disk   *durabletest.Disk
-	Raft   *clustertest.Disk
+	Raft   *clustertest.Store
 	Node   *node.Node // nil while the node is down
 }
 
@@ -55,13 +55,14 @@ func New(tb testing.TB) *Cluster {
 	for i := range disks {
 		disks[i], devices[i] = durabletest.New(), sealtest.New(sealtest.Options{Seed: uint64(i + 1)})
 	}
-	c.Lab = ceremonytest.New(tb, ceremonytest.Options{Disk: func(i int) durable.FS { return disks[i] }, Devices: devices})
+	c.Lab = ceremonytest.New(tb, ceremonytest.Options{Disk: func(i int) durable.FS { return disks[i] }, Devices: devices,
+		Created: time.Now()}) // a bubble lives in another year
 	c.Genesis = c.Lab.Found(tb).Genesis
 	for i, s := range c.Lab.Sites {
 		if err := node.Enrol(disks[i]); err != nil {
 			tb.Fatal(err)
 		}
-		c.Sites = append(c.Sites, &Site{Name: s.Region.Name, Device: devices[i], Disk: disks[i], Raft: clustertest.NewDisk()})
+		c.Sites = append(c.Sites, &Site{Name: s.Region.Name, Device: devices[i], Disk: disks[i], Raft: clustertest.NewStore()})
 	}
 	return c
 }
