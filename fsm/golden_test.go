@@ -1,0 +1,30 @@
+package fsm_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
+)
+
+func TestSnapshotVector(t *testing.T) {
+	const root = ".."
+	l := varied(t)
+	d := l.Machine.View().Digest()
+	fsmtest.Golden(t, root, "snapshot", []fsmtest.Vector{fsmtest.NewVector("snapshot", written(t, l.Machine), "digest", d[:])})
+
+	g, err := genesis.Decode(fsmtest.Vectors(t, root, "genesis")["genesis"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := fsm.New(g, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := fsmtest.Vectors(t, root, "snapshot")["snapshot"]
+	if err := m.Restore(bytes.NewReader(b)); err != nil || !bytes.Equal(written(t, m), b) {
+		t.Fatalf("the stored snapshot is not itself again: %v", err)
+	}
+}
