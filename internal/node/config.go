@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -38,6 +39,10 @@ type Config struct {
 	MinFree uint64       // bytes of disk below which nothing is proposed; zero: default
 	Clock   clock.Clock
 	Random  io.Reader // crypto/rand when nil
+
+	// Watch, where set, wraps the machine raft drives: how the chaos suite sees what each
+	// region applies. It may look at the state between two batches.
+	Watch func(m cluster.Machine, view func() fsm.View) cluster.Machine
 
 	Metrics *prometheus.Registry // nil: none
 	Logger  *slog.Logger

@@ -118,11 +118,15 @@ func (n *Node) openVault() (err error) {
 
 func (n *Node) openCluster() (err error) {
 	doc := &n.genesis.Document
+	var driven cluster.Machine = &machine{fsm: n.fsm, leaves: n.leaves, after: n.applied, gap: n.gap}
+	if n.cfg.Watch != nil {
+		driven = n.cfg.Watch(driven, n.fsm.View)
+	}
 	n.cluster, err = cluster.New(cluster.Config{
 		Cluster: doc.Cluster, Lineage: n.hash, Session: n.session, Pins: n.pins, Members: foundingMembers(doc.Regions),
 		Network: n.cfg.Network, RaftAddr: n.address().RaftAddr, Listen: n.cfg.Listen.Raft,
 		FS: n.cfg.FS, Stores: n.cfg.Stores,
-		Machine:     &machine{fsm: n.fsm, leaves: n.leaves, after: n.applied, gap: n.gap},
+		Machine:     driven,
 		EntrySealer: n.sealer(seal.PurposeEntry), SnapshotSealer: n.sealer(seal.PurposeSnapshot),
 		Admit:    n.admit,
 		Beacon:   n.vault,
@@ -215,6 +219,9 @@ func (n *Node) Wait(ctx context.Context) error {
 
 // WaitReady blocks until the node may sign.
 func (n *Node) WaitReady(ctx context.Context) error { return n.cluster.WaitReady(ctx) }
+
+// View returns the region's own copy of the state, however old.
+func (n *Node) View() fsm.View { return n.fsm.View() }
 
 // watchReady drives the health service: serving while raft's readiness holds.
 func (n *Node) watchReady(ctx context.Context) error {

@@ -62,6 +62,8 @@ type Device struct {
 	fail   func(Op) error
 	hang   chan struct{}
 	lie    func(*seal.Attributes)
+	watch  func(Signature)
+	serial string
 	counts map[Op]int
 }
 
@@ -76,7 +78,7 @@ func New(o Options) *Device {
 	if o.Hashes == nil {
 		o.Hashes = []seal.Hash{seal.SHA1}
 	}
-	d := &Device{opts: o, counts: map[Op]int{}}
+	d := &Device{opts: o, serial: "0", counts: map[Op]int{}}
 	binary.BigEndian.PutUint64(d.seed[:], o.Seed)
 	if o.Seed == 0 {
 		_, _ = rand.Read(d.seed[:])
@@ -138,6 +140,26 @@ func (d *Device) Return() { d.mu.Lock(); defer d.mu.Unlock(); d.gone = false }
 // Lie changes what the device reports about its keys.
 func (d *Device) Lie(f func(*seal.Attributes)) { d.mu.Lock(); defer d.mu.Unlock(); d.lie = f }
 
+// Signature is one signature the device made, whether or not anybody got to see it.
+type Signature struct {
+	Label string // of the key
+	Asked time.Time
+	Data  []byte // digest for ECDSA, else the message
+	Sig   []byte // as the token returned it
+}
+
+// Watch hands every signature to f, before the caller has it; f must not block.
+func (d *Device) Watch(f func(Signature)) { d.mu.Lock(); defer d.mu.Unlock(); d.watch = f }
+
+func (d *Device) made(s Signature) {
+	d.mu.Lock()
+	watch := d.watch
+	d.mu.Unlock()
+	if watch != nil {
+		watch(s)
+	}
+}
+
 // Count returns how often op was called.
 func (d *Device) Count(op Op) int { d.mu.Lock(); defer d.mu.Unlock(); return d.counts[op] }
 
@@ -194,3 +216,6 @@ func (d *Device) enter(op Op, epoch int) error {
 	}
 	return nil
 }
+
+// SetSerial changes the serial number, as if another device had taken its place.
+func (d *Device) SetSerial(s string) { d.mu.Lock(); defer d.mu.Unlock(); d.serial = s }

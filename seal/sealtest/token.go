@@ -61,7 +61,9 @@ func (t *token) Stop() error {
 }
 
 func (t *token) Info() (seal.Info, error) {
-	return seal.Info{Maker: "Tetrad", Model: "sealtest", Serial: "0", Label: "test", Firmware: "1.0", Profile: t.dev.opts.Profile}, nil
+	t.dev.mu.Lock()
+	defer t.dev.mu.Unlock()
+	return seal.Info{Maker: "Tetrad", Model: "sealtest", Serial: t.dev.serial, Label: "test", Firmware: "1.0", Profile: t.dev.opts.Profile}, nil
 }
 
 func (t *token) Session() (seal.Session, error) {
@@ -211,6 +213,7 @@ func (s *session) Attributes(o seal.Object) (seal.Attributes, error) {
 }
 
 func (s *session) Sign(o seal.Object, kind seal.Kind, data []byte) ([]byte, error) {
+	asked := time.Now()
 	end, err := s.begin(OpSign)
 	defer end()
 	if err != nil {
@@ -223,7 +226,11 @@ func (s *session) Sign(o seal.Object, kind seal.Kind, data []byte) ([]byte, erro
 	if k.spec.Kind != kind || k.spec.Use != seal.UseSign {
 		return nil, fault(seal.FaultCall, OpSign, errMechanism)
 	}
-	return k.sign(data)
+	sig, err := k.sign(data)
+	if err == nil {
+		s.tok.dev.made(Signature{Label: k.spec.Label, Asked: asked, Data: data, Sig: sig})
+	}
+	return sig, err
 }
 
 func (s *session) Decrypt(o seal.Object, h seal.Hash, ciphertext []byte) ([]byte, error) {
