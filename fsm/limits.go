@@ -15,7 +15,7 @@ const (
 	// CompletionGrace is how long after its expiry an open request may still be
 	// completed: co-signers stop at the expiry, what they released just before has to
 	// reach the log.
-	CompletionGrace = 30 * time.Second
+	CompletionGrace = 15 * time.Second
 
 	// Retention is how long a final request stays readable after its expiry, unless
 	// there are more than MaxRetained rows; then the oldest past expiry go first.

@@ -157,7 +157,10 @@ func (k *Key) Info() intent.KeyInfo {
 // RequestState is a signature request's place in its life.
 type RequestState uint8
 
-// The request states. Expired and Failed are final and released nothing that counts.
+// The request states; all but Open are final. A request past its Expiry is not signable
+// any more, but stays Open for CompletionGrace, so that what was released just before can
+// still be filed. One whose key or vault is frozen stays Open too, not signable, and
+// fails when the freeze ends.
 const (
 	RequestOpen     RequestState = 1 // an attempt is open
 	RequestComplete RequestState = 2
@@ -208,9 +211,9 @@ type Request struct {
 }
 
 // Open returns the open attempt, or nil.
-func (r *Request) Open() *Attempt {
-	if r.State != RequestOpen || len(r.Attempts) == 0 {
+func (q *Request) Open() *Attempt {
+	if q.State != RequestOpen || len(q.Attempts) == 0 {
 		return nil
 	}
-	return &r.Attempts[len(r.Attempts)-1]
+	return &q.Attempts[len(q.Attempts)-1]
 }

@@ -70,7 +70,7 @@ func newBucket(k bucketKey, slots []command.RequestID) *bucket {
 func (t *tenant) rowKey() []byte    { return []byte(t.name) }
 func (p *Principal) rowKey() []byte { return p.ID[:] }
 func (k *Key) rowKey() []byte       { return k.ID[:] }
-func (r *Request) rowKey() []byte   { return r.ID[:] }
+func (q *Request) rowKey() []byte   { return q.ID[:] }
 func (s *settled) rowKey() []byte   { return s.id[:] }
 func (m *memo) rowKey() []byte      { return m.slot[:] }
 func (b *bucket) rowKey() []byte    { return b.raw[:] }

@@ -3,7 +3,6 @@ package command
 import (
 	"encoding/binary"
 	"fmt"
-	"time"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -135,14 +134,6 @@ func (f *fields) flag(name string, p *bool) {
 		f.fail(name, "boolean byte is %d, not 0 or 1", v)
 	}
 	*p = v == 1
-}
-
-func (f *fields) millis(name string, p *time.Time) {
-	v := uint64(p.UnixMilli())
-	f.u64(name, &v)
-	if f.decoding {
-		*p = time.UnixMilli(int64(v)).UTC()
-	}
 }
 
 func (f *fields) key(name string, p *identity.PublicKey) {
