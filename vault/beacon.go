@@ -287,7 +287,9 @@ func (b *beacon) recompute(e *evaluation, q *Question) (*drawn, error) {
 // applied it and found a draw there: a value nobody may know early is never computed
 // for a log that might not be.
 func (b *beacon) handlePartial(ctx context.Context, m command.Meta) ([]byte, error) {
-	if err := b.cfg.Replica.WaitApplied(ctx, m.Index); err != nil {
+	wait, cancel := context.WithTimeout(ctx, b.cfg.Timing.Question)
+	defer cancel()
+	if err := b.cfg.Replica.WaitApplied(wait, m.Index); err != nil {
 		return nil, err
 	}
 	if !b.opens(m) {

@@ -86,7 +86,7 @@ func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*ite
 		q.Items[i] = it.Item
 		signatures += len(it.messages)
 	}
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timing.Question+time.Duration(signatures)*b.cfg.Timing.PerItem)
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timing.answer(signatures))
 	defer cancel()
 	r := &reply{region: region, refused: map[*item]errs.Code{}, good: map[*item][][]byte{}}
 	if r.answer, r.err = b.put(ctx, region, q); r.err == nil {
@@ -100,7 +100,7 @@ func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*ite
 
 func (b *bundle) put(ctx context.Context, region identity.RegionID, q *Question) (*command.Answer, error) {
 	if region == b.cfg.Region {
-		return b.signer.answer(ctx, q)
+		return b.signer.answer(ctx, region, q)
 	}
 	raw, err := b.cfg.Peers.CoSign(ctx, region, q.Encode())
 	if err != nil {

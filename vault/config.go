@@ -67,6 +67,7 @@ type Timing struct {
 	Propose   time.Duration // one proposal of our own
 	Retry     time.Duration // first pause before something is tried again; doubles
 	RetryMost time.Duration
+	Statement time.Duration // a completion to appear before a co-signer files its own statement
 	KeyStep   time.Duration // one step of making a key, in the HSM and in the log
 	Health    time.Duration // between checks of HSM and leaf store
 	Tick      time.Duration // silence after which the leader moves the FSM clock
@@ -78,16 +79,19 @@ func DefaultTiming() Timing {
 		Partial: 20 * time.Millisecond, Question: 2 * time.Second, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
 		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
 		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
-		KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
+		Statement: 10 * time.Second, KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
 	}
 }
+
+// answer is how long a question about n signatures may take in all.
+func (t Timing) answer(n int) time.Duration { return t.Question + time.Duration(n)*t.PerItem }
 
 func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{
 		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
 		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
-		{&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
+		{&t.Statement, &d.Statement}, {&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
 	} {
 		if *f.have == 0 {
 			*f.have = *f.want

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +16,14 @@ import (
 // cosigner answers co-sign questions. A question only names attempts; whether and what
 // to sign it finds in its own replica.
 type cosigner struct {
-	cfg     *Config
-	beacon  *beacon
-	answers *answers
-	stats   *counters
-	asked   chan struct{} // a place for each question answered at once
-	hsm     chan struct{} // a place for each signature made at once
-	ailing  func()        // the HSM failed: have its health looked at
+	cfg        *Config
+	beacon     *beacon
+	answers    *answers
+	statements *statements
+	stats      *counters
+	asked      [command.MaxRegions + 1]chan struct{} // by region, so that none can crowd out another
+	hsm        chan struct{}                         // a place for each signature made at once
+	ailing     func()                                // the HSM failed: have its health looked at
 }
 
 func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byte) ([]byte, error) {
@@ -29,7 +31,7 @@ func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byt
 	if err != nil {
 		return nil, err
 	}
-	a, err := s.answer(ctx, q)
+	a, err := s.answer(ctx, from, q)
 	if err != nil {
 		if errs.CodeOf(err) == errs.Unverified {
 			s.cfg.Logger.Error("co-sign question refused", slog.Int("from", int(from)), slog.Uint64("index", q.Meta.Index), slog.Any("error", err))
@@ -41,12 +43,15 @@ func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byt
 
 // answer is the whole path of a question. An error means that the region cannot judge
 // it now; a refusal stands inside the answer.
-func (s *cosigner) answer(ctx context.Context, q *Question) (*command.Answer, error) {
+func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Question) (*command.Answer, error) {
+	if int(from) >= len(s.asked) {
+		return nil, errs.New(errs.Denied, "region %d is not a member", from)
+	}
 	select {
-	case s.asked <- struct{}{}:
-		defer func() { <-s.asked }()
+	case s.asked[from] <- struct{}{}:
+		defer func() { <-s.asked[from] }()
 	default:
-		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions already", maxQuestions)
+		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
 	if err := s.ready(ctx, q); err != nil {
 		return nil, err
@@ -68,6 +73,8 @@ func (s *cosigner) ready(ctx context.Context, q *Question) error {
 		}
 		seen[it] = true
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question)
+	defer cancel()
 	if err := s.cfg.Replica.WaitApplied(ctx, q.Meta.Index); err != nil {
 		return err
 	}
@@ -82,11 +89,12 @@ func (s *cosigner) ready(ctx context.Context, q *Question) error {
 
 // task is one item on its way through the co-signer.
 type task struct {
-	item    Item
-	ground  ground
-	signers []identity.RegionID
-	refusal *errs.Error
-	slot    *slot
+	item     Item
+	ground   ground
+	signers  []identity.RegionID // the k drawn, in drawn order
+	refusal  *errs.Error         // nil while it stands
+	slot     *slot
+	messages [][]byte
 }
 
 // judge decides every item by the own state. The draw is verified only if some item
@@ -167,54 +175,52 @@ func standing(tasks []*task) (out []*task) {
 // The time for it is the region's own: a leader that hangs up early must not make
 // it look as if the HSM had failed, which would be a ground for another draw.
 func (s *cosigner) make(ctx context.Context, mine []*task) {
-	limit := s.cfg.Timing.HSM + time.Duration(len(mine))*s.cfg.Timing.PerItem
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	n := s.prepare(mine)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM+time.Duration(n)*s.cfg.Timing.PerItem)
 	defer cancel()
 	var broken atomic.Pointer[errs.Error]
-	workers(len(mine), s.cfg.HSMWorkers, func(i int) {
-		t := mine[i]
+	open := standing(mine)
+	workers(len(open), s.cfg.HSMWorkers, func(i int) {
 		if e := broken.Load(); e != nil {
-			s.fault(t, e)
-			return
-		}
-		if err := s.signOne(ctx, t); err != nil {
-			s.fault(t, err)
-			if c := t.refusal.Code; c == errs.HSMFailed || c == errs.HSMTimeout {
-				broken.CompareAndSwap(nil, t.refusal)
-			}
+			s.fault(open[i], e)
+		} else if err := s.signOne(ctx, open[i]); err != nil {
+			s.fault(open[i], err)
+			broken.CompareAndSwap(nil, open[i].refusal)
 		}
 	})
 	if broken.Load() != nil {
 		s.ailing()
 	}
-	var done []*slot
-	for _, t := range mine {
-		if t.refusal != nil {
-			s.answers.abandon(t.slot, t.refusal)
-			continue
-		}
-		done = append(done, t.slot)
-	}
-	if err := s.answers.settle(ctx, done); err != nil {
-		for _, t := range standing(mine) {
-			s.fault(t, err)
-		}
-	}
+	s.publish(ctx, mine)
 }
 
-// signOne rebuilds the messages of an item from the committed payload and has the HSM
-// sign each.
-func (s *cosigner) signOne(ctx context.Context, t *task) error {
-	if t.slot.Signatures = s.answers.earlier(t.item); t.slot.Signatures != nil {
+// prepare rebuilds from the committed payloads what is to be signed, and returns how
+// many signatures that is. What was signed for an earlier attempt is not signed again.
+func (s *cosigner) prepare(mine []*task) (signatures int) {
+	parallel(len(mine), func(i int) {
+		t := mine[i]
+		if t.slot.Signatures = s.answers.earlier(t.item); t.slot.Signatures != nil {
+			return
+		}
+		var err error
+		if t.messages, err = t.ground.messages(); err != nil {
+			s.fault(t, err)
+		}
+	})
+	for _, t := range mine {
+		signatures += len(t.messages)
+	}
+	return signatures
+}
+
+// signOne has the HSM sign each message of an item.
+func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
+	if t.slot.Signatures != nil {
 		return nil
 	}
-	messages, err := t.ground.messages()
-	if err != nil {
-		return err
-	}
 	label := keyLabel(s.cfg.Replica.View().Cluster(), t.ground.key.ID)
-	signatures := make([][]byte, len(messages))
-	for i, m := range messages {
+	signatures := make([][]byte, len(t.messages))
+	for i, m := range t.messages {
 		select {
 		case s.hsm <- struct{}{}:
 		case <-ctx.Done():
@@ -230,9 +236,26 @@ func (s *cosigner) signOne(ctx context.Context, t *task) error {
 			return err
 		}
 	}
-	s.stats.hsmSignatures.Add(uint64(len(messages)))
+	s.stats.hsmSignatures.Add(uint64(len(signatures)))
 	t.slot.Signatures = signatures
 	return nil
+}
+
+// publish writes down what was signed and frees what was not.
+func (s *cosigner) publish(ctx context.Context, mine []*task) {
+	var done []*slot
+	for _, t := range mine {
+		if t.refusal != nil {
+			s.answers.abandon(t.slot, t.refusal)
+			continue
+		}
+		done = append(done, t.slot)
+	}
+	if err := s.answers.settle(ctx, done); err != nil {
+		for _, t := range standing(mine) {
+			s.fault(t, err)
+		}
+	}
 }
 
 // await waits for the items others are signing.
@@ -273,7 +296,11 @@ func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*co
 		}
 	}
 	s.stats.questions.Add(1)
-	return a, a.Sign(ctx, view.Cluster(), s.cfg.Session)
+	if err := a.Sign(ctx, view.Cluster(), s.cfg.Session); err != nil {
+		return nil, err
+	}
+	s.statements.add(a, q.Partials)
+	return a, nil
 }
 
 func (t *task) answer() command.AnswerItem {
@@ -283,6 +310,6 @@ func (t *task) answer() command.AnswerItem {
 		return it
 	}
 	it.Code, it.Text = t.refusal.Code, t.refusal.Msg
-	it.Text = it.Text[:min(len(it.Text), command.MaxNote)]
+	it.Text = strings.ToValidUTF8(it.Text[:min(len(it.Text), command.MaxNote)], "")
 	return it
 }

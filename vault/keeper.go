@@ -17,6 +17,7 @@ type keeper struct {
 	cfg     *Config
 	author  *author
 	answers *answers
+	filing  *statements
 	wake    chan struct{}         // capacity 1
 	ill     atomic.Pointer[error] // of the last check
 	applied atomic.Int64          // time of the last applied entry, Unix nanoseconds
@@ -57,6 +58,7 @@ func (k *keeper) run(ctx context.Context) {
 			next, pause = pause, min(2*pause, k.cfg.Timing.Health)
 		}
 		k.answers.prune(k.cfg.Clock.Now())
+		k.filing.file(ctx)
 		alarm.Reset(next)
 		select {
 		case <-alarm.C:

@@ -8,9 +8,10 @@ const (
 	defaultHSMWorkers = 2 // more only burn the locks of a software token
 
 	maxRounds      = 128       // entries whose draws the leader works on at once
-	maxQuestions   = 128       // co-sign questions answered at once
+	maxQuestions   = 128       // co-sign questions of one region answered at once
 	maxQuestion    = 256 << 10 // bytes of one encoded question
 	maxAnswerBytes = 64 << 10  // signatures asked of one region in one question: four answers fit one command field
+	maxStatements  = 16        // own statements filed at one check
 	maxProposals   = 64        // of our own, side by side, after a failed round
 	maxBatch       = 1024      // commands of one SignBatch
 	maxWaiters     = 64 << 10  // callers of Sign and Await at once

@@ -382,3 +382,49 @@ func TestNeverSignsAHandedDigest(t *testing.T) {
 		}
 	})
 }
+
+// TestReleaseCannotBeHidden: a leader that gets signatures and files no completion is
+// shown up by the co-signer's own statement.
+func TestReleaseCannotBeHidden(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		req := w.abandoned(w.request(k, "in secret"))
+		q, drawn := w.question(req)
+		n := w.nodes[drawn[0]]
+		a, err := n.ask(q)
+		w.ok(err)
+		w.set(func() {
+			w.withhold = func(c *command.Command) bool {
+				return c.Type == command.TypeComplete && c.Principal != n.session.Public().Fingerprint()
+			}
+		})
+		w.lead(drawn[1])
+		var filed *command.Complete
+		w.eventually("the statement is in the log", func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, in := range w.log {
+				for _, c := range in.Entry.Commands {
+					if body, err := c.Body(); err == nil && c.Type == command.TypeComplete && c.Principal == n.session.Public().Fingerprint() {
+						filed = body.(*command.Complete)
+					}
+				}
+			}
+			return filed != nil
+		})
+		back, err := command.DecodeAnswer(filed.Answers[0])
+		w.ok(err)
+		if !bytes.Equal(back.Items[0].Signatures[0], a.Items[0].Signatures[0]) || len(filed.Partials) != 3 {
+			t.Error("the statement is not what was released")
+		}
+		w.mu.Lock()
+		before := len(w.log)
+		w.mu.Unlock()
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if n := len(w.log) - before; n > 2 {
+			t.Errorf("%d entries after the one statement", n)
+		}
+	})
+}

@@ -13,16 +13,17 @@ import (
 // Vault is one region's part in the use cases: coordinator while it leads, co-signer
 // always.
 type Vault struct {
-	cfg     Config
-	stats   counters
-	waiting *waiting
-	beacon  *beacon
-	answers *answers
-	signer  *cosigner
-	witness *witness
-	leader  *coordinator
-	keys    *keymaker
-	keeper  *keeper
+	cfg        Config
+	stats      counters
+	waiting    *waiting
+	beacon     *beacon
+	answers    *answers
+	signer     *cosigner
+	witness    *witness
+	leader     *coordinator
+	keys       *keymaker
+	keeper     *keeper
+	statements *statements
 }
 
 // New checks the configuration and reads back the answers already given.
@@ -37,12 +38,16 @@ func New(cfg Config) (*Vault, error) {
 	}
 	a := &author{&v.cfg}
 	v.beacon = newBeacon(&v.cfg)
-	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, wake: make(chan struct{}, 1)}
+	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
+	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
-	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, stats: &v.stats, ailing: v.keeper.signal,
-		asked: make(chan struct{}, maxQuestions), hsm: make(chan struct{}, cfg.HSMWorkers)}
+	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
+		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers)}
+	for i := range v.signer.asked {
+		v.signer.asked[i] = make(chan struct{}, maxQuestions)
+	}
 	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
 		waiting: v.waiting, stats: &v.stats, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
@@ -74,6 +79,7 @@ func (v *Vault) Applied(results []fsm.Result) {
 			v.waiting.applied(view, final)
 			v.answers.forget(final)
 		}
+		v.statements.completed(r.Completed)
 		v.keys.look(r.Keys)
 		if r.Regions {
 			v.keeper.signal()
