@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is four vaults over four machines, joined by a log of one sequencer: what is
 // proposed at once becomes one entry, every living region applies the same entries.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kit     *fsmtest.Kit
 	admin   [2]*identity.KeySigner
 	client  *identity.KeySigner
@@ -138,7 +138,7 @@ func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 	})
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	w := &world{t: t, kit: fsmtest.New(fsmtest.WithBeacon(beaconKey()), fsmtest.At(time.Now())),
 		nodes: map[identity.RegionID]*node{}, queue: make(chan proposal, 4096), stopped: make(chan struct{}),
 		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}}
