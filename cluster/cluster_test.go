@@ -70,3 +70,27 @@ func TestSimulatedCluster(t *testing.T) {
 }
 
 var _ = cluster.Loopback
+
+func TestGossipHintsOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := clustertest.New(t, clustertest.Options{Gossip: true, Logger: debugLogger})
+		a.StartAll()
+		l := a.Leader()
+		a.Eventually(2*time.Minute, "everybody's hints", func() bool {
+			for _, n := range a.List {
+				if len(n.C.Hints()) != 4 {
+					return false
+				}
+			}
+			return true
+		})
+		if got := l.C.Hints()[a.List[2].ServerID]; got != a.List[2].Addr {
+			t.Errorf("hint %q, want %q", got, a.List[2].Addr)
+		}
+		a.List[3].Stop()
+		a.Eventually(5*time.Minute, "the silent one's hint to go", func() bool { return len(a.Leader().C.Hints()) == 3 })
+		if n := len(a.Leader().C.Members()); n != 4 {
+			t.Errorf("gossip changed membership: %d members", n)
+		}
+	})
+}

@@ -60,7 +60,60 @@ type dialer struct {
 	mu     sync.Mutex
 	open   map[*conn]struct{}
 	client map[identity.RegionID]*tls.Config
+	certs  map[raft.ServerID][]*identity.SessionCert // verified, newest last
 	closed bool
+}
+
+// learn remembers a server's verified session certificate, for what its key signs
+// outside TLS.
+func (d *dialer) learn(cert *identity.SessionCert) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := d.certs[raft.ServerID(cert.ServerID)]
+	for _, k := range known {
+		if k.Session.Equal(cert.Session) {
+			return
+		}
+	}
+	if len(known) == 0 && len(d.certs) >= maxServers {
+		return
+	}
+	if known = append(known, cert); len(known) > 2 {
+		known = known[1:]
+	}
+	d.certs[raft.ServerID(cert.ServerID)] = known
+}
+
+// learnVerified learns a certificate that came outside TLS, if its region's pinned
+// identity key signed it.
+func (d *dialer) learnVerified(cert *identity.SessionCert) {
+	if d.checkName(cert) != nil {
+		return
+	}
+	for _, key := range d.pins(cert.Region) {
+		if cert.Verify(d.cluster, key) == nil {
+			d.learn(cert)
+			return
+		}
+	}
+}
+
+// sessions returns every certificate learned.
+func (d *dialer) sessions() (out []*identity.SessionCert) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, certs := range d.certs {
+		out = append(out, certs...)
+	}
+	return out
+}
+
+func (d *dialer) checkName(cert *identity.SessionCert) error {
+	name, ok := d.names[cert.Region]
+	if !ok || regionName(cert.ServerID) != name {
+		return errs.New(errs.Unauthenticated, "region %d calls itself %q", cert.Region, cert.ServerID)
+	}
+	return nil
 }
 
 // regionName is a server id without its incarnation.
@@ -90,10 +143,10 @@ func (d *dialer) identify(c *tls.Conn) (remote, error) {
 	if p.Cert == nil {
 		return remote{}, errs.New(errs.Unauthenticated, "peer is no region")
 	}
-	name, ok := d.names[p.Cert.Region]
-	if !ok || regionName(p.Cert.ServerID) != name {
-		return remote{}, errs.New(errs.Unauthenticated, "region %d calls itself %q", p.Cert.Region, p.Cert.ServerID)
+	if err := d.checkName(p.Cert); err != nil {
+		return remote{}, err
 	}
+	d.learn(p.Cert)
 	return remote{p.Cert.Region, raft.ServerID(p.Cert.ServerID)}, nil
 }
 

@@ -172,7 +172,8 @@ func (c *Cluster) markStarted() error {
 func (c *Cluster) newTransport() *transport {
 	t := c.cfg.Timing
 	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, names: c.cfg.names(),
-		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
+		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{},
+		certs: map[raft.ServerID][]*identity.SessionCert{c.self(): {c.cfg.Session.Cert}}}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
 		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),

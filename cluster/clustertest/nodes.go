@@ -315,6 +315,9 @@ func (a *Nodes) Close() {
 	}
 	if a.Net != nil {
 		a.Net.Close()
+		if a.o.Gossip {
+			time.Sleep(20 * time.Second) // memberlist's probes end by their own time-outs only
+		}
 	}
 }
 
