@@ -5,14 +5,17 @@ package nodetest
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"log/slog"
+	"math/rand"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/ceremony/ceremonytest"
@@ -32,7 +35,12 @@ type Site struct {
 	Disk   *durabletest.Disk
 	Raft   *clustertest.Store
 	Node   *node.Node // nil while the node is down
+
+	life *process
 }
+
+// Host returns the site's name on the network.
+func (s *Site) Host() string { return s.Name + ".test" }
 
 // Cluster is four sites and the network between them.
 type Cluster struct {
@@ -42,7 +50,10 @@ type Cluster struct {
 	Sites   []*Site
 	Timing  cluster.Timing
 	Logger  *slog.Logger
-	tb      testing.TB
+	Watch   func(site int, m cluster.Machine, view func() fsm.View) cluster.Machine // see node.Config.Watch
+
+	tb     testing.TB
+	ending sync.WaitGroup // what is left of ended processes
 }
 
 // New holds the ceremony; no node runs yet. Everything left running is stopped when
@@ -70,13 +81,20 @@ func New(tb testing.TB) *Cluster {
 // Start starts a site's node on what its disk holds.
 func (c *Cluster) Start(i int) error {
 	s := c.Sites[i]
-	n, err := node.Start(context.Background(), node.Config{
-		FS: s.Disk, Stores: s.Raft.Stores(), Network: c.Net.Host(s.Name + ".test"),
-		HSM:    seal.Config{Token: s.Device.Token(), PIN: s.Device.PIN()},
-		Listen: node.Addresses{Raft: s.Name + ".test:7201", API: s.Name + ".test:7202", Gossip: s.Name + ".test:7203"},
+	s.life = &process{}
+	cfg := node.Config{
+		FS: s.Disk, Stores: s.Raft.Stores(), Network: fencedNetwork{c.Net.Host(s.Host()), s.life},
+		HSM:    seal.Config{Token: fencedToken{s.Device.Token(), s.life}, PIN: s.Device.PIN()},
+		Listen: node.Addresses{Raft: s.Host() + ":7201", API: s.Host() + ":7202", Gossip: s.Host() + ":7203"},
 		Timing: c.Timing, Logger: c.Logger,
-	})
-	s.Node = n
+	}
+	if c.Watch != nil {
+		cfg.Watch = func(m cluster.Machine, view func() fsm.View) cluster.Machine { return c.Watch(i, m, view) }
+	}
+	n, err := node.Start(context.Background(), cfg)
+	if err == nil {
+		s.Node = n
+	}
 	return err
 }
 
@@ -105,22 +123,62 @@ func (c *Cluster) Stop(i int) {
 	}
 }
 
+// Kill ends a node's process as SIGKILL does: what it wrote survives.
+func (c *Cluster) Kill(i int) {
+	s := c.Sites[i]
+	c.end(s)
+	s.Disk, s.Raft = s.Disk.Kill(), s.Raft.Kill()
+}
+
+// PowerOff ends a node as a power cut does: what it did not sync is lost, or with rng
+// survives in parts.
+func (c *Cluster) PowerOff(i int, rng *rand.Rand) {
+	s := c.Sites[i]
+	c.end(s)
+	s.Disk, s.Raft = s.Disk.Crash(rng), s.Raft.Crash()
+}
+
+// end cuts a process off from the world; its goroutines wind down in the background.
+// The caller fences its disks at once: nothing waits in between.
+func (c *Cluster) end(s *Site) {
+	if s.Node == nil {
+		return
+	}
+	s.life.ended.Store(true)
+	c.Net.Reset(s.Host())
+	n := s.Node
+	s.Node = nil
+	c.ending.Go(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		n.Shutdown(ctx)
+	})
+}
+
 // Close stops everything and cuts what is left of the network.
 func (c *Cluster) Close() {
 	for i := range c.Sites {
 		c.Stop(i)
 	}
+	c.ending.Wait()
 	c.Net.Close()
 }
 
 // Client returns a client of the principal with this key, to be closed by the caller.
 func (c *Cluster) Client(signer *identity.KeySigner) *client.Client {
+	return c.ClientAt("client", signer, 0, 1, 2, 3)
+}
+
+// ClientAt is Client from a host of its own, knowing only some of the sites.
+func (c *Cluster) ClientAt(host string, signer *identity.KeySigner, sites ...int) *client.Client {
 	c.tb.Helper()
 	cfg := client.Config{Cluster: c.Genesis.Document.Cluster, Regions: map[identity.RegionID][]identity.PublicKey{}, Signer: signer,
-		Dial: c.Net.Host("client").Dial}
-	for i, r := range c.Genesis.Document.Regions {
+		Dial: c.Net.Host(host).Dial}
+	for _, r := range c.Genesis.Document.Regions {
 		cfg.Regions[r.ID] = []identity.PublicKey{r.Identity}
-		cfg.Addresses = append(cfg.Addresses, c.Sites[i].Name+".test:7202")
+	}
+	for _, i := range sites {
+		cfg.Addresses = append(cfg.Addresses, c.Sites[i].Host()+":7202")
 	}
 	cl, err := client.Dial(cfg)
 	if err != nil {
@@ -148,6 +206,6 @@ func (c *Cluster) Dual(ctx context.Context, cl *client.Client, body command.Body
 
 // ID draws a command id.
 func ID() (id command.ID) {
-	_, _ = rand.Read(id[:])
+	_, _ = crand.Read(id[:])
 	return id
 }
