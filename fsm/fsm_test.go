@@ -23,7 +23,7 @@ func TestMainPath(t *testing.T) {
 		t.Fatalf("request: %+v", res)
 	}
 	q, ok := l.Machine.View().Request(out.Request)
-	if !ok || q.State != fsm.RequestOpen || len(q.Open().Eligible) != 4 || len(l.Machine.View().OpenRequests()) != 1 {
+	if !ok || q.State != fsm.RequestOpen || len(q.Open().Eligible) != 4 || len(l.Machine.View().OpenRequests()) != 1 || q.Leaf != res.Leaves[0].Seq {
 		t.Fatalf("open request: %+v", q)
 	}
 	value := [32]byte{9}
