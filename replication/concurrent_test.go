@@ -97,3 +97,35 @@ func TestHungDiskHoldsUpNobodyElse(t *testing.T) {
 		wantAll(t, s, 25)
 	})
 }
+
+// A slow sync does not hold up appends, and vouches only for what came before it.
+func TestAppendDuringSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := durabletest.New()
+		s := open(t, disk)
+		must(t, s.Append(leaves(0, 20)))
+		disk.Inject(durabletest.Rule{Op: durabletest.OpSync, Delay: time.Minute, Times: -1})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := s.Sync(); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		start := time.Now()
+		must(t, s.Append(leaves(20, 50))) // over two ends of a segment
+		if d := time.Since(start); d != 0 {
+			t.Errorf("the append waited %s", d)
+		}
+		wg.Wait()
+		disk.Heal()
+		after := open(t, disk.CrashClone(nil))
+		if after.Size() < 20 {
+			t.Errorf("%d leaves after power loss, 20 were synced", after.Size())
+		}
+		must(t, after.Append(leaves(0, 50)))
+		wantAll(t, after, 50)
+		must(t, s.Sync())
+		wantAll(t, open(t, disk.CrashClone(nil)), 50)
+	})
+}

@@ -9,7 +9,6 @@ const (
 	damagedMax      = 1024      // damaged leaves remembered at once
 	recordMax       = 2 << 20   // sealed bytes of one record
 	scanChunk       = 1 << 20   // bytes read at once when scanning a segment
-	dirtyMax        = 4         // segment files not yet synced; more are synced at once
 	repairChunk     = 256       // leaves asked of a source at once
 	LeavesMax       = 1024      // leaves one call of Leaves returns
 	leavesBytesMax  = 1 << 20   // and about how many bytes of them

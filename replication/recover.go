@@ -208,7 +208,7 @@ func (s *Store) rebuild(old *mark) error {
 			return err
 		}
 	}
-	return s.sync() // also in a fresh store: from now on a missing mark is a lost one
+	return s.Sync() // also in a fresh store: from now on a missing mark is a lost one
 }
 
 // rebuildPlaces indexes one segment by its record headers and returns its size.

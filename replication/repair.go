@@ -18,6 +18,13 @@ import (
 // a snapshot and before the next Append. Leaves the store lacks become a gap; a tree
 // that contradicts the stored leaves is Corrupt, for good.
 func (s *Store) Adopt(target audit.Frontier) error {
+	if err := s.adopt(&target); err != nil {
+		return err
+	}
+	return s.Sync() // the gap must be known after a crash
+}
+
+func (s *Store) adopt(target *audit.Frontier) error {
 	s.writing.lock()
 	defer s.writing.unlock()
 	if err := s.usable(); err != nil {
@@ -25,7 +32,7 @@ func (s *Store) Adopt(target audit.Frontier) error {
 	}
 	from := s.edge.Size()
 	if target.Size() <= from {
-		return s.agrees(&target)
+		return s.agrees(target)
 	}
 	s.log.Info("audit leaves are missing after a snapshot", slog.Uint64("from", from), slog.Uint64("to", target.Size()-1))
 	err := s.flush()
@@ -34,12 +41,9 @@ func (s *Store) Adopt(target audit.Frontier) error {
 		from, s.pending, s.last = s.pending.base, pending{}, err
 	}
 	s.addHole(hole{from, target.Size(), target.Clone()})
-	s.edge = target.Clone()
+	s.edge, s.behind = target.Clone(), nil
 	s.mu.Unlock()
-	if err := s.seekTail(target.Size()); err != nil {
-		return err
-	}
-	return s.sync()
+	return s.seekTail(target.Size())
 }
 
 // agrees checks a smaller tree against the stored one, where that is possible.
@@ -175,8 +179,6 @@ func (s *Store) fillTo(ctx context.Context, from uint64, goal *audit.Frontier, s
 }
 
 func (s *Store) filled(from, to uint64) error {
-	s.writing.lock()
-	defer s.writing.unlock()
 	s.mu.Lock()
 	if len(s.holes) == 0 || s.holes[0].From != from {
 		s.mu.Unlock()
@@ -185,7 +187,7 @@ func (s *Store) filled(from, to uint64) error {
 	s.shrinkHole(to)
 	s.mu.Unlock()
 	s.log.Info("audit leaves repaired", slog.Uint64("from", from), slog.Uint64("to", to-1))
-	return s.sync()
+	return s.Sync()
 }
 
 // fetch leads got up to size with leaves of this disk (if local) and of src.
@@ -215,6 +217,11 @@ func (s *Store) fetch(ctx context.Context, got *audit.Frontier, size uint64, src
 		leaves = leaves[:min(uint64(len(leaves)), size-seq)]
 		if err := s.put(got, leaves); err != nil {
 			return err
+		}
+		if seq/repairSyncEvery != got.Size()/repairSyncEvery { // no pile of dirty pages and open files
+			if err := s.Sync(); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -293,11 +300,6 @@ func (s *Store) segmentEnd(n uint64) (durable.File, int64, error) {
 	}
 	f := s.dirty[n]
 	if f == nil {
-		if len(s.dirty) >= dirtyMax {
-			if err := s.syncSegments(); err != nil {
-				return nil, 0, err
-			}
-		}
 		var err error
 		if f, err = s.fs.Open(s.segmentName(n)); err != nil {
 			return nil, 0, err

@@ -48,6 +48,7 @@ type Store struct {
 
 	writing   gate // held by whoever changes files; may be held across slow I/O
 	repairing gate // held by the one Repair at work
+	syncing   gate // held by the one Sync at work; taken before writing
 
 	mu      sync.Mutex // guards what follows; never held across I/O
 	edge    audit.Frontier
@@ -57,14 +58,16 @@ type Store struct {
 	suspect bool                // the hash file contradicts itself or the records
 	failed  error               // the disk cannot be trusted any more: until the process restarts
 	last    error               // why the newest hole came to be
+	behind  error               // leaves came that do not follow: Adopt is due
 
 	// Used under writing only.
 	tail    durable.File // segment that takes the next leaf
 	tailSeg uint64
 	tailEnd int64
-	dirty   map[uint64]durable.File
+	dirty   map[uint64]durable.File // segments to be synced, and closed unless one is the tail
 	buf     []byte
-	marked  []byte // the last mark written, before sealing
+
+	marked []byte // the last mark written, before sealing; used under syncing only
 }
 
 // hole is a range of leaves whose records, and whose inner hashes, are not here.
@@ -90,7 +93,7 @@ func (g gate) unlock() { <-g }
 // Open opens or creates a store and recovers it: what was appended after the last
 // Sync is kept as far as it is whole, and cut where it is not.
 func Open(fs durable.FS, sealer Sealer, o Options) (*Store, error) {
-	s := &Store{fs: fs, sealer: sealer, dir: o.Dir, per: o.SegmentLeaves, log: o.Logger, writing: make(gate, 1), repairing: make(gate, 1),
+	s := &Store{fs: fs, sealer: sealer, dir: o.Dir, per: o.SegmentLeaves, log: o.Logger, writing: make(gate, 1), repairing: make(gate, 1), syncing: make(gate, 1),
 		damaged: map[uint64]struct{}{}, dirty: map[uint64]durable.File{}}
 	if s.dir == "" {
 		s.dir = "leaves"
@@ -117,6 +120,8 @@ func Open(fs durable.FS, sealer Sealer, o Options) (*Store, error) {
 
 // Close releases the files without syncing them.
 func (s *Store) Close() error {
+	s.syncing.lock()
+	defer s.syncing.unlock()
 	s.writing.lock()
 	defer s.writing.unlock()
 	s.fail(errs.New(errs.DiskFailed, "the leaf store is closed"))
@@ -156,6 +161,8 @@ func (s *Store) Healthy() error {
 	switch {
 	case s.failed != nil:
 		return s.failed
+	case s.behind != nil:
+		return s.behind
 	case len(s.holes) > 0 && s.last != nil:
 		return s.last
 	case len(s.holes) > 0:
@@ -175,6 +182,13 @@ func (s *Store) fail(err error) error {
 	if s.failed == nil {
 		s.failed = err
 	}
+	return err
+}
+
+func (s *Store) fallBehind(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = err
 	return err
 }
 
@@ -205,8 +219,8 @@ func (s *Store) Append(leaves []audit.Leaf) error {
 	}
 	for i := range leaves {
 		if leaves[i].Seq != size+uint64(i) {
-			return errs.New(errs.BadState, "audit leaf %d cannot follow %d stored ones", leaves[i].Seq, size+uint64(i)).
-				WithHint("the store must adopt the tree of the restored state first")
+			return s.fallBehind(errs.New(errs.BadState, "audit leaf %d cannot follow %d stored ones", leaves[i].Seq, size+uint64(i)).
+				WithHint("the store must adopt the tree of the restored state first"))
 		}
 	}
 	for len(leaves) > 0 {
@@ -282,7 +296,7 @@ func (s *Store) write(leaves []audit.Leaf) error {
 	s.tailEnd += int64(len(buf))
 	s.dirty[s.tailSeg] = s.tail
 	s.mu.Lock()
-	s.edge = edge
+	s.edge, s.behind = edge, nil
 	if len(s.pending.places) == 0 {
 		s.pending.base = size
 	}
@@ -356,16 +370,13 @@ func (s *Store) seekTail(seq uint64) error {
 			return err
 		}
 	}
-	if s.tail != nil && s.dirty[s.tailSeg] == nil {
-		_ = s.tail.Close()
+	if s.tail != nil {
+		s.dirty[s.tailSeg] = s.tail // a Sync may be at work on it: only Sync closes
 	}
 	size, err := f.Size()
 	if err != nil {
 		return err
 	}
 	s.tail, s.tailSeg, s.tailEnd = f, n, size
-	if len(s.dirty) >= dirtyMax {
-		return s.syncSegments()
-	}
 	return nil
 }

@@ -75,6 +75,14 @@ func TestAppendOutOfOrder(t *testing.T) {
 	if s.Size() != 2 {
 		t.Errorf("%d leaves after a refused batch", s.Size())
 	}
+	wantCode(t, s.Healthy(), errs.BadState) // the state machine is ahead
+	must(t, s.Append(leaves(2, 4)))
+	must(t, s.Healthy())
+	wantCode(t, s.Append(leaves(9, 10)), errs.BadState)
+	must(t, s.Adopt(tree(10)))
+	wantCode(t, s.Healthy(), errs.NotReady)
+	must(t, s.Repair(ctx, audit.Frontier{}, []replication.Source{source{size: 10}}))
+	wantAll(t, s, 10)
 }
 
 func TestReopen(t *testing.T) {

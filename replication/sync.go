@@ -11,57 +11,67 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
-// Sync makes everything appended so far survive power loss, and notes how far that
-// is. It must return before Raft drops the log entries the leaves came from.
+// Sync makes everything appended before the call survive power loss, and notes how far
+// that is. It must return before Raft drops the log entries the leaves came from. Appends
+// go on while it waits for the disk.
 func (s *Store) Sync() error {
-	s.writing.lock()
-	defer s.writing.unlock()
-	return s.sync()
-}
-
-func (s *Store) sync() error {
-	if err := s.usable(); err != nil {
+	s.syncing.lock()
+	defer s.syncing.unlock()
+	p, err := s.prepareSync()
+	if err != nil || p == nil {
 		return err
 	}
-	idle := len(s.dirty) == 0 && len(s.pending.places) == 0
-	if err := s.flush(); err != nil {
-		return err // nothing was promised yet, and a later attempt may succeed
-	}
-	if err := s.syncSegments(); err != nil {
-		return err
-	}
-	m := s.mark().encode()
-	if idle && bytes.Equal(m, s.marked) {
-		return nil
-	}
-	for _, f := range []durable.File{s.places, s.hashes} {
+	for _, f := range append(p.segments, s.places, s.hashes) {
 		if err := f.Sync(); err != nil {
 			return s.syncFailed(err)
 		}
 	}
-	sealed, err := s.sealer.Seal(m, markContext)
+	for _, f := range p.done {
+		_ = f.Close()
+	}
+	sealed, err := s.sealer.Seal(p.mark, markContext)
 	if err != nil {
 		return err
 	}
 	if err := s.fs.WriteFile(s.markName(), sealed); err != nil {
 		return err
 	}
-	s.marked = m
+	s.marked = p.mark
 	return nil
 }
 
-func (s *Store) syncSegments() error {
+// toSync is what one Sync has to do.
+type toSync struct {
+	segments []durable.File
+	done     []durable.File // of them, to be closed afterwards
+	mark     []byte         // of the state they hold
+}
+
+// prepareSync writes the index out and takes over the dirty segments; nil when nothing
+// changed since the last Sync.
+func (s *Store) prepareSync() (*toSync, error) {
+	s.writing.lock()
+	defer s.writing.unlock()
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
+	idle := len(s.dirty) == 0 && len(s.pending.places) == 0
+	if err := s.flush(); err != nil {
+		return nil, err // nothing was promised yet, and a later attempt may succeed
+	}
+	p := &toSync{mark: s.mark().encode()}
+	if idle && bytes.Equal(p.mark, s.marked) {
+		return nil, nil
+	}
 	for _, n := range slices.Sorted(maps.Keys(s.dirty)) {
 		f := s.dirty[n]
-		if err := f.Sync(); err != nil {
-			return s.syncFailed(err)
-		}
-		delete(s.dirty, n)
+		p.segments = append(p.segments, f)
 		if f != s.tail {
-			_ = f.Close()
+			p.done = append(p.done, f)
 		}
 	}
-	return nil
+	clear(s.dirty)
+	return p, nil
 }
 
 // syncFailed ends the store's life: after a failed fsync the kernel may have dropped
