@@ -213,6 +213,11 @@ func TestClockNeverGoesBack(t *testing.T) {
 	if got := l.Machine.View().Clock(); !got.Equal(high) {
 		t.Fatalf("clock %s, was %s", got, high)
 	}
+	// An entry without commands leaves no trace in the audit, so it moves no time either.
+	l.Now = high.Add(time.Hour)
+	if r := l.Apply(); len(r.Leaves) != 0 || !l.Machine.View().Clock().Equal(high) || l.Machine.View().Meta() != r.Meta {
+		t.Fatal("an empty entry moved the clock or is not the last one")
+	}
 }
 
 // TestRetentionIsBounded: beyond a number, rows past their expiry go before their time.

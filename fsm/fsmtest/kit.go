@@ -52,8 +52,7 @@ func WithBeacon(b genesis.Beacon) Option { return func(d *genesis.Document) { d.
 // WithSettings replaces the default settings.
 func WithSettings(s command.Settings) Option { return func(d *genesis.Document) { d.Settings = s } }
 
-// Start is when the default kit's genesis was made. Inside a synctest bubble time
-// starts a little earlier than this; use At.
+// defaultStart is when the default kit's genesis was made. Where time.Now matters, use At.
 var defaultStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // At sets when the genesis was made.
