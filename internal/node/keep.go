@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/replication"
 )
@@ -53,7 +54,7 @@ func (n *Node) repair(ctx context.Context) error {
 			sources = append(sources, rpc.LeafSource{Peers: n.peers, Region: r.ID})
 		}
 	}
-	return n.leaves.Repair(ctx, view.Frontier(), sources)
+	return n.leaves.Repair(ctx, audit.Frontier{}, sources) // Restore has told it the tree
 }
 
 // keepMembers moves raft's configuration to what the state machine approved, while

@@ -43,8 +43,8 @@ func (m *machine) Restore(r io.Reader) error {
 	if err := m.fsm.Restore(r); err != nil {
 		return err
 	}
-	if f := m.fsm.View().Frontier(); f.Size() > m.leaves.Size() {
-		m.missing()
+	if err := m.leaves.Adopt(m.fsm.View().Frontier()); err != nil || m.leaves.Healthy() != nil {
+		m.missing() // the store remembers why, and nothing is signed meanwhile
 	}
 	return nil
 }

@@ -89,9 +89,6 @@ func (n *Node) openState() (err error) {
 	if err != nil {
 		return err
 	}
-	if n.leaves.Size() > 0 {
-		return nil
-	}
 	if err := n.leaves.Append([]audit.Leaf{n.fsm.GenesisLeaf()}); err != nil {
 		return err
 	}
