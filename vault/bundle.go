@@ -160,7 +160,7 @@ func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item
 // blame records what no region in order does.
 func (b *bundle) blame(region identity.RegionID, what string) error {
 	b.stats.badAnswers.Add(1)
-	b.cfg.Logger.Error("bad co-sign answer", slog.Int("region", int(region)), slog.Uint64("index", b.meta.Index), slog.String("fault", what))
+	b.cfg.Logger.Error("bad answer of a region", slog.Int("region", int(region)), slog.Uint64("index", b.meta.Index), slog.String("fault", what))
 	return errs.New(errs.Unverified, "region %d, entry %d: %s", region, b.meta.Index, what)
 }
 

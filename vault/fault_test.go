@@ -54,6 +54,33 @@ func TestDeadRegion(t *testing.T) {
 	})
 }
 
+// TestLyingWitness: a forged word about a dead region does not stand in the way of a
+// true one.
+func TestLyingWitness(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[4].kill()
+		w.set(func() {
+			w.tamper = func(_, to identity.RegionID, m *message) {
+				if to == 3 && m.kind == "word" && m.answer == nil {
+					time.Sleep(100 * time.Millisecond) // the liar is first
+				}
+				if to == 2 && m.kind == "word" && m.answer != nil {
+					m.answer[len(m.answer)-1] ^= 1
+				}
+			}
+		})
+		for i := range 16 {
+			c := w.request(k, fmt.Sprint("witness ", i))
+			w.verify(k, c, w.sign(c))
+		}
+		if s := w.leading().vault.Stats(); s.SecondAttempts == 0 || s.BadAnswers == 0 {
+			t.Errorf("want a second attempt beside a lie: %+v", s)
+		}
+		w.consistent()
+	})
+}
+
 // TestSilentRegion: connections stand, nothing answers.
 func TestSilentRegion(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {

@@ -99,7 +99,9 @@ func (d *redraw) unreachable(ctx context.Context, about identity.RegionID, items
 			if err != nil {
 				d.cfg.Logger.Info("no word on a silent region", slog.Int("region", int(about)), slog.Int("by", int(r.ID)), slog.Any("error", err))
 			}
-			given <- words
+			if err == nil {
+				given <- words
+			}
 		})
 	}
 	go func() { asking.Wait(); close(given) }()
@@ -123,7 +125,29 @@ func (d *redraw) ask(ctx context.Context, region identity.RegionID, ask *Ask) ([
 	if err != nil {
 		return nil, err
 	}
-	return DecodeWords(raw)
+	words, err := DecodeWords(raw)
+	if err != nil {
+		return nil, err
+	}
+	return words, d.genuine(words, region, ask)
+}
+
+// genuine checks words before they are used: one bad word would spoil the command that
+// carries it beside good ones.
+func (d *redraw) genuine(words []*command.Word, by identity.RegionID, ask *Ask) error {
+	view := d.cfg.Replica.View()
+	asked := map[Item]bool{{}: true} // the word on health
+	for _, it := range ask.Items {
+		asked[it] = true
+	}
+	for _, w := range words {
+		owner, cert, ok := view.RegionBySession(w.Session)
+		if !ok || owner.ID != by || w.By != by || w.Kind != ask.Kind || w.About != ask.About ||
+			!asked[Item{w.Request, w.Attempt}] || !cert.Session.Verify(w.SignedBytes(view.Cluster()), w.Sig) {
+			return d.blame(by, "word is not its own, or not what was asked")
+		}
+	}
+	return nil
 }
 
 func (d *redraw) keep(words []*command.Word) {
