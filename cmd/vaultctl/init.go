@@ -1,0 +1,469 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tetrad-vault/tetrad/internal/ceremony"
+	"github.com/tetrad-vault/tetrad/internal/config"
+	"github.com/tetrad-vault/tetrad/internal/durable"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/seal"
+	"github.com/tetrad-vault/tetrad/seal/pkcs11"
+)
+
+const initHelp = `
+Found a cluster: four regions, each at its own site with its own HSM, and nobody who
+knows a secret alone. Files travel between the sites, by mail or by hand; none of them
+is secret, and every one is checked by whoever uses it.
+
+  1. Together     vaultctl init plan        one plan, reviewed by all
+  2. Each region  vaultctl init enrol       makes its keys in the HSM; commits to a contribution
+     -> everyone gets all four enrolments
+  3. Each region  vaultctl init contribute  its part of the root key and the beacon key
+     -> everyone gets all four contributions
+  4. Each region  vaultctl init sign        checks everything, signs the genesis, prints its hash
+     -> read the hash out between all sites: it must be the same everywhere
+  5. One region   vaultctl init officers deal     recovery shares for the officers
+     Each officer vaultctl init officers prove    shows that the share can be opened
+     That region  vaultctl init officers check    test reconstruction
+  6. Each admin   vaultctl init approve     signs the genesis whose hash was compared
+  7. Anyone       vaultctl init finish      collects it all: genesis.json and ceremony.pem
+  8. Each region  vaultctl init install     writes what vaultd needs into its data directory
+
+Then start vaultd everywhere. Every step can be repeated. The steps of a region read
+its vaultd configuration (--config) and open its HSM with it; vaultd must not run.`
+
+func (a *app) initCmd() *cobra.Command {
+	return a.group("init", "Found a cluster: the ceremony, step by step", initHelp,
+		a.initPlan(), a.initShow(), a.initEnrol(), a.initContribute(), a.initSign(),
+		a.group("officers", "Recovery shares of the root key", "", a.officersDeal(), a.officersProve(), a.officersCheck()),
+		a.initApprove(), a.initFinish(), a.initInstall())
+}
+
+// site holds the flags of a step at a region.
+type site struct{ plan, config, out string }
+
+func (s *site) flags(c *cobra.Command, withPlan bool) *cobra.Command {
+	if withPlan {
+		c.Flags().StringVar(&s.plan, "plan", "", "the plan file")
+	}
+	c.Flags().StringVar(&s.config, "config", "", "this region's vaultd configuration")
+	c.Flags().StringVar(&s.out, "out", "", "file to write")
+	return c
+}
+
+func readPlan(name string) (*ceremony.Plan, error) {
+	if err := need("plan", name); err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, durable.Coded(err, "plan")
+	}
+	return ceremony.ParsePlan(name, b)
+}
+
+// atSite opens a region's HSM and data directory for one step.
+func (a *app) atSite(ctx context.Context, s *site, plan *ceremony.Plan, do func(*ceremony.Site) error) (err error) {
+	if err := need("config", s.config); err != nil {
+		return err
+	}
+	cfg, err := config.Load(s.config)
+	if err != nil {
+		return err
+	}
+	region, err := plan.Region(cfg.Region)
+	if err != nil {
+		return err
+	}
+	if err := sameAddresses(cfg, region); err != nil {
+		return err
+	}
+	fs, err := durable.Dir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	hsm, err := openHSM(ctx, cfg.HSM)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if cerr := hsm.Close(closing); err == nil {
+			err = cerr
+		}
+	}()
+	return do(&ceremony.Site{Plan: plan, Region: region, HSM: hsm, FS: fs})
+}
+
+// sameAddresses stops a region from founding with addresses it will not answer at.
+func sameAddresses(cfg *config.Config, r ceremony.PlannedRegion) error {
+	for _, c := range []struct{ what, plan, here string }{
+		{"raft", r.RaftAddr, cfg.Advertise.Raft}, {"api", r.APIAddr, cfg.Advertise.API}, {"gossip", r.Gossip, cfg.Advertise.Gossip}} {
+		if c.plan != c.here {
+			return errs.New(errs.Invalid, "region %q: the plan says %s is at %s, but %s advertises %s", r.Name, c.what, c.plan, cfg.Path, c.here).
+				WithHint("change one of the two: the plan before anyone enrolled, the advertise block at any time")
+		}
+	}
+	return nil
+}
+
+func openHSM(ctx context.Context, c config.HSM) (*seal.HSM, error) {
+	module, err := pkcs11.Load(c.Module, c.InitArgs)
+	if err != nil {
+		return nil, err
+	}
+	pin := seal.PINFile(c.PINFile)
+	if c.PINCredential != "" {
+		pin = seal.PINCredential(c.PINCredential)
+	}
+	return seal.Open(ctx, seal.Config{Token: module.Token(c.TokenLabel), PIN: pin, Sessions: c.Workers, Timeout: c.Timeout, Logger: slog.New(slog.DiscardHandler)})
+}
+
+func (a *app) initEnrol() *cobra.Command {
+	var s site
+	var restart bool
+	c := a.leaf("enrol --plan PLAN --config VAULTD.HCL --out FILE", "Round 1 at a region: make its keys, commit to a contribution", `
+Make the region's identity and wrapping key in its HSM, or find them there, and write
+the enrolment: public keys, what the HSM can do, and a commitment to the contribution
+of round 2. Repeated, it writes the same enrolment again.
+
+--restart forgets an enrolment that no longer counts, for example of an older plan. If
+any region restarts, all enrol and contribute again.`, cobra.NoArgs,
+		func(ctx context.Context, _ []string) error {
+			plan, err := readPlan(s.plan)
+			if err != nil {
+				return err
+			}
+			if err := need("out", s.out); err != nil {
+				return err
+			}
+			return a.atSite(ctx, &s, plan, func(site *ceremony.Site) error {
+				if restart {
+					if err := site.Restart(); err != nil {
+						return err
+					}
+				}
+				a.progress("making keys in the HSM of region %s (an RSA key can take a minute)", site.Region.Name)
+				e, err := site.Enrol(ctx)
+				if err != nil {
+					return err
+				}
+				if err := a.save(s.out, e.File(), 0o644); err != nil {
+					return err
+				}
+				return a.show(s.out, viewEnrolment(e), "bring it to all sites, then vaultctl init contribute")
+			})
+		})
+	c.Flags().BoolVar(&restart, "restart", false, "forget what this region enrolled before")
+	return s.flags(c, true)
+}
+
+func (a *app) initContribute() *cobra.Command {
+	var s site
+	c := a.leaf("contribute --plan PLAN --config VAULTD.HCL --out FILE ENROLMENT...", "Round 2 at a region: its part of root key and beacon key", `
+Check all four enrolments and write this region's contribution: its part of the root
+key and its dealing of the beacon key, sealed to the HSM of each region. It must match
+the commitment of round 1. Repeated with the same enrolments, it writes the same
+contribution; with others it refuses.`, cobra.MinimumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			plan, files, err := planAndFiles(s.plan, s.out, args)
+			if err != nil {
+				return err
+			}
+			return a.atSite(ctx, &s, plan, func(site *ceremony.Site) error {
+				v, err := site.Contribute(ctx, files.Enrolments)
+				if err != nil {
+					return err
+				}
+				if err := a.save(s.out, v.File(), 0o644); err != nil {
+					return err
+				}
+				return a.show(s.out, viewContribution(plan, v), "bring it to all sites, then vaultctl init sign")
+			})
+		})
+	return s.flags(c, true)
+}
+
+func planAndFiles(plan, out string, args []string) (*ceremony.Plan, *ceremony.Files, error) {
+	p, err := readPlan(plan)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := need("out", out); err != nil {
+		return nil, nil, err
+	}
+	files, err := ceremony.ReadFiles(args...)
+	return p, files, err
+}
+
+func (a *app) initSign() *cobra.Command {
+	var s site
+	c := a.leaf("sign --plan PLAN --config VAULTD.HCL --out FILE ENROLMENT... CONTRIBUTION...", "Round 3 at a region: check everything, sign the genesis", `
+Open and check all four contributions, build the genesis and sign its hash with the
+region's identity key. Read the hash that is printed out to all other sites: unless it
+is the same everywhere, somebody has been given other files.`, cobra.MinimumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			plan, files, err := planAndFiles(s.plan, s.out, args)
+			if err != nil {
+				return err
+			}
+			return a.atSite(ctx, &s, plan, func(site *ceremony.Site) error {
+				v, err := site.Sign(ctx, files.Enrolments, files.Contributions)
+				if err != nil {
+					return err
+				}
+				if err := a.save(s.out, v.File(), 0o644); err != nil {
+					return err
+				}
+				return a.show(s.out, viewApproval(v), "compare the genesis hash with all sites, then vaultctl init approve")
+			})
+		})
+	return s.flags(c, true)
+}
+
+func (a *app) initApprove() *cobra.Command {
+	var s site
+	var hash string
+	c := a.leaf("approve --plan PLAN --key-file KEY --hash HASH --out FILE SIGNATURE...", "Sign the genesis as an administrator", `
+Sign the genesis that the regions signed, after checking that it says what the plan
+says and has the hash that was compared between the sites. Take the hash from there,
+by telephone or face to face, not from the file.`, cobra.MinimumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			plan, files, err := planAndFiles(s.plan, s.out, args)
+			if err != nil {
+				return err
+			}
+			if err := need("hash", hash); err != nil {
+				return err
+			}
+			h, err := ceremony.ParseHash(hash)
+			if err != nil {
+				return usageError{err}
+			}
+			key, err := a.signer()
+			if err != nil {
+				return err
+			}
+			v, err := plan.Approve(ctx, files.Approvals, h, key)
+			if err != nil {
+				return err
+			}
+			if err := a.save(s.out, v.File(), 0o644); err != nil {
+				return err
+			}
+			return a.show(s.out, viewApproval(v), "when all regions and administrators have signed: vaultctl init finish")
+		})
+	c.Flags().StringVar(&s.plan, "plan", "", "the plan file")
+	c.Flags().StringVar(&s.out, "out", "", "file to write")
+	c.Flags().StringVar(&hash, "hash", "", "genesis hash as compared between the sites")
+	return c
+}
+
+func (a *app) initFinish() *cobra.Command {
+	var s site
+	c := a.leaf("finish --plan PLAN --out DIR FILE...", "Collect all files into genesis.json and ceremony.pem", `
+Check and collect every enrolment, contribution and signature and the officers' word.
+genesis.json is public: nodes and clients trust by it. ceremony.pem is for the regions:
+with it a region whose disk is lost rebuilds itself from its HSM.`, cobra.MinimumNArgs(1),
+		func(_ context.Context, args []string) error {
+			plan, files, err := planAndFiles(s.plan, s.out, args)
+			if err != nil {
+				return err
+			}
+			f, err := plan.Finish(files)
+			if err != nil {
+				return err
+			}
+			text, err := f.Genesis.MarshalFile()
+			if err != nil {
+				return err
+			}
+			if err := os.MkdirAll(s.out, 0o755); err != nil {
+				return durable.Coded(err, "making %s", s.out)
+			}
+			for name, b := range map[string][]byte{ceremony.FileGenesis: text, ceremony.FileBundle: f.BundleFile()} {
+				if err := a.save(s.out+"/"+name, b, 0o644); err != nil {
+					return err
+				}
+			}
+			return a.show(s.out, viewGenesis(f.Genesis), "bring both files to every region: vaultctl init install")
+		})
+	c.Flags().StringVar(&s.plan, "plan", "", "the plan file")
+	c.Flags().StringVar(&s.out, "out", "", "directory to write genesis.json and ceremony.pem to")
+	return c
+}
+
+func (a *app) initInstall() *cobra.Command {
+	var s site
+	var rejoin bool
+	c := a.leaf("install --config VAULTD.HCL genesis.json ceremony.pem", "Write what vaultd needs into the region's data directory", `
+Rebuild the root key and this region's beacon share from the contributions, wrap them
+to the HSM and write them into the data directory with the genesis. Repeated, it
+changes nothing.
+
+--rejoin is for a region that lost its disk and has kept its HSM: it comes back under a
+new incarnation and writes a new enrolment (--out), which two administrators approve
+with vaultctl region replace.`, cobra.MinimumNArgs(1),
+		func(ctx context.Context, args []string) error {
+			if rejoin {
+				if err := need("out", s.out); err != nil {
+					return err
+				}
+			}
+			files, err := ceremony.ReadFiles(args...)
+			if err != nil {
+				return err
+			}
+			f, err := ceremony.NewFounding(files)
+			if err != nil {
+				return err
+			}
+			return a.atSite(ctx, &s, f.Plan(), func(site *ceremony.Site) error {
+				again, err := site.Install(ctx, f, rejoin)
+				if err != nil {
+					return err
+				}
+				if again == nil {
+					return a.show("", viewGenesis(f.Genesis), "start vaultd")
+				}
+				if s.out != "" {
+					if err := a.save(s.out, again.File(), 0o644); err != nil {
+						return err
+					}
+				}
+				return a.show(s.out, viewEnrolment(again), "two administrators approve it with vaultctl region replace "+again.Name+" --enrolment FILE; then start vaultd")
+			})
+		})
+	c.Flags().BoolVar(&rejoin, "rejoin", false, "this region's disk was lost: come back under a new incarnation")
+	return s.flags(c, false)
+}
+
+func (a *app) initShow() *cobra.Command {
+	return a.leaf("show FILE...", "Show what files of the ceremony say", `
+Show plans, enrolments, contributions, signatures, officers' files and genesis.json,
+after checking what can be checked of each by itself.`, cobra.MinimumNArgs(1),
+		func(_ context.Context, args []string) error {
+			var views []initView
+			for _, name := range args {
+				vs, err := viewsOf(name)
+				if err != nil {
+					return err
+				}
+				views = append(views, vs...)
+			}
+			return a.print(views, func(w io.Writer) {
+				for i, v := range views {
+					if i > 0 {
+						fmt.Fprintln(w)
+					}
+					a.pairs(w, v.pairs()...)
+				}
+			})
+		})
+}
+
+// show prints what a step made and what comes next.
+func (a *app) show(file string, v initView, next string) error {
+	v.File = file
+	err := a.print(v, func(w io.Writer) { a.pairs(w, v.pairs()...) })
+	a.progress("next: %s", next)
+	return err
+}
+
+func (a *app) initPlan() *cobra.Command {
+	var name, out string
+	var regions, admins, officers []string
+	var threshold int
+	c := a.leaf("plan --cluster NAME --out FILE", "Write a plan with a fresh cluster id", `
+Write a plan to fill in and review. Regions, administrators and officers may be given:
+
+  --region NAME=HOST                ports 7201 (raft), 7202 (api), 7203 (gossip)
+  --region NAME=RAFT,API,GOSSIP     three addresses host:port
+  --administrator NAME=PUBLIC-KEY   as vaultctl keygen prints it
+  --officer AGE-RECIPIENT`, cobra.NoArgs,
+		func(context.Context, []string) error {
+			if err := need("out", out); err != nil {
+				return err
+			}
+			text, err := planText(name, regions, admins, officers, threshold)
+			if err != nil {
+				return err
+			}
+			if out != "-" {
+				if _, err := os.Stat(out); err == nil {
+					return errs.New(errs.Exists, "the plan %s exists already", out).WithHint("a new plan is a new cluster: choose another --out")
+				}
+			}
+			if err := a.save(out, []byte(text), 0o644); err != nil {
+				return err
+			}
+			a.progress("next: fill in and review %s, then vaultctl init enrol at every region", out)
+			return nil
+		})
+	c.Flags().StringVar(&name, "cluster", "vault", "name of the cluster")
+	c.Flags().StringVar(&out, "out", "", "file to write")
+	c.Flags().StringArrayVar(&regions, "region", nil, "NAME=HOST or NAME=RAFT,API,GOSSIP (four times)")
+	c.Flags().StringArrayVar(&admins, "administrator", nil, "NAME=PUBLIC-KEY (at least twice)")
+	c.Flags().StringArrayVar(&officers, "officer", nil, "age recipient (at least twice)")
+	c.Flags().IntVar(&threshold, "threshold", 2, "officers needed to recover the root key")
+	return c
+}
+
+func planText(name string, regions, admins, officers []string, threshold int) (string, error) {
+	var id [16]byte
+	if err := random(id[:]); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Founding plan (vaultctl init --help). All sites must use the same one.\n\ncluster = %q\nid      = %q\ncreated = %q\n\n",
+		name, hex.EncodeToString(id[:]), time.Now().UTC().Format(time.RFC3339))
+	b.WriteString("# Exactly four, in the order of their numbers; what the other regions and clients dial.\n")
+	if len(regions) == 0 {
+		regions = []string{"region-1=vault-1.example", "region-2=vault-2.example", "region-3=vault-3.example", "region-4=vault-4.example"}
+	}
+	for _, r := range regions {
+		name, addr, ok := strings.Cut(r, "=")
+		parts := strings.Split(addr, ",")
+		if ok && len(parts) == 1 {
+			parts = []string{addr + ":7201", addr + ":7202", addr + ":7203"}
+		}
+		if !ok || len(parts) != 3 {
+			return "", usagef("--region %q: want NAME=HOST or NAME=RAFT,API,GOSSIP", r)
+		}
+		fmt.Fprintf(&b, "region %q {\n  raft   = %q\n  api    = %q\n  gossip = %q\n}\n", name, parts[0], parts[1], parts[2])
+	}
+	b.WriteString("\n# At least two: what matters takes both. Keys as vaultctl keygen prints them.\n")
+	if len(admins) == 0 {
+		admins = []string{"alice=ed25519:", "bob=ed25519:"}
+	}
+	for _, adm := range admins {
+		name, key, ok := strings.Cut(adm, "=")
+		if !ok {
+			return "", usagef("--administrator %q: want NAME=PUBLIC-KEY", adm)
+		}
+		fmt.Fprintf(&b, "administrator %q {\n  key = %q\n}\n", name, key)
+	}
+	b.WriteString("\n# Any threshold of them can recover the root key (vaultctl keygen --type age).\n")
+	if len(officers) == 0 {
+		officers = []string{"age1", "age1", "age1"}
+	}
+	fmt.Fprintf(&b, "officers {\n  threshold = %d\n  recipients = [\n", threshold)
+	for _, o := range officers {
+		fmt.Fprintf(&b, "    %q,\n", o)
+	}
+	d := ceremony.DefaultSettings()
+	fmt.Fprintf(&b, "  ]\n}\n\n# Replicated limits; two administrators can change them later.\nsettings {\n  max_skew        = %q\n  request_max_age = %q\n  max_open        = %d\n}\n",
+		d.MaxSkew, d.RequestMaxAge, d.MaxOpen)
+	return b.String(), nil
+}

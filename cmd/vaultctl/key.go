@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tetrad-vault/tetrad/api/client"
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+type keyRegionView struct {
+	Region    string `json:"region"`
+	PublicKey string `json:"public_key"`
+	Confirmed bool   `json:"confirmed"`
+}
+
+type signingKeyView struct {
+	ID         string          `json:"id"`
+	Name       string          `json:"name"`
+	Tenant     string          `json:"tenant"`
+	State      string          `json:"state"`
+	Scheme     string          `json:"scheme"`
+	Curve      string          `json:"curve"`
+	Signers    uint32          `json:"signers"`
+	Of         int             `json:"of"`
+	Blind      bool            `json:"allow_blind"`
+	Note       string          `json:"note,omitempty"`
+	Created    string          `json:"created,omitempty"`
+	Author     string          `json:"author,omitempty"`
+	FrozenBy   string          `json:"frozen_by,omitempty"`
+	Reason     string          `json:"reason,omitempty"`
+	Regions    []keyRegionView `json:"regions"`
+	Address    string          `json:"address,omitempty"`
+	Network    string          `json:"network,omitempty"`
+	Descriptor string          `json:"descriptor,omitempty"`
+	Script     string          `json:"witness_script,omitempty"`
+	PkScript   string          `json:"script_pubkey,omitempty"`
+}
+
+var keyStates = map[tetradv1.KeyState]string{1: "pending", 2: "active", 3: "frozen", 4: "retired"}
+
+func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
+	out := signingKeyView{ID: hexOf(k.Id), Name: k.Name, Tenant: k.Tenant, State: keyStates[k.State], Scheme: command.Scheme(k.Scheme).String(),
+		Curve: command.Curve(k.Curve).String(), Signers: k.Signers, Of: len(k.Regions), Blind: k.AllowBlind, Note: k.Note,
+		Created: iso(k.Created), Author: hexOf(k.Author), FrozenBy: hexOf(k.FrozenBy), Reason: k.Reason, Regions: []keyRegionView{}}
+	for _, at := range k.Attestations {
+		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
+	}
+	if w, err := wallet(k); err == nil {
+		out.Address, out.Network, out.Descriptor = w.Address(net), net.String(), w.Descriptor()
+		out.Script, out.PkScript = hexOf(w.WitnessScript()), hexOf(w.PkScript())
+	}
+	return out
+}
+
+// keyInfo is what decoding payloads needs of a key.
+func keyInfo(k *client.Key, net intent.Network) intent.KeyInfo {
+	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), AllowBlind: k.AllowBlind, Network: net}
+	for _, at := range k.Attestations {
+		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: identity.RegionID(at.Region), Key: at.PublicKey})
+	}
+	return info
+}
+
+func wallet(k *client.Key) (*intent.Wallet, error) {
+	if k.State == tetradv1.KeyState_KEY_STATE_PENDING {
+		return nil, errs.New(errs.BadState, "key %s is still pending", k.Name)
+	}
+	return intent.NewWallet(keyInfo(k, intent.Mainnet))
+}
+
+func (a *app) keyCmd() *cobra.Command {
+	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyRetire())
+}
+
+func (a *app) printKeyView(v signingKeyView) error {
+	return a.print(v, func(w io.Writer) {
+		a.pairs(w, "name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
+			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
+			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor)
+		if len(v.Regions) > 0 {
+			fmt.Fprintln(w)
+			t := &table{head: []string{"REGION", "CONFIRMED", "PUBLIC KEY"}}
+			for _, r := range v.Regions {
+				t.add(r.Region, yesNo(r.Confirmed), r.PublicKey)
+			}
+			a.table(w, t)
+		}
+	})
+}
+
+func networkFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "network", "mainnet", "Bitcoin network for addresses: mainnet, testnet, signet, regtest")
+}
+
+func (a *app) keyCreate() *cobra.Command {
+	var d dual
+	var tenant, curve, note, network string
+	var signers uint8
+	var blind, noWait bool
+	var regions []string
+	c := a.leaf("create NAME --tenant T --curve CURVE", "Make a key in the regions' HSMs", `
+Every region makes a private key in its HSM and proves it; the key is active when all
+of them have verified each other's proofs. secp256k1 keys are Bitcoin wallets: P2WSH,
+--signers of the regions. With --allow-blind the key also signs bare digests, which
+two administrators must sign for.`, cobra.ExactArgs(1),
+		func(ctx context.Context, args []string) error {
+			body, net, err := a.keyBody(args[0], tenant, curve, note, network, signers, blind, regions)
+			if err != nil {
+				return err
+			}
+			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome) error {
+				id := command.KeyIDOf(cmd.Principal, cmd.ID)
+				if noWait {
+					return a.outcome(cmd, o)
+				}
+				a.progress("the regions are making key %s in their HSMs", args[0])
+				ctx, cancel := a.deadline(ctx)
+				defer cancel()
+				k, err := v.AwaitKey(ctx, id)
+				if err != nil {
+					return err
+				}
+				return a.printKeyView(v.viewKey(k, net))
+			})
+		})
+	f := c.Flags()
+	f.StringVar(&tenant, "tenant", "", "tenant the key belongs to")
+	f.StringVar(&curve, "curve", "secp256k1", "secp256k1, p256 or ed25519")
+	f.Uint8Var(&signers, "signers", 2, "how many regions sign: 2, 3 or 4")
+	f.StringSliceVar(&regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
+	f.BoolVar(&blind, "allow-blind", false, "allow signing bare digests")
+	f.StringVar(&note, "note", "", "a note for people")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait until it is active")
+	networkFlag(c, &network)
+	return d.flags(a, c)
+}
+
+func (a *app) keyBody(name, tenant, curve, note, network string, signers uint8, blind bool, regions []string) (*command.CreateKey, intent.Network, error) {
+	if err := need("tenant", tenant); err != nil {
+		return nil, 0, err
+	}
+	cv, err := command.ParseCurve(curve)
+	if err != nil {
+		return nil, 0, usageError{err}
+	}
+	net, err := intent.ParseNetwork(network)
+	if err != nil {
+		return nil, 0, usageError{err}
+	}
+	if signers < 2 || signers > 4 {
+		return nil, 0, usagef("--signers %d: want 2, 3 or 4", signers)
+	}
+	body := &command.CreateKey{Name: name, Tenant: tenant, Scheme: command.SchemeMultisig, Curve: cv, Signers: signers, AllowBlind: blind, Note: note}
+	if len(regions) == 0 {
+		return body, net, nil
+	}
+	g, err := a.anchor()
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, r := range g.Document.Regions { // ascending, as the command wants them
+		for i, want := range regions {
+			if r.Name == want {
+				body.Regions = append(body.Regions, r.ID)
+				regions[i] = ""
+			}
+		}
+	}
+	if left := strings.Join(regions, ""); left != "" {
+		return nil, 0, usagef("--regions: the genesis has no region %q", left)
+	}
+	return body, net, nil
+}
+
+func (a *app) keyList() *cobra.Command {
+	var tenant string
+	c := a.leaf("list", "List keys", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+		return a.with(ctx, func(ctx context.Context, v *vault) error {
+			ctx, cancel := a.deadline(ctx)
+			defer cancel()
+			out := []signingKeyView{}
+			for k, err := range v.Keys(ctx, tenant) {
+				if err != nil {
+					return advise(err)
+				}
+				out = append(out, v.viewKey(k, intent.Mainnet))
+			}
+			return a.print(out, func(w io.Writer) {
+				t := &table{head: []string{"NAME", "TENANT", "STATE", "CURVE", "SIGNERS", "ID", "NOTE"}}
+				for _, k := range out {
+					t.add(k.Name, k.Tenant, k.State, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
+				}
+				a.table(w, t)
+			})
+		})
+	})
+	c.Flags().StringVar(&tenant, "tenant", "", "only of this tenant")
+	return c
+}
+
+func (a *app) keyShow() *cobra.Command {
+	var tenant, network string
+	c := a.leaf("show KEY", "Show a key, its public keys and its wallet", `
+KEY is a name or an id. For secp256k1 keys the Bitcoin address and the descriptor are
+computed here from the regions' public keys.`, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		net, err := intent.ParseNetwork(network)
+		if err != nil {
+			return usageError{err}
+		}
+		return a.with(ctx, func(ctx context.Context, v *vault) error {
+			ctx, cancel := a.deadline(ctx)
+			defer cancel()
+			_, k, err := keyID(ctx, v, tenant, args[0])
+			if err != nil {
+				return err
+			}
+			return a.printKeyView(v.viewKey(k, net))
+		})
+	})
+	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
+	networkFlag(c, &network)
+	return c
+}
+
+// onKey sends a command about a key given by name or id.
+func (a *app) onKey(ctx context.Context, d *dual, tenant, key string, body func(command.KeyID) command.Body) error {
+	var id command.KeyID
+	err := a.with(ctx, func(ctx context.Context, v *vault) (err error) {
+		ctx, cancel := a.deadline(ctx)
+		defer cancel()
+		id, _, err = keyID(ctx, v, tenant, key)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return a.send(ctx, d, body(id), nil)
+}
+
+func (a *app) keyRetire() *cobra.Command {
+	var d dual
+	var tenant string
+	c := a.leaf("retire KEY", "End a key: it never signs again", "Two administrators sign.", cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+		return a.onKey(ctx, &d, tenant, args[0], func(id command.KeyID) command.Body { return &command.RetireKey{Key: id} })
+	})
+	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
+	return d.flags(a, c)
+}
+
+func (a *app) freezeCmd() *cobra.Command {
+	return a.freezing("freeze", "Stop a key, or the whole vault, at once", `
+Freezing takes one administrator or operator; unfreezing takes two administrators.`,
+		func(id command.KeyID, why string) command.Body { return &command.FreezeKey{Key: id, Reason: why} },
+		func(why string) command.Body { return &command.FreezeVault{Reason: why} })
+}
+
+func (a *app) unfreezeCmd() *cobra.Command {
+	return a.freezing("unfreeze", "Let a key, or the vault, sign again", "Two administrators sign.",
+		func(id command.KeyID, why string) command.Body { return &command.UnfreezeKey{Key: id, Reason: why} },
+		func(why string) command.Body { return &command.UnfreezeVault{Reason: why} })
+}
+
+func (a *app) freezing(verb, short, long string, key func(command.KeyID, string) command.Body, all func(string) command.Body) *cobra.Command {
+	var d dual
+	var tenant, reason string
+	var whole bool
+	c := a.leaf(verb+" KEY|--vault --reason TEXT", short, long, cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
+		if whole == (len(args) == 1) {
+			return usagef("give a key, or --vault for all of them")
+		}
+		if err := need("reason", reason); err != nil {
+			return err
+		}
+		if whole {
+			return a.send(ctx, &d, all(reason), nil)
+		}
+		return a.onKey(ctx, &d, tenant, args[0], func(id command.KeyID) command.Body { return key(id, reason) })
+	})
+	c.Flags().BoolVar(&whole, "vault", false, "every key")
+	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
+	return d.flags(a, c)
+}
