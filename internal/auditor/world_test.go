@@ -3,18 +3,18 @@ package auditor_test
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
-	"math/big"
 	mrand "math/rand"
 	"slices"
 	"sync"
 	"testing"
 
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
@@ -43,7 +43,7 @@ type world struct {
 
 type signingKey struct {
 	curve command.Curve
-	priv  []crypto.Signer // by region - 1
+	priv  []any // by region - 1: ed25519, P-256 or secp256k1
 }
 
 // beacon is dealt once: it is the slowest part.
@@ -123,46 +123,51 @@ func newSigningKey(curve command.Curve, name string) *signingKey {
 			}
 			k.priv = append(k.priv, p)
 		case command.Secp256k1:
-			k.priv = append(k.priv, secp256k1.PrivKeyFromBytes(seed[:]).ToECDSA())
+			k.priv = append(k.priv, secp256k1.PrivKeyFromBytes(seed[:]))
 		}
 	}
 	return k
 }
 
 func (k *signingKey) public(r identity.RegionID) []byte {
-	switch p := k.priv[r-1].Public().(type) {
-	case ed25519.PublicKey:
-		return p
-	case *ecdsa.PublicKey:
-		return append([]byte{2 + byte(p.Y.Bit(0))}, p.X.FillBytes(make([]byte, 32))...)
+	switch p := k.priv[r-1].(type) {
+	case ed25519.PrivateKey:
+		return p.Public().(ed25519.PublicKey)
+	case *ecdsa.PrivateKey:
+		b, err := p.PublicKey.Bytes()
+		if err != nil {
+			panic(err)
+		}
+		return append([]byte{2 + b[64]&1}, b[1:33]...)
+	case *secp256k1.PrivateKey:
+		return p.PubKey().SerializeCompressed()
 	}
 	panic("no such key")
 }
 
 func (k *signingKey) sign(r identity.RegionID, msg []byte) []byte {
+	raw := make([]byte, 64)
 	switch p := k.priv[r-1].(type) {
 	case ed25519.PrivateKey:
 		return ed25519.Sign(p, msg)
 	case *ecdsa.PrivateKey:
-		random := mrand.New(mrand.NewSource(int64(r)))
-		var s1, s2 *big.Int
-		var err error
-		if k.curve == command.P256 {
-			s1, s2, err = ecdsa.Sign(random, p, msg)
-		} else {
-			s1, s2, err = signSecp256k1(p, msg)
-		}
+		s1, s2, err := ecdsa.Sign(rand.Reader, p, msg)
 		if err != nil {
 			panic(err)
 		}
-		raw := append(s1.FillBytes(make([]byte, 32)), s2.FillBytes(make([]byte, 32))...)
-		low, err := intent.NormalizeLowS(k.curve, raw)
-		if err != nil {
-			panic(err)
-		}
-		return low
+		s1.FillBytes(raw[:32])
+		s2.FillBytes(raw[32:])
+	case *secp256k1.PrivateKey:
+		sig := secpecdsa.Sign(p, msg)
+		s1, s2 := sig.R(), sig.S()
+		s1.PutBytesUnchecked(raw[:32])
+		s2.PutBytesUnchecked(raw[32:])
 	}
-	panic("no such key")
+	low, err := intent.NormalizeLowS(k.curve, raw)
+	if err != nil {
+		panic(err)
+	}
+	return low
 }
 
 // key makes an active key whose attestations bend may spoil.
