@@ -30,6 +30,7 @@ type pool struct {
 	mu      sync.Mutex
 	idle    []*conn
 	gen     uint64        // sessions of older generations are not used again
+	starts  uint64        // successful restarts
 	hung    int           // calls left behind by their callers
 	unhung  chan struct{} // closed and replaced whenever hung falls
 	badPIN  error         // once wrong, never tried again
@@ -64,22 +65,25 @@ func newPool(c Config) *pool {
 // do runs op and climbs the recovery ladder when the token seems lost: a new session
 // with login and handles, then the whole module again.
 func do[T any](ctx context.Context, p *pool, timeout time.Duration, op func(*conn) (T, error)) (T, error) {
+	gen, starts := p.generation(), p.started()
 	v, err := attempt(ctx, p, timeout, op)
 	if !lost(err) {
 		return v, err
 	}
-	gen := p.forget()
+	p.forget(gen)
 	if !errors.Is(err, errNoKey) {
 		p.log.Warn("token call failed, trying a new session", slog.String("error", err.Error()))
 	}
 	if v, err = attempt(ctx, p, timeout, op); !lost(err) {
 		return v, err
 	}
-	if p.alive(ctx) {
+	switch {
+	case !p.alive(ctx):
+		if rerr := p.restart(ctx, starts); rerr != nil {
+			return v, rerr
+		}
+	case p.started() == starts: // alive all the time: it is this call
 		return v, &TokenError{Fault: FaultCall, Op: "token works otherwise", Err: err}
-	}
-	if rerr := p.restart(ctx, gen); rerr != nil {
-		return v, rerr
 	}
 	return attempt(ctx, p, timeout, op)
 }
@@ -95,6 +99,9 @@ func (p *pool) alive(ctx context.Context) bool {
 	_, err := attempt(ctx, p, p.timeout, func(c *conn) (struct{}, error) { return struct{}{}, probe(c) })
 	return err == nil
 }
+
+func (p *pool) generation() uint64 { p.mu.Lock(); defer p.mu.Unlock(); return p.gen }
+func (p *pool) started() uint64    { p.mu.Lock(); defer p.mu.Unlock(); return p.starts }
 
 // lost reports whether err may mean that session, login, object or token are gone.
 func lost(err error) bool {
@@ -281,12 +288,14 @@ func (p *pool) login(s Session) error {
 	return err
 }
 
-// forget retires all sessions and returns the new generation.
-func (p *pool) forget() uint64 {
+// forget retires all sessions of generation gen and before.
+func (p *pool) forget(gen uint64) {
 	p.mu.Lock()
-	p.gen++
-	gen, idle := p.gen, p.idle
-	p.idle = nil
+	var idle []*conn
+	if p.gen == gen {
+		p.gen++
+		idle, p.idle = p.idle, nil
+	}
 	p.mu.Unlock()
 	if len(idle) > 0 { // closing may hang: in a worker that owns the sessions
 		c := &call{pool: p, counted: true}
@@ -300,12 +309,11 @@ func (p *pool) forget() uint64 {
 			c.finish()
 		}()
 	}
-	return gen
 }
 
 // restart stops and starts the module, when no call runs or hangs. Of several callers
-// who saw generation gen fail, one does it.
-func (p *pool) restart(ctx context.Context, gen uint64) error {
+// who saw the token fail after the same number of starts, one does it.
+func (p *pool) restart(ctx context.Context, starts uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	select {
@@ -314,7 +322,7 @@ func (p *pool) restart(ctx context.Context, gen uint64) error {
 		return p.contextErr(ctx)
 	}
 	p.mu.Lock()
-	done, wait, last := p.gen > gen, time.Now().Before(p.retryAt), p.lastErr
+	done, wait, last := p.starts > starts, time.Now().Before(p.retryAt), p.lastErr
 	p.mu.Unlock()
 	switch {
 	case done: // somebody else did it meanwhile
@@ -356,11 +364,13 @@ func (p *pool) reload() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.gen++
+	p.idle = nil // died with the module
 	p.lastErr = err
 	p.retryAt = time.Now().Add(retryAfter)
 	if err != nil {
 		p.log.Error("token is lost, trying again at the next call", slog.String("error", err.Error()))
 	} else {
+		p.starts++
 		p.log.Info("token is back after a full restart of its module")
 	}
 	return err
