@@ -16,6 +16,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/config"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/node"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/seal/pkcs11"
 )
@@ -332,6 +333,9 @@ with vaultctl region replace.`, cobra.MinimumNArgs(1),
 			return a.atSite(ctx, &s, f.Plan(), func(site *ceremony.Site) error {
 				again, err := site.Install(ctx, f, rejoin)
 				if err != nil {
+					return err
+				}
+				if err := node.Enrol(site.FS); err != nil {
 					return err
 				}
 				if again == nil {
