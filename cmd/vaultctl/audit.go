@@ -78,7 +78,7 @@ printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, 
 				}
 				q := viewLeaf(leaf)
 				if err := a.line(q, func(w io.Writer) {
-					fmt.Fprintf(w, "%7d  %s  %-18s  %-8s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], q.Text)
+					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], q.Text)
 				}); err != nil {
 					return err
 				}

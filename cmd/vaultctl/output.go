@@ -106,7 +106,7 @@ func (a *app) table(w io.Writer, t *table) {
 				b.WriteString(pad)
 			}
 		}
-		fmt.Fprintln(w, b.String())
+		fmt.Fprintln(w, strings.TrimRight(b.String(), " "))
 	}
 	row(t.head, true)
 	for _, r := range t.rows {

@@ -142,6 +142,14 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 	})
 }
 
+func readable(iso string) string {
+	t, err := time.Parse(time.RFC3339Nano, iso)
+	if err != nil {
+		return iso
+	}
+	return stamp(t)
+}
+
 func blank(n uint64) string {
 	if n == 0 {
 		return ""
@@ -185,7 +193,7 @@ Exits with 3 if any node is sealed or cannot be reached.`, cobra.NoArgs,
 					if !open {
 						sealed++
 					}
-					t.add(n.Region, yesNo(open), strings.TrimSuffix(n.Started, "Z"), n.Boot[:min(8, len(n.Boot))], n.HSM, n.Reason)
+					t.add(n.Region, yesNo(open), readable(n.Started), n.Boot[:min(8, len(n.Boot))], n.HSM, n.Reason)
 				}
 				if err := a.print(nodes, func(w io.Writer) { a.table(w, t) }); err != nil {
 					return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -100,10 +101,11 @@ func advise(err error) error {
 		errs.Unavailable:      "no node answers: check --address and the network",
 		errs.Frozen:           "vaultctl status and vaultctl key show say who froze it and why",
 	}[errs.CodeOf(err)]
-	if hint == "" {
+	var e *errs.Error
+	if hint == "" || !errors.As(err, &e) {
 		return err
 	}
-	return errs.Wrap(errs.CodeOf(err), err, "%s", errs.CodeOf(err)).WithHint("%s", hint)
+	return e.WithHint("%s", hint)
 }
 
 type outcomeView struct {

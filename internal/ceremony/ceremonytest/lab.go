@@ -27,6 +27,7 @@ var names = [ceremony.Regions]string{"north", "east", "south", "west"}
 type Options struct {
 	Address func(region, service string) string // default: names below .test
 	Devices []*sealtest.Device                  // default: one of each kind of token
+	HSM     func(region int) ceremony.HSM       // instead of devices: real tokens
 	Disk    func(region int) durable.FS         // default: durabletest
 	Created time.Time                           // of the plan; default: a day in 2026
 }
@@ -59,15 +60,24 @@ func New(tb testing.TB, o Options) *Lab {
 		tb.Fatal(err)
 	}
 	for i := range l.Sites {
-		dev := sealtest.New(sealtest.Options{Seed: uint64(i + 1), Hashes: hashes(i)})
-		if i < len(o.Devices) {
+		var dev *sealtest.Device
+		var hsm ceremony.HSM
+		switch {
+		case o.HSM != nil:
+			hsm = o.HSM(i)
+		case i < len(o.Devices):
 			dev = o.Devices[i]
+		default:
+			dev = sealtest.New(sealtest.Options{Seed: uint64(i + 1), Hashes: hashes(i)})
+		}
+		if hsm == nil {
+			hsm = OpenHSM(tb, dev)
 		}
 		var disk durable.FS = durabletest.New()
 		if o.Disk != nil {
 			disk = o.Disk(i)
 		}
-		l.Sites[i] = &Site{Site: &ceremony.Site{Plan: l.Plan, Region: l.Plan.Regions[i], HSM: OpenHSM(tb, dev), FS: disk}, Device: dev, Disk: disk}
+		l.Sites[i] = &Site{Site: &ceremony.Site{Plan: l.Plan, Region: l.Plan.Regions[i], HSM: hsm, FS: disk}, Device: dev, Disk: disk}
 	}
 	return l
 }
