@@ -157,6 +157,12 @@ func TestSessionIsDiscardedAfterAnyError(t *testing.T) {
 		if n := dev.Count(sealtest.OpStart); n != 1 {
 			t.Errorf("module started %d times: a session's failure needs no restart", n)
 		}
+		before = dev.Count(sealtest.OpSession)
+		_, err := h.Sign(t.Context(), "k", uint8(seal.P256), make([]byte, 32)) // only the call was wrong
+		wantCode(t, err, errs.Invalid)
+		if err := sign(t.Context(), h); err != nil || dev.Count(sealtest.OpSession)-before != 1 {
+			t.Errorf("%d new sessions after a refused call, want 1: %v", dev.Count(sealtest.OpSession)-before, err)
+		}
 	})
 }
 
@@ -256,7 +262,7 @@ func TestWrongPINIsTriedOnce(t *testing.T) {
 // too, however many callers need it.
 func TestPINGoesBadWhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dev := sealtest.New(sealtest.Options{})
+		dev := sealtest.New(sealtest.Options{Latency: time.Millisecond})
 		pin := sealtest.DefaultPIN
 		h, err := seal.Open(t.Context(), seal.Config{Token: dev.Token(), PIN: func() ([]byte, error) { return []byte(pin), nil }})
 		if err != nil {

@@ -47,7 +47,7 @@ type Options struct {
 	Kinds   []seal.Kind   // what it can generate; default all
 	Hashes  []seal.Hash   // what its OAEP accepts; default SHA-1
 	Profile seal.Profile  // quirks it admits to
-	Latency time.Duration // of signing and decrypting
+	Latency time.Duration // of signing, decrypting and logging in
 }
 
 // Device is the HSM itself: its keys survive every Token.

@@ -93,7 +93,7 @@ func (s *session) begin(op Op) (func(), error) {
 	if err := d.enter(op, s.epoch); err != nil {
 		return end, err
 	}
-	if op == OpSign || op == OpDecrypt {
+	if op == OpSign || op == OpDecrypt || op == OpLogin {
 		time.Sleep(d.opts.Latency)
 	}
 	d.mu.Lock()
