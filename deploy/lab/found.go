@@ -1,8 +1,12 @@
 package lab
 
 import (
+	"bytes"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -246,13 +250,13 @@ func (l *Lab) StopAll(grace time.Duration) (first error) {
 	return first
 }
 
-// AwaitReady waits until a line in the region's log from offset on says it may sign.
-func (r *Region) AwaitReady(ctx context.Context, offset int64) error {
+// AwaitReady waits until the running process's log says that it may sign.
+func (r *Region) AwaitReady(ctx context.Context) error {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		if text, err := os.ReadFile(r.Log()); err == nil && int64(len(text)) > offset &&
-			strings.Contains(string(text[offset:]), "ready to sign") {
+		if text, err := os.ReadFile(r.Log()); err == nil && int64(len(text)) > r.logFrom &&
+			bytes.Contains(text[r.logFrom:], []byte("ready to sign")) {
 			return nil
 		}
 		if gone, err := r.Exited(); gone {
@@ -266,11 +270,23 @@ func (r *Region) AwaitReady(ctx context.Context, offset int64) error {
 	}
 }
 
-// LogSize returns how much the region has logged, the offset for AwaitReady.
-func (r *Region) LogSize() int64 {
-	st, err := os.Stat(r.Log())
+// LoadKey reads a principal's key file.
+func LoadKey(name string) (*client.KeySigner, error) {
+	text, err := os.ReadFile(name)
 	if err != nil {
-		return 0
+		return nil, err
 	}
-	return st.Size()
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s is not a PEM file", name)
+	}
+	priv, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	signer, ok := priv.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%s holds no signing key", name)
+	}
+	return client.NewKeySigner(signer)
 }

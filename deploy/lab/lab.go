@@ -6,7 +6,6 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -23,7 +22,7 @@ type Lab struct {
 	Dir     string
 	Bin     string // folder of vaultd and vaultctl
 	Regions []*Region
-	log     io.Writer // what the tools print
+	log     *os.File // what the tools print
 }
 
 // Region is one region's site: its token, files and process.
@@ -33,7 +32,9 @@ type Region struct {
 	Raft    string
 	API     string
 	Gossip  string
+	Metrics string // with profiles: nothing here is secret
 	process *process
+	logFrom int64 // where the log of the running process begins
 }
 
 // New lays out four sites below dir: directories, PINs, tokens, free ports, vaultd
@@ -44,13 +45,13 @@ func New(ctx context.Context, dir, bin string) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{Dir: dir, Bin: bin, log: logFile}
-	ports, err := freePorts(3 * len(RegionNames))
+	ports, err := freePorts(4 * len(RegionNames))
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range RegionNames {
 		r := &Region{Name: name, Dir: filepath.Join(dir, name),
-			Raft: addr(ports[3*i]), API: addr(ports[3*i+1]), Gossip: addr(ports[3*i+2])}
+			Raft: addr(ports[4*i]), API: addr(ports[4*i+1]), Gossip: addr(ports[4*i+2]), Metrics: addr(ports[4*i+3])}
 		if err := l.site(ctx, r); err != nil {
 			return nil, fmt.Errorf("setting up region %s: %w", name, err)
 		}
@@ -58,6 +59,9 @@ func New(ctx context.Context, dir, bin string) (*Lab, error) {
 	}
 	return l, nil
 }
+
+// Close closes what the lab itself holds open; processes are not touched.
+func (l *Lab) Close() { _ = l.log.Close() }
 
 func addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
@@ -80,7 +84,8 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-const pin = "864209" // guards nothing but this lab's throw-away tokens
+// PIN of every token; it guards nothing but this lab's throw-away keys.
+const PIN = "86420973"
 
 func (l *Lab) site(ctx context.Context, r *Region) error {
 	tokens := filepath.Join(r.Dir, "tokens")
@@ -89,7 +94,7 @@ func (l *Lab) site(ctx context.Context, r *Region) error {
 	}
 	files := map[string]string{
 		"softhsm2.conf": "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n",
-		"pin":           pin + "\n",
+		"pin":           PIN + "\n",
 		"vaultd.hcl":    r.config(),
 	}
 	for name, text := range files {
@@ -97,7 +102,7 @@ func (l *Lab) site(ctx context.Context, r *Region) error {
 			return err
 		}
 	}
-	cmd := exec.CommandContext(ctx, "softhsm2-util", "--init-token", "--free", "--label", "tetrad-"+r.Name, "--so-pin", pin, "--pin", pin)
+	cmd := exec.CommandContext(ctx, "softhsm2-util", "--init-token", "--free", "--label", "tetrad-"+r.Name, "--so-pin", PIN, "--pin", PIN)
 	cmd.Env = r.Env()
 	cmd.Stdout, cmd.Stderr = l.log, l.log
 	return cmd.Run()
@@ -138,7 +143,12 @@ raft {
 log {
   level = "info"
 }
-`, r.Name, filepath.Join(r.Dir, "data"), Module(), "tetrad-"+r.Name, filepath.Join(r.Dir, "pin"), r.Raft, r.API, r.Gossip)
+
+telemetry {
+  listen = %q
+  pprof  = true
+}
+`, r.Name, filepath.Join(r.Dir, "data"), Module(), "tetrad-"+r.Name, filepath.Join(r.Dir, "pin"), r.Raft, r.API, r.Gossip, r.Metrics)
 }
 
 // Config returns the region's configuration file.
@@ -159,9 +169,9 @@ func (l *Lab) Vaultctl(ctx context.Context, env []string, args ...string) (strin
 	cmd := exec.CommandContext(ctx, filepath.Join(l.Bin, "vaultctl"), args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	fmt.Fprintf(l.log, "%s $ vaultctl %s\n", time.Now().Format(time.TimeOnly), strings.Join(args, " "))
+	_, _ = fmt.Fprintf(l.log, "%s $ vaultctl %s\n", time.Now().Format(time.TimeOnly), strings.Join(args, " "))
 	err := cmd.Run()
-	fmt.Fprint(l.log, out.String(), errOut.String())
+	_, _ = fmt.Fprint(l.log, out.String(), errOut.String())
 	if err != nil {
 		return out.String(), fmt.Errorf("vaultctl %s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(errOut.String()))
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,9 @@ func (l *Lab) Start(r *Region) error {
 		return err
 	}
 	defer out.Close()
+	if r.logFrom, err = out.Seek(0, io.SeekEnd); err != nil {
+		return err
+	}
 	cmd := exec.Command(filepath.Join(l.Bin, "vaultd"), "--config", r.Config())
 	cmd.Env = r.Env()
 	cmd.Stdout, cmd.Stderr = out, out
@@ -102,4 +106,43 @@ func (r *Region) Usage() (Usage, error) {
 	pages, _ := strconv.ParseInt(f[21], 10, 64)
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
 	return Usage{CPU: time.Duration(user+system) * tick, RSS: pages * int64(os.Getpagesize())}, nil
+}
+
+// StopLeft ends the regions of a lab whose own program is gone, by their pid files, and
+// returns how many it stopped. A pid that is no longer that region's is left alone.
+func StopLeft(dir string, grace time.Duration) (stopped int, err error) {
+	pids, err := filepath.Glob(filepath.Join(dir, "*", "pid"))
+	if err != nil {
+		return 0, err
+	}
+	var left []int
+	for _, name := range pids {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		pid, err := strconv.Atoi(string(text))
+		if err != nil || !runs(pid, filepath.Join(filepath.Dir(name), "vaultd.hcl")) {
+			continue
+		}
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		left = append(left, pid)
+	}
+	deadline := time.Now().Add(grace)
+	for _, pid := range left {
+		for syscall.Kill(pid, 0) == nil {
+			if time.Now().After(deadline) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				break
+			}
+			time.Sleep(20 * time.Millisecond) // a process that is not our child has no event to wait for
+		}
+	}
+	return len(left), nil
+}
+
+// runs reports whether pid is a vaultd with this configuration.
+func runs(pid int, config string) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.Contains(string(line), config)
 }

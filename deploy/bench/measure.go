@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/api/client"
+	"github.com/tetrad-vault/tetrad/deploy/lab"
+)
+
+// measurement is one part of the table. Later ones find the lab as earlier ones left it.
+type measurement struct {
+	name string
+	run  func(ctx context.Context, b *bench, o options) error
+}
+
+var measurements = []measurement{
+	{"start", (*bench).starts},
+	{"one", (*bench).one},
+	{"p256", (*bench).p256},
+	{"curves", (*bench).curves},
+	{"memory", (*bench).memory},
+	{"failover", (*bench).failover},
+}
+
+func names() (out []string) {
+	for _, m := range measurements {
+		out = append(out, m.name)
+	}
+	return out
+}
+
+func row(name, format string, args ...any) {
+	fmt.Printf("%-34s %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// machine describes where the figures come from.
+func machine() string {
+	model := "unknown processor"
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.SplitSeq(string(text), "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	load, _ := os.ReadFile("/proc/loadavg")
+	softhsm, _ := exec.Command("softhsm2-util", "--version").Output()
+	return fmt.Sprintf("%s\n%s, %d cores; Linux %s; %s; SoftHSM %s; load before: %s\n",
+		time.Now().UTC().Format("2006-01-02 15:04 MST"), model, runtime.NumCPU(),
+		strings.TrimSpace(string(kernel)), runtime.Version(), strings.TrimSpace(string(softhsm)), strings.TrimSpace(string(load)))
+}
+
+// warm makes connections, HSM sessions and caches before anything is timed.
+func (b *bench) warm(ctx context.Context, key *client.Key) {
+	run(ctx, b.lab, b.service, key, 8, 500*time.Millisecond)
+}
+
+func (b *bench) load(ctx context.Context, name string, workers int, d time.Duration) (*figures, error) {
+	key := b.keys[name]
+	b.warm(ctx, key)
+	f := run(ctx, b.lab, b.service, key, workers, d)
+	if f.done == 0 {
+		return f, fmt.Errorf("no signature in %s: %w", d, f.lastErr)
+	}
+	row(fmt.Sprintf("%s, %d at once", name, workers), "%s", f)
+	return f, nil
+}
+
+func (b *bench) one(ctx context.Context, o options) error {
+	_, err := b.load(ctx, "P-256", 1, o.duration)
+	return err
+}
+
+const many = 64
+
+func (b *bench) p256(ctx context.Context, o options) error {
+	if o.profile != "" {
+		stop := b.profile(ctx, o)
+		defer stop()
+	}
+	_, err := b.load(ctx, "P-256", many, o.duration)
+	return err
+}
+
+// curves compares the slower curves with what the HSM alone can do on this machine.
+func (b *bench) curves(ctx context.Context, o options) error {
+	if err := b.hsm(ctx, o.duration/5); err != nil {
+		return err
+	}
+	for _, name := range []string{"secp256k1", "Ed25519"} {
+		if _, err := b.load(ctx, name, many, o.duration); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// starts reads from the regions' own logs how long each took to its key and to ready.
+func (b *bench) starts(context.Context, options) error {
+	for _, r := range b.lab.Regions {
+		open, err := logged(r, "root key open")
+		if err != nil {
+			return err
+		}
+		ready, err := logged(r, "ready to sign")
+		if err != nil {
+			return err
+		}
+		row("start of "+r.Name, "root key open after %.0f ms, ready to sign after %.0f ms (four at once)", ms(open), ms(ready))
+	}
+	return nil
+}
+
+var after = regexp.MustCompile(`after=(\S+)`)
+
+func logged(r *lab.Region, what string) (time.Duration, error) {
+	text, err := os.ReadFile(r.Log())
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if strings.Contains(line, what) {
+			if m := after.FindStringSubmatch(line); m != nil {
+				return time.ParseDuration(m[1])
+			}
+		}
+	}
+	return 0, fmt.Errorf("region %s has not logged %q", r.Name, what)
+}
+
+func (b *bench) memory(context.Context, options) error {
+	for _, r := range b.lab.Regions {
+		u, err := r.Usage()
+		if err != nil {
+			return err
+		}
+		row("resident memory of "+r.Name, "%.0f MiB", float64(u.RSS)/(1<<20))
+	}
+	return nil
+}
+
+// failover kills the leader and waits for the next signature, from clients that talk
+// to the others.
+func (b *bench) failover(ctx context.Context, o options) error {
+	var took []time.Duration
+	for range o.kills {
+		d, err := b.killLeader(ctx)
+		if err != nil {
+			return err
+		}
+		took = append(took, d)
+	}
+	slices.Sort(took)
+	row("leader killed to next signature", "median %.0f ms, longest %.0f ms of %d", ms(took[len(took)/2]), ms(took[len(took)-1]), len(took))
+	return nil
+}
+
+func (b *bench) killLeader(ctx context.Context) (time.Duration, error) {
+	status, err := b.service.Status(ctx)
+	if err != nil {
+		return 0, err
+	}
+	i := int(status.Leader) - 1
+	if i < 0 || i >= len(b.lab.Regions) {
+		return 0, fmt.Errorf("no leader is known")
+	}
+	leader := b.lab.Regions[i]
+	addresses := slices.DeleteFunc(b.lab.Addresses(), func(a string) bool { return a == leader.API })
+	others, err := b.lab.Client(b.signer, addresses...)
+	if err != nil {
+		return 0, err
+	}
+	defer others.Close()
+	b2 := *b
+	b2.service = others
+	b2.warm(ctx, b.keys["P-256"])
+	leader.Kill()
+	took, err := b.nextSignature(ctx, others)
+	if err != nil {
+		return 0, err
+	}
+	offset := leader.LogSize()
+	if err := b.lab.Start(leader); err != nil {
+		return 0, err
+	}
+	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := leader.AwaitReady(wait, offset); err != nil {
+		return 0, err
+	}
+	return took, nil
+}
+
+func (b *bench) nextSignature(ctx context.Context, c *client.Client) (time.Duration, error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	message := []byte(begin.String())
+	err := signOnce(ctx, c, client.NewSignMessage(client.KeyID(b.keys["P-256"].Id), client.HashSHA256, message, ""))
+	return time.Since(begin), err
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/api/client"
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/deploy/lab"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+)
+
+const tenant = "bench"
+
+// curves are the keys made, by the name in the table.
+var curves = map[string]command.Curve{"P-256": command.P256, "secp256k1": command.Secp256k1, "Ed25519": command.Ed25519}
+
+// bench is a running lab with everything there is to sign with.
+type bench struct {
+	lab     *lab.Lab
+	signer  *client.KeySigner // the service's
+	service *client.Client
+	keys    map[string]*client.Key
+}
+
+// found holds the ceremony and starts the regions.
+func found(ctx context.Context, dir, bin string) (*lab.Lab, error) {
+	l, err := lab.New(ctx, dir, bin)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Found(ctx); err != nil {
+		return l, err
+	}
+	return l, start(ctx, l)
+}
+
+func start(ctx context.Context, l *lab.Lab) error {
+	if err := l.StartAll(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, r := range l.Regions {
+		if err := r.AwaitReady(ctx, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepare makes a tenant, a service that may sign, and one key of each curve.
+func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
+	b := &bench{lab: l, keys: map[string]*client.Key{}}
+	admins, err := administrators(l)
+	if err != nil {
+		return nil, err
+	}
+	defer admins[0].Close()
+	defer admins[1].Close()
+	_, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	if b.signer, err = client.NewKeySigner(priv); err != nil {
+		return nil, err
+	}
+	for _, body := range []command.Body{
+		&command.CreateTenant{Name: tenant},
+		&command.PutPrincipal{Name: "service", Tenant: tenant, Key: b.signer.Public(), Roles: command.RoleSigner},
+	} {
+		if err := both(ctx, admins, body); err != nil {
+			return nil, err
+		}
+	}
+	for name, curve := range curves {
+		cmd, err := admins[0].Command(&command.CreateKey{Name: "bench-" + curve.String(), Tenant: tenant,
+			Scheme: command.SchemeMultisig, Curve: curve, Signers: 2})
+		if err != nil {
+			return nil, err
+		}
+		if b.keys[name], err = admins[0].CreateKey(ctx, cmd); err != nil {
+			return nil, fmt.Errorf("key on %s: %w", name, err)
+		}
+		if s := b.keys[name].State; s != tetradv1.KeyState_KEY_STATE_ACTIVE {
+			return nil, fmt.Errorf("key on %s is %s", name, s)
+		}
+	}
+	b.service, err = l.Client(b.signer)
+	return b, err
+}
+
+func administrators(l *lab.Lab) (out []*client.Client, err error) {
+	for _, name := range lab.Admins {
+		signer, err := readKey(l.KeyFile(name))
+		if err != nil {
+			return nil, err
+		}
+		c, err := l.Client(signer)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func readKey(path string) (*client.KeySigner, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no PEM block", path)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%s holds a %T, which cannot sign", path, key)
+	}
+	return client.NewKeySigner(signer)
+}
+
+// both submits a command that two administrators must sign.
+func both(ctx context.Context, admins []*client.Client, body command.Body) error {
+	cmd, err := admins[0].Command(body)
+	if err != nil {
+		return err
+	}
+	if err := admins[1].AddSignature(cmd); err != nil {
+		return err
+	}
+	_, err = admins[0].Submit(ctx, cmd)
+	return err
+}
