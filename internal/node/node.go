@@ -220,6 +220,10 @@ func (n *Node) WaitReady(ctx context.Context) error { return n.cluster.WaitReady
 // View returns the region's own copy of the state, however old.
 func (n *Node) View() fsm.View { return n.fsm.View() }
 
+// Leads reports whether the node believes to lead, Ready whether it may sign now.
+func (n *Node) Leads() bool  { return n.cluster.IsLeader() }
+func (n *Node) Ready() error { return n.cluster.Ready() }
+
 // watchReady drives the health service: serving while raft's readiness holds.
 func (n *Node) watchReady(ctx context.Context) error {
 	if err := n.cluster.WaitReady(ctx); err != nil {

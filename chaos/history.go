@@ -1,0 +1,148 @@
+package chaos
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// History is everything that was observed of one run. Recording is safe from any
+// goroutine; checkers read a history that is complete.
+type History struct {
+	Seed    uint64
+	Genesis *genesis.Genesis
+
+	// Value returns the beacon value of an entry, computed from the shares and not from
+	// what any node said.
+	Value func(command.Meta) ([32]byte, error)
+
+	mu         sync.Mutex
+	Ops        []Op
+	Boots      []Boot
+	Applied    []Applied
+	Made       []Made
+	Isolations []Isolation
+	Exports    []Export // of every region, at the end
+}
+
+// Kind says what a client asked.
+type Kind uint8
+
+// The kinds of operation.
+const (
+	OpSign   Kind = 1 // RequestSignature, with the wait for its signatures
+	OpSubmit Kind = 2 // any other command
+	OpRead   Kind = 3 // a list of tenants, from one region
+)
+
+// Op is one call of a client. The same command may be sent by many calls.
+type Op struct {
+	Client string
+	Kind   Kind
+	Call   time.Time
+	Return time.Time
+	Err    error // nil: acknowledged
+
+	Command *command.Command  // OpSign, OpSubmit
+	Index   uint64            // OpSubmit: where the vault says it was decided
+	Signed  []SignatureSet    // OpSign
+	Region  identity.RegionID // OpRead: who was asked
+	Tenants []string          // OpRead: the answer, ascending
+	Adds    string            // OpSubmit: the tenant it creates
+}
+
+// SignatureSet is what one region signed for a request.
+type SignatureSet struct {
+	Region     identity.RegionID
+	Signatures [][]byte
+}
+
+// OK reports whether the vault acknowledged.
+func (o *Op) OK() bool { return o.Err == nil }
+
+// Refused reports whether the vault said for good that it did not carry it out.
+func (o *Op) Refused() bool {
+	switch errs.CodeOf(o.Err) {
+	case errs.Malformed, errs.TooLarge, errs.Invalid, errs.Unauthenticated, errs.Denied, errs.NotFound,
+		errs.Exists, errs.Replayed, errs.NeedsSecondAdmin, errs.PayloadRejected, errs.BlindDenied:
+		return true
+	}
+	return false
+}
+
+// Boot is one life of a node.
+type Boot struct {
+	Region identity.RegionID
+	At     time.Time
+}
+
+// Applied is a region's state after it applied one entry. Digest is zero where it was not
+// computed.
+type Applied struct {
+	Region identity.RegionID
+	At     time.Time
+	Meta   command.Meta
+	Size   uint64 // audit leaves
+	Root   [32]byte
+	Digest [32]byte
+}
+
+// Made is one signature an HSM made, whether or not it was released.
+type Made struct {
+	Region  identity.RegionID
+	Asked   time.Time
+	Label   string // of the key in the HSM
+	Data    []byte
+	Applied uint64 // index the region's state was at
+}
+
+// Isolation is a time in which a region was cut off from all others.
+type Isolation struct {
+	Region   identity.RegionID
+	From, To time.Time
+}
+
+// Export is the audit log as one region serves it.
+type Export struct {
+	Region     identity.RegionID
+	Leaves     []audit.Leaf
+	Checkpoint *audit.Checkpoint
+}
+
+// Record adds one observation.
+func (h *History) Record(what any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch x := what.(type) {
+	case Op:
+		h.Ops = append(h.Ops, x)
+	case Boot:
+		h.Boots = append(h.Boots, x)
+	case Applied:
+		h.Applied = append(h.Applied, x)
+	case Made:
+		h.Made = append(h.Made, x)
+	case Isolation:
+		h.Isolations = append(h.Isolations, x)
+	case Export:
+		h.Exports = append(h.Exports, x)
+	}
+}
+
+// acknowledged returns the calls of a kind that the vault acknowledged, in order of their
+// return.
+func (h *History) acknowledged(k Kind) (out []*Op) {
+	for i := range h.Ops {
+		if o := &h.Ops[i]; o.Kind == k && o.OK() {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Op) int { return a.Return.Compare(b.Return) })
+	return out
+}

@@ -1,0 +1,213 @@
+package chaos
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strings"
+
+	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault/draw"
+)
+
+// ledger is the audit log read by somebody who only wants to know what was asked, what
+// was drawn and what was filed. It judges nothing.
+type ledger struct {
+	history  *History
+	leaves   []audit.Leaf
+	commands map[slot][]int // leaves of one command id
+	sessions map[identity.Fingerprint]session
+	keys     map[command.KeyID]*key
+	requests map[command.RequestID]*request
+}
+
+type slot struct {
+	by identity.Fingerprint
+	id command.ID
+}
+
+type session struct {
+	region identity.RegionID
+	key    identity.PublicKey
+}
+
+type key struct {
+	id      command.KeyID
+	curve   command.Curve
+	signers uint8
+	blind   bool
+	public  map[identity.RegionID][]byte
+}
+
+type request struct {
+	id       command.RequestID
+	key      *key
+	messages [][]byte
+	eligible []identity.RegionID // for the first attempt
+	attempts []attempt
+	answers  []filed
+}
+
+type attempt struct {
+	meta  command.Meta
+	seq   uint64
+	drawn []identity.RegionID // in order
+	words [][]byte            // the reason of a further attempt
+}
+
+// filed is one answer of a Complete command.
+type filed struct {
+	seq    uint64
+	answer *command.Answer
+	item   command.AnswerItem
+}
+
+func readLedger(h *History, leaves []audit.Leaf) (*ledger, error) {
+	l := &ledger{history: h, leaves: leaves, commands: map[slot][]int{}, sessions: map[identity.Fingerprint]session{},
+		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}}
+	for i := range leaves {
+		leaf := &leaves[i]
+		if leaf.IsGenesis() {
+			continue
+		}
+		at := slot{leaf.Command.Principal, leaf.Command.ID}
+		l.commands[at] = append(l.commands[at], i)
+		if err := l.read(leaf); err != nil {
+			return nil, errs.Wrap(errs.CodeOf(err), err, "audit leaf %d", leaf.Seq)
+		}
+	}
+	return l, nil
+}
+
+func (l *ledger) read(leaf *audit.Leaf) error {
+	e, err := audit.DecodeEffect(leaf.Effect)
+	if err != nil || leaf.Code != errs.OK || e.Repeated {
+		return err
+	}
+	body, err := leaf.Body()
+	if err != nil {
+		return err
+	}
+	switch b := body.(type) {
+	case *command.CreateKey:
+		id := command.KeyIDOf(leaf.Command.Principal, leaf.Command.ID)
+		l.keys[id] = &key{id, b.Curve, b.Signers, b.AllowBlind, map[identity.RegionID][]byte{}}
+	case *command.RegisterSession:
+		c, err := identity.DecodeSessionCert(b.Cert)
+		if err != nil {
+			return err
+		}
+		l.sessions[c.Session.Fingerprint()] = session{c.Region, c.Session}
+	case *command.AttestKey:
+		l.keys[b.Key].public[l.sessions[leaf.Command.Principal].region] = b.PublicKey
+	case *command.Complete:
+		err = l.complete(leaf, b)
+	}
+	if err != nil {
+		return err
+	}
+	for i := range e.Opened {
+		if err := l.open(leaf, body, &e.Opened[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *ledger) complete(leaf *audit.Leaf, b *command.Complete) error {
+	for _, raw := range b.Answers {
+		a, err := command.DecodeAnswer(raw)
+		if err != nil {
+			return err
+		}
+		for _, it := range a.Items {
+			if q := l.requests[it.Request]; q != nil {
+				q.answers = append(q.answers, filed{leaf.Seq, a, it})
+			}
+		}
+	}
+	return nil
+}
+
+// open enters a draw, with the regions that must have been drawn.
+func (l *ledger) open(leaf *audit.Leaf, body command.Body, o *audit.OpenedAttempt) error {
+	t := attempt{meta: leaf.Meta, seq: leaf.Seq}
+	switch b := body.(type) {
+	case *command.RequestSignature:
+		q := &request{id: o.Request, key: l.keys[o.Key], eligible: o.Eligible}
+		in, err := intent.Decode(b.Kind, b.Hash, b.Payload, q.key.info())
+		if err != nil {
+			return err
+		}
+		q.messages = in.Messages
+		l.requests[o.Request] = q
+	case *command.OpenAttempt:
+		t.words = b.Words
+	}
+	value, err := l.history.Value(leaf.Meta)
+	if err != nil {
+		return err
+	}
+	eligible := make([]uint8, len(o.Eligible))
+	for i, r := range o.Eligible {
+		eligible[i] = uint8(r)
+	}
+	for _, r := range draw.Permutation(value, o.Request, o.Number, eligible)[:o.Signers] {
+		t.drawn = append(t.drawn, identity.RegionID(r))
+	}
+	q := l.requests[o.Request]
+	q.attempts = append(q.attempts, t)
+	return nil
+}
+
+func (k *key) info() intent.KeyInfo {
+	info := intent.KeyInfo{Curve: k.curve, Signers: k.signers, AllowBlind: k.blind}
+	for r, p := range k.public {
+		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: r, Key: p})
+	}
+	slices.SortFunc(info.PublicKeys, func(a, b intent.PublicKey) int { return int(a.Region) - int(b.Region) })
+	return info
+}
+
+// drawnIn returns the attempts a region was drawn for.
+func (q *request) drawnIn(r identity.RegionID) (out []attempt) {
+	for _, t := range q.attempts {
+		if slices.Contains(t.drawn, r) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// keyOf finds the signing key a token's label names; nil for a region's own keys.
+func (l *ledger) keyOf(label string) *key {
+	for id, k := range l.keys {
+		if strings.HasSuffix(label, "-"+id.String()) {
+			return k
+		}
+	}
+	return nil
+}
+
+// possession is what a new key signs once, to prove that it is there.
+func (l *ledger) possession(k *key, r identity.RegionID) []byte {
+	b := command.PossessionBytes(l.history.Genesis.Document.Cluster, k.id, r)
+	if k.curve == command.Ed25519 {
+		return b
+	}
+	h := sha256.Sum256(b)
+	return h[:]
+}
+
+// asking returns the requests in which a key was to sign a message.
+func (l *ledger) asking(k *key, message []byte) (out []*request) {
+	for _, q := range l.requests {
+		if q.key == k && slices.ContainsFunc(q.messages, func(m []byte) bool { return string(m) == string(message) }) {
+			out = append(out, q)
+		}
+	}
+	return out
+}
