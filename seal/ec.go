@@ -18,9 +18,8 @@ import (
 func compress(kind Kind, point []byte) ([]byte, error) {
 	switch kind {
 	case P256:
-		pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
-		if err == nil {
-			return elliptic.MarshalCompressed(pub.Curve, pub.X, pub.Y), nil
+		if _, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point); err == nil {
+			return append([]byte{2 | point[64]&1}, point[1:33]...), nil
 		}
 	case Secp256k1:
 		if pub, err := secp256k1.ParsePubKey(point); err == nil {
@@ -44,7 +43,7 @@ func lowS(kind Kind, sig []byte) ([]byte, error) {
 	}
 	n := elliptic.P256().Params().N
 	if kind == Secp256k1 {
-		n = secp256k1.S256().N
+		n = secp256k1.Params().N
 	}
 	s := new(big.Int).SetBytes(sig[32:])
 	if s.Cmp(new(big.Int).Rsh(n, 1)) > 0 {
@@ -53,22 +52,18 @@ func lowS(kind Kind, sig []byte) ([]byte, error) {
 	return sig, nil
 }
 
-// verifies reports whether sig is a signature of data (a digest for ECDSA) under a key
-// in the form of compress.
-func verifies(kind Kind, pub, data, sig []byte) bool {
+// verifies reports whether sig is a signature of data (a digest for ECDSA) under a
+// public key as the token reports it.
+func verifies(kind Kind, point, data, sig []byte) bool {
 	if len(sig) != 64 {
 		return false
 	}
 	switch kind {
 	case P256:
-		x, y := elliptic.UnmarshalCompressed(elliptic.P256(), pub)
-		if x == nil {
-			return false
-		}
-		key := &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}
-		return ecdsa.Verify(key, data, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+		key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+		return err == nil && ecdsa.Verify(key, data, new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
 	case Secp256k1:
-		key, err := secp256k1.ParsePubKey(pub)
+		key, err := secp256k1.ParsePubKey(point)
 		if err != nil {
 			return false
 		}
@@ -78,7 +73,7 @@ func verifies(kind Kind, pub, data, sig []byte) bool {
 		}
 		return secpecdsa.NewSignature(&r, &s).Verify(data, key)
 	case Ed25519:
-		return len(pub) == ed25519.PublicKeySize && ed25519.Verify(pub, data, sig)
+		return len(point) == ed25519.PublicKeySize && ed25519.Verify(point, data, sig)
 	}
 	return false
 }

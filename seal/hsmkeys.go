@@ -216,8 +216,7 @@ func (h *HSM) canSign(ctx context.Context, kind Kind) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		pub, err := compress(kind, point)
-		return err == nil && verifies(kind, pub, data[:], sig), nil
+		return verifies(kind, point, data[:], sig), nil
 	})
 	if refused(err) {
 		return false, nil

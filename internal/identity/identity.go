@@ -129,7 +129,15 @@ func (k PublicKey) p256() *ecdsa.PublicKey {
 	if x == nil {
 		return nil
 	}
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}
+	point := make([]byte, 65)
+	point[0] = 4 // uncompressed
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return nil
+	}
+	return pub
 }
 
 func (k PublicKey) rsa() *rsa.PublicKey {
@@ -169,8 +177,8 @@ func FromCrypto(pub crypto.PublicKey) (PublicKey, error) {
 	case ed25519.PublicKey:
 		return PublicKey{Ed25519, bytes.Clone(p)}, nil
 	case *ecdsa.PublicKey:
-		if p.Curve == elliptic.P256() {
-			return PublicKey{P256, elliptic.MarshalCompressed(p.Curve, p.X, p.Y)}, nil
+		if point, err := p.Bytes(); err == nil && p.Curve == elliptic.P256() {
+			return PublicKey{P256, append([]byte{2 | point[64]&1}, point[1:33]...)}, nil // compressed
 		}
 	case *rsa.PublicKey:
 		if der, err := x509.MarshalPKIXPublicKey(p); err == nil {

@@ -383,8 +383,14 @@ func BenchmarkUnwrap(b *testing.B) {
 
 func verifyP256(pub, digest, sig []byte) bool {
 	x, y := elliptic.UnmarshalCompressed(elliptic.P256(), pub)
+	if x == nil {
+		return false
+	}
+	point := append([]byte{4}, make([]byte, 64)...)
+	x.FillBytes(point[1:33])
+	y.FillBytes(point[33:])
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
 	s := new(big.Int).SetBytes(sig[32:])
 	half := new(big.Int).Rsh(elliptic.P256().Params().N, 1)
-	return x != nil && s.Cmp(half) <= 0 &&
-		ecdsa.Verify(&ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}, digest, new(big.Int).SetBytes(sig[:32]), s)
+	return err == nil && s.Cmp(half) <= 0 && ecdsa.Verify(key, digest, new(big.Int).SetBytes(sig[:32]), s)
 }

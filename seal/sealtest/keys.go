@@ -106,7 +106,7 @@ func (k *key) sign(data []byte) ([]byte, error) {
 		}
 		return fromDER(der, elliptic.P256().Params().N, data)
 	case seal.Secp256k1:
-		return fromDER(secpecdsa.Sign(k.secp, data).Serialize(), secp256k1.S256().N, data)
+		return fromDER(secpecdsa.Sign(k.secp, data).Serialize(), secp256k1.Params().N, data)
 	case seal.Ed25519:
 		return ed25519.Sign(k.ed, data), nil
 	}
