@@ -1,9 +1,10 @@
 package pkcs11
 
+import "C"
+
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"unsafe"
 
@@ -17,8 +18,7 @@ import (
 // initialises, the last to stop finalises.
 type Module struct {
 	path     string
-	initArgs []byte // NUL-terminated, for C_Initialize's pReserved
-	pin      runtime.Pinner
+	initArgs unsafe.Pointer // C string for C_Initialize's pReserved, or nil
 
 	mu    sync.Mutex // held across C_Initialize and C_Finalize, which must not overlap
 	ctx   *pkcs11.Ctx
@@ -37,8 +37,7 @@ func Load(path, initArgs string) (*Module, error) {
 	}
 	m := &Module{path: path, ctx: ctx}
 	if initArgs != "" {
-		m.initArgs = append([]byte(initArgs), 0)
-		m.pin.Pin(&m.initArgs[0]) // modules may keep the pointer
+		m.initArgs = unsafe.Pointer(C.CString(initArgs)) // never freed: the module may keep it
 	}
 	return m, nil
 }
@@ -62,8 +61,8 @@ func (m *Module) start() error {
 	defer m.mu.Unlock()
 	if m.users == 0 {
 		opts := []pkcs11.InitializeOption{}
-		if len(m.initArgs) > 0 {
-			opts = append(opts, pkcs11.InitializeWithReserved(unsafe.Pointer(&m.initArgs[0])))
+		if m.initArgs != nil {
+			opts = append(opts, pkcs11.InitializeWithReserved(m.initArgs))
 		}
 		if err := m.ctx.Initialize(opts...); err != nil {
 			return classify("C_Initialize", err)
