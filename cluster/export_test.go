@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"io"
 	"log/slog"
@@ -172,3 +173,12 @@ func SampleReply() []byte {
 
 // Pipeline internals.
 const PipelineDepth = pipelineDepth
+
+// SealedSnapshot is a snapshot of a state, sealed.
+func SealedSnapshot(s Sealer, lineage [32]byte, index, term uint64, conf raft.Configuration, state []byte) []byte {
+	var b bytes.Buffer
+	if err := EnvelopeOf(&b, s, lineage, index, term, [32]byte{5}, conf, state); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
