@@ -107,10 +107,16 @@ func (n *Node) openVault() (err error) {
 	n.vault, err = vault.New(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
-		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions,
+		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log,
 	})
 	return err
+}
+
+// attributesOK judges a new key of any region. What some vendors cannot report is let
+// pass here, since a region's own HSM was judged by its own profile when it made the key.
+func attributesOK(attributes []byte) error {
+	return seal.AttributesOK(attributes, seal.Profile{Name: "any vendor", LocalNotReported: true, NoGenMechanism: true})
 }
 
 func (n *Node) openCluster() (err error) {
