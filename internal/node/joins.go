@@ -80,6 +80,25 @@ func (l leafReader) Checkpoint(ctx context.Context, size uint64) (*audit.Checkpo
 	return c, c.Sign(ctx, l.n.region(), l.n.session, l.n.cfg.Clock.Now())
 }
 
+// redial drops the connection to a region that has started again: otherwise it would
+// rest in its back-off, and the region be called unreachable just when it is back.
+func (n *Node) redial(results []fsm.Result) {
+	changed := false
+	for i := range results {
+		changed = changed || results[i].Regions
+	}
+	if !changed {
+		return
+	}
+	for _, r := range n.fsm.View().Regions() {
+		if len(r.Sessions) == 0 || n.boots[r.ID] == r.Sessions[0].Boot {
+			continue
+		}
+		n.boots[r.ID] = r.Sessions[0].Boot
+		n.conns.Reset(r.ID)
+	}
+}
+
 // pins are the identity keys regions have now; the state machine may replace them.
 func (n *Node) pins(r identity.RegionID) []identity.PublicKey {
 	if row, ok := n.fsm.View().Region(r); ok {

@@ -34,8 +34,9 @@ type Node struct {
 	conns    *rpc.Conns
 	peers    *rpc.Peers
 
-	gap    chan struct{} // leaves are missing
-	leads  chan struct{} // leadership changed
+	boots  map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
+	gap    chan struct{}                       // leaves are missing
+	leads  chan struct{}                       // leadership changed
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
@@ -60,7 +61,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o,
-		gap: make(chan struct{}, 1), leads: make(chan struct{}, 1), failed: make(chan struct{})}
+		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), leads: make(chan struct{}, 1), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Shutdown(context.WithoutCancel(ctx))
@@ -147,6 +148,7 @@ func (n *Node) admit(e *command.Entry) error {
 }
 
 func (n *Node) applied(results []fsm.Result) {
+	n.redial(results)
 	n.vault.Applied(results)
 	if n.server != nil {
 		n.server.Notify(results)
