@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -173,18 +172,6 @@ func (a *app) pairs(w io.Writer, kv ...string) {
 			fmt.Fprintf(w, "%s%s%s\n", a.paint(bold, kv[i]), strings.Repeat(" ", width-len(kv[i])+columnGap), a.state(kv[i+1]))
 		}
 	}
-}
-
-func short(b []byte) string {
-	s := hex.EncodeToString(b)
-	return s[:min(len(s), 8)]
-}
-
-func when(t *timestamppb.Timestamp) string {
-	if t == nil {
-		return ""
-	}
-	return stamp(t.AsTime())
 }
 
 func stamp(t time.Time) string {

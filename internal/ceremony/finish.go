@@ -68,24 +68,34 @@ func (p *Plan) signed(approvals []*Approval) (*genesis.Genesis, error) {
 	return g, g.Verify()
 }
 
+// officersProved judges every word that was given and returns the first.
 func (p *Plan) officersProved(d *genesis.Document, in []*OfficersProved) (*OfficersProved, error) {
 	for _, o := range in {
-		key, err := regionKey(d, o.Region)
-		if err != nil {
+		if err := o.check(d); err != nil {
 			return nil, err
 		}
-		switch {
-		case !key.Verify(o.signedBytes(), o.Sig):
-			return nil, errs.New(errs.Unverified, "the officers' word%s is not signed by region %d", o.in(), o.Region)
-		case o.Genesis != d.Hash():
-			return nil, errs.New(errs.Invalid, "the officers' word%s is about another genesis", o.in())
-		case o.Threshold != d.Officers.Threshold || int(o.Officers) != len(d.Officers.Recipients):
-			return nil, errs.New(errs.Invalid, "the officers' word%s says %d of %d, the genesis %d of %d", o.in(), o.Threshold, o.Officers, d.Officers.Threshold, len(d.Officers.Recipients))
-		}
-		return o, nil
 	}
-	return nil, errs.New(errs.NotFound, "the officers have not proved their shares").
-		WithHint("run vaultctl init officers deal and check at one region, and prove by every officer")
+	if len(in) == 0 {
+		return nil, errs.New(errs.NotFound, "the officers have not proved their shares").
+			WithHint("run vaultctl init officers deal and check at one region, and prove by every officer")
+	}
+	return in[0], nil
+}
+
+func (o *OfficersProved) check(d *genesis.Document) error {
+	key, err := regionKey(d, o.Region)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !key.Verify(o.signedBytes(), o.Sig):
+		return errs.New(errs.Unverified, "the officers' word%s is not signed by region %d", o.in(), o.Region)
+	case o.Genesis != d.Hash():
+		return errs.New(errs.Invalid, "the officers' word%s is about another genesis", o.in())
+	case o.Threshold != d.Officers.Threshold || int(o.Officers) != len(d.Officers.Recipients):
+		return errs.New(errs.Invalid, "the officers' word%s says %d of %d, the genesis %d of %d", o.in(), o.Threshold, o.Officers, d.Officers.Threshold, len(d.Officers.Recipients))
+	}
+	return nil
 }
 
 // check ties the genesis to the files of the first two rounds.

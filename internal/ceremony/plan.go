@@ -267,10 +267,3 @@ func (p *Plan) Region(name string) (PlannedRegion, error) {
 	}
 	return PlannedRegion{}, errs.New(errs.NotFound, "region %q is not in the plan, which names %s", name, strings.Join(names, ", "))
 }
-
-func (p *Plan) name(id identity.RegionID) string {
-	if id >= 1 && int(id) <= len(p.Regions) {
-		return p.Regions[id-1].Name
-	}
-	return fmt.Sprintf("number %d", id)
-}
