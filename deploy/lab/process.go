@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -145,4 +146,30 @@ func StopLeft(dir string, grace time.Duration) (stopped int, err error) {
 func runs(pid int, config string) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return err == nil && strings.Contains(string(line), config)
+}
+
+// Signal sends a signal to the region's process.
+func (r *Region) Signal(s syscall.Signal) {
+	if r.process != nil {
+		_ = r.process.cmd.Process.Signal(s)
+	}
+}
+
+// Wait waits until the process has ended and returns its exit status; -1 after a signal.
+func (r *Region) Wait(ctx context.Context) (int, error) {
+	select {
+	case <-r.process.done:
+		return r.process.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("region %s still runs: %w; see %s", r.Name, ctx.Err(), r.Log())
+	}
+}
+
+// Said returns what the running or last process has logged.
+func (r *Region) Said() string {
+	text, err := os.ReadFile(r.Log())
+	if err != nil || int64(len(text)) < r.logFrom {
+		return ""
+	}
+	return string(text[r.logFrom:])
 }
