@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	connect        func(ctx context.Context, addr string) (net.Conn, error) // nil: TCP
 
 	output   string // "table" or "json"
 	quiet    bool
@@ -52,13 +54,16 @@ func exitStatus(err error) int {
 
 // run executes one command line and reports its error on stderr.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	return (&app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}).execute(ctx, args)
+}
+
+func (a *app) execute(ctx context.Context, args []string) error {
 	a.terminal()
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.began {
 		err = usageError{err}
