@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -82,7 +84,7 @@ func (c *Cluster) leaderBarrier(context.Context) (uint64, error) {
 	if in == nil {
 		return 0, errs.New(errs.Unavailable, "this region is shutting down")
 	}
-	if err := in.raft.Barrier(c.cfg.Timing.HungWrite).Error(); err != nil {
+	if _, err := in.ask(func(r *raft.Raft) raft.Future { return r.Barrier(c.cfg.Timing.HungWrite) }); err != nil {
 		// A barrier changes nothing: unknown is the same as failed.
 		return 0, errs.Wrap(errs.CodeOf(c.notLeader()), err, "the barrier did not commit")
 	}

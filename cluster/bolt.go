@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -43,6 +45,9 @@ func boltOptions() *bbolt.Options {
 }
 
 func openBoltLog(path string) (s *raftboltdb.BoltStore, err error) {
+	if err := checkBolt(path); err != nil {
+		return nil, err
+	}
 	defer func() { err = boltOpenError(path, err, recover()) }()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	return raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltOptions(), MsgpackUseNewTimeFormat: true})
@@ -120,10 +125,25 @@ var stableBucket = []byte("stable")
 // errNotFound carries the text raft compares with.
 var errNotFound = errors.New("not found")
 
+const stableSumSize = 8
+
+// stableSum guards a value against bits that flip: a changed term or vote would look
+// like any other.
+func stableSum(key, value []byte) []byte {
+	h := sha256.New()
+	h.Write(key)
+	h.Write([]byte{0})
+	h.Write(value)
+	return h.Sum(nil)[:stableSumSize]
+}
+
 // boltStable is a VoteStore on bbolt.
 type boltStable struct{ db *bbolt.DB }
 
 func openBoltStable(path string) (s *boltStable, err error) {
+	if err := checkBolt(path); err != nil {
+		return nil, err
+	}
 	defer func() { err = boltOpenError(path, err, recover()) }()
 	db, err := bbolt.Open(path, 0o600, boltOptions())
 	if err != nil {
@@ -143,7 +163,7 @@ func (s *boltStable) put(pairs ...[]byte) error {
 	return guard("stable store", func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			for i := 0; i < len(pairs); i += 2 {
-				if err := tx.Bucket(stableBucket).Put(pairs[i], pairs[i+1]); err != nil {
+				if err := tx.Bucket(stableBucket).Put(pairs[i], append(pairs[i+1][:len(pairs[i+1]):len(pairs[i+1])], stableSum(pairs[i], pairs[i+1])...)); err != nil {
 					return err
 				}
 			}
@@ -170,7 +190,11 @@ func (s *boltStable) Get(k []byte) (v []byte, err error) {
 			if b == nil {
 				return errNotFound
 			}
-			v = append([]byte{}, b...)
+			n := len(b) - stableSumSize
+			if n < 0 || !bytes.Equal(b[n:], stableSum(k, b[:n])) {
+				return errs.New(errs.Corrupt, "stable store: %s does not match its checksum", k)
+			}
+			v = append([]byte{}, b[:n]...)
 			return nil
 		})
 	})

@@ -219,8 +219,14 @@ func (c *Cluster) TransferLeadership(ctx context.Context) error {
 	if in == nil || in.raft.State() != raft.Leader {
 		return c.notLeader()
 	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	done := make(chan error, 1)
-	c.wg.Go(func() { done <- in.raft.LeadershipTransfer().Error() })
+	c.wg.Go(func() {
+		_, err := in.ask(func(r *raft.Raft) raft.Future { return r.LeadershipTransfer() })
+		done <- err
+	})
 	select {
 	case err := <-done:
 		return err

@@ -16,6 +16,26 @@ type instance struct {
 	end   *endpoint
 	watch *raft.Observer
 	wg    sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	asked  sync.WaitGroup
+}
+
+// ask puts something to raft and waits for the answer. raft answers everything as long
+// as it runs, and forgets what still waits in its queues when it ends: close lets what
+// was asked be answered first, or its asker would wait for ever.
+func (in *instance) ask(put func(*raft.Raft) raft.Future) (raft.Future, error) {
+	in.mu.Lock()
+	if in.closed {
+		in.mu.Unlock()
+		return nil, raft.ErrRaftShutdown
+	}
+	in.asked.Add(1)
+	in.mu.Unlock()
+	defer in.asked.Done()
+	f := put(in.raft)
+	return f, f.Error()
 }
 
 func (c *Cluster) newEndpoint() *endpoint {
@@ -69,6 +89,10 @@ func (c *Cluster) watch(in *instance, leading <-chan bool, changes <-chan raft.O
 // close stops raft and waits for it. Connections go first: calls in flight would
 // keep raft's goroutines for as long as they last.
 func (in *instance) close(t *transport) error {
+	in.mu.Lock()
+	in.closed = true
+	in.mu.Unlock()
+	in.asked.Wait()
 	stopping := in.raft.Shutdown()
 	close(in.end.stop)
 	t.reset()

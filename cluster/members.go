@@ -44,7 +44,8 @@ func (c *Cluster) Reconcile(ctx context.Context, approved []Member) (changed boo
 		return false, nil
 	}
 	c.log.Info("membership", slog.String("step", step.what), slog.String("server", string(step.server.ID)))
-	if err := step.run(in.raft, index, c.cfg.Timing.HungWrite).Error(); err != nil {
+	_, err = in.ask(func(r *raft.Raft) raft.Future { return step.run(r, index, c.cfg.Timing.HungWrite) })
+	if err != nil {
 		return false, errs.Wrap(errs.CodeOf(c.proposalError(err)), err, "membership: %s %s", step.what, step.server.ID)
 	}
 	return true, nil

@@ -202,11 +202,11 @@ func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fs
 		return nil, errs.Wrap(errs.Internal, err, "sealing an entry")
 	}
 	defer c.decoded.propose(sealed, entry)()
-	f := in.raft.Apply(sealed, c.cfg.Timing.HungWrite)
-	if err := f.Error(); err != nil {
+	f, err := in.ask(func(r *raft.Raft) raft.Future { return r.Apply(sealed, c.cfg.Timing.HungWrite) })
+	if err != nil {
 		return nil, c.proposalError(err)
 	}
-	out, ok := f.Response().([]fsm.Outcome)
+	out, ok := f.(raft.ApplyFuture).Response().([]fsm.Outcome)
 	if !ok {
 		return nil, errs.New(errs.OutcomeUnknown, "committed, but this region stopped before applying it")
 	}
