@@ -230,6 +230,8 @@ func (l *workload) submit(ctx context.Context, body command.Body) (*client.Outco
 		select {
 		case <-l.quit:
 			return nil, err
+		case <-ctx.Done():
+			return nil, err
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -269,6 +271,8 @@ func (l *workload) createKey(ctx context.Context, name string, c command.Curve) 
 // finish works on the healed vault: a new tenant, keys thawed, a new signature with every
 // key, and an answer to everything that was asked before.
 func (l *workload) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
 	l.quit = make(chan struct{})
 	if _, err := l.submit(ctx, &command.CreateTenant{Name: "after"}); err != nil {
 		return fmt.Errorf("a new tenant: %w", err)
@@ -314,6 +318,8 @@ func (l *workload) insist(ctx context.Context, cmd *command.Command) error {
 
 // export reads a region's whole audit log, until it is complete there.
 func (l *workload) export(ctx context.Context, site int) (e chaos.Export, err error) {
+	ctx, cancel := context.WithTimeout(ctx, recoverWithin)
+	defer cancel()
 	for {
 		if e, err = l.exportOnce(ctx, site); err == nil || ctx.Err() != nil {
 			return e, err
