@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return errs.ExitOK
 	}
-	fmt.Fprintf(stderr, "vaultd: %v\n", err)
+	fmt.Fprintf(stderr, "vaultd: %s: %v\n", errs.CodeOf(err), err)
 	if hint := errs.HintOf(err); hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}

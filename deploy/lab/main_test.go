@@ -222,6 +222,9 @@ func take(t *testing.T) *world {
 	if err := w.ready(t.Context(), w.Regions...); err != nil {
 		t.Fatalf("an earlier test left the lab broken: %v", err)
 	}
+	if err := w.healthy(t.Context()); err != nil {
+		t.Fatalf("an earlier test left the lab broken: %v", err)
+	}
 	return w
 }
 
