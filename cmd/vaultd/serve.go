@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os/signal"
 	"path/filepath"
 	"sync"
@@ -58,7 +59,7 @@ func serve(ctx context.Context, cfg *config.Config, started time.Time, stderr io
 		return notStarted(signals, nc, err)
 	}
 	// Metrics are only for watching: they begin last and end first.
-	endMetrics, err := serveMetrics(cfg.Telemetry.Listen, registry, log)
+	endMetrics, err := serveMetrics(cfg.Telemetry, registry, log)
 	if err != nil {
 		shutdown(n, nt, log, "metrics cannot be served")
 		return err
@@ -200,17 +201,22 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// serveMetrics serves /metrics; the function it returns ends that and waits.
-func serveMetrics(addr string, registry *prometheus.Registry, log *slog.Logger) (end func(), err error) {
-	if addr == "" {
+// serveMetrics serves /metrics and, if asked for, profiles; the function it returns ends
+// that and waits.
+func serveMetrics(t config.Telemetry, registry *prometheus.Registry, log *slog.Logger) (end func(), err error) {
+	if t.Listen == "" {
 		return func() {}, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := net.Listen("tcp", t.Listen)
 	if err != nil {
-		return nil, errs.Wrap(errs.Invalid, err, "listening for metrics on %s", addr)
+		return nil, errs.Wrap(errs.Invalid, err, "listening for metrics on %s", t.Listen)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	if t.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
 	done := make(chan struct{})
 	go func() {

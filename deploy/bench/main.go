@@ -78,7 +78,7 @@ func bounded(ctx context.Context, o options) (err error) {
 	}
 	defer b.service.Close()
 	for _, m := range wanted {
-		if err := m.run(ctx, b, o); err != nil {
+		if err := m.run(b, ctx, o); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		if ctx.Err() != nil {

@@ -18,7 +18,7 @@ import (
 // measurement is one part of the table. Later ones find the lab as earlier ones left it.
 type measurement struct {
 	name string
-	run  func(ctx context.Context, b *bench, o options) error
+	run  func(b *bench, ctx context.Context, o options) error
 }
 
 var measurements = []measurement{
@@ -189,13 +189,12 @@ func (b *bench) killLeader(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	offset := leader.LogSize()
 	if err := b.lab.Start(leader); err != nil {
 		return 0, err
 	}
 	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := leader.AwaitReady(wait, offset); err != nil {
+	if err := leader.AwaitReady(wait); err != nil {
 		return 0, err
 	}
 	return took, nil

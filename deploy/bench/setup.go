@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
@@ -49,7 +45,7 @@ func start(ctx context.Context, l *lab.Lab) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for _, r := range l.Regions {
-		if err := r.AwaitReady(ctx, 0); err != nil {
+		if err := r.AwaitReady(ctx); err != nil {
 			return err
 		}
 	}
@@ -99,7 +95,7 @@ func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
 
 func administrators(l *lab.Lab) (out []*client.Client, err error) {
 	for _, name := range lab.Admins {
-		signer, err := readKey(l.KeyFile(name))
+		signer, err := lab.LoadKey(l.KeyFile(name))
 		if err != nil {
 			return nil, err
 		}
@@ -110,26 +106,6 @@ func administrators(l *lab.Lab) (out []*client.Client, err error) {
 		out = append(out, c)
 	}
 	return out, nil
-}
-
-func readKey(path string) (*client.KeySigner, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM block", path)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("%s holds a %T, which cannot sign", path, key)
-	}
-	return client.NewKeySigner(signer)
 }
 
 // both submits a command that two administrators must sign.

@@ -71,7 +71,7 @@ func (c *checker) config(f *file) *Config {
 	cfg.Limits = c.limits(f.Limits)
 	cfg.Log = c.log(f.Log)
 	if f.Telemetry != nil {
-		cfg.Telemetry.Listen = c.address("telemetry", "listen", f.Telemetry.Listen, false)
+		cfg.Telemetry = c.telemetry(f.Telemetry)
 	}
 	return cfg
 }
@@ -156,6 +156,15 @@ func (c *checker) limits(f *fileLimits) Limits {
 		c.fail("limits", "request_rate", "is calls a second, above 0 and at most 1000000")
 	}
 	return l
+}
+
+func (c *checker) telemetry(f *fileTelemetry) Telemetry {
+	t := Telemetry{Listen: c.address("telemetry", "listen", f.Listen, false), Pprof: or(f.Pprof, false)}
+	host, _, _ := net.SplitHostPort(t.Listen)
+	if ip := net.ParseIP(host); t.Pprof && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		c.fail("telemetry", "pprof", "profiles are served on a loopback address only, and listen is %q", t.Listen)
+	}
+	return t
 }
 
 func (c *checker) log(f *fileLog) Log {

@@ -95,4 +95,5 @@ type Log struct {
 // Telemetry is the metrics endpoint; empty means none.
 type Telemetry struct {
 	Listen string
+	Pprof  bool // profiles are served too; only on a loopback address
 }

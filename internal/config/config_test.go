@@ -65,15 +65,18 @@ raft {
 }
 limits { min_free_disk = "2GiB" }
 log { level = "debug" }
-telemetry { listen = ":9720" }
+telemetry {
+  listen = "127.0.0.1:9720"
+  pprof = true
+}
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := []any{cfg.Mlock, cfg.Advertise.API, cfg.Advertise.Raft, cfg.Raft.Profile, cfg.Raft.HeartbeatTimeout,
-		cfg.Raft.SnapshotThreshold, cfg.Limits.MinFreeDisk, cfg.Log.Level, cfg.Telemetry.Listen}
+		cfg.Raft.SnapshotThreshold, cfg.Limits.MinFreeDisk, cfg.Log.Level, cfg.Telemetry}
 	want := []any{MlockOff, "[2001:db8::1]:7202", "127.0.0.1:7201", ProfileLoopback, 50 * time.Millisecond,
-		uint64(100), uint64(2 << 30), slog.LevelDebug, ":9720"}
+		uint64(100), uint64(2 << 30), slog.LevelDebug, Telemetry{"127.0.0.1:9720", true}}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%d: got %v, want %v", i, got[i], want[i])
@@ -117,6 +120,7 @@ func TestProblems(t *testing.T) {
 		"rate":                 {"", "limits { request_rate = 0 }\n", []string{`limits.request_rate`}},
 		"count":                {"", "limits { max_connections = 1 }\n", []string{`1 is not between 8 and 65536`}},
 		"level":                {"", "log { level = \"loud\" }\n", []string{`"loud" is not one of debug`}},
+		"profiles to anybody":  {"", "telemetry {\n listen = \":9720\"\n pprof = true\n}\n", []string{`f.hcl:15: telemetry.pprof: profiles are served on a loopback address only`}},
 		"several at once": {"", "mlock = \"yes\"\nlog {\n level = \"loud\"\n colour = 1\n}\n",
 			[]string{"f.hcl:13: mlock", "f.hcl:15: log.level", "f.hcl:16: Unsupported argument"}},
 	} {

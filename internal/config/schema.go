@@ -65,4 +65,5 @@ type fileLog struct {
 
 type fileTelemetry struct {
 	Listen string `hcl:"listen"`
+	Pprof  *bool  `hcl:"pprof"`
 }
