@@ -56,14 +56,15 @@ func openBoltLog(path string) (s *raftboltdb.BoltStore, err error) {
 func boltOpenError(path string, err error, panicked any) error {
 	switch {
 	case panicked != nil:
-		return errs.New(errs.Corrupt, "%s is damaged: %v", filepath.Base(path), panicked)
+		return errs.New(errs.Corrupt, "%s is damaged: %v", filepath.Base(path), panicked).WithHint(distrusted)
 	case err == nil:
 		return nil
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return errs.Wrap(errs.Corrupt, err, "%s is damaged", filepath.Base(path)).
-			WithHint("this disk cannot be trusted: enrol a new incarnation of the region and let it join")
+			WithHint(distrusted)
 	case errors.Is(err, berrors.ErrTimeout):
-		return errs.Wrap(errs.BadState, err, "%s is in use by another process", filepath.Base(path))
+		return errs.Wrap(errs.BadState, err, "%s is in use by another process", filepath.Base(path)).
+			WithHint("a region has one process: is vaultd running already?")
 	}
 	return durable.Coded(err, "opening %s", filepath.Base(path))
 }

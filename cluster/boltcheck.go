@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"syscall"
 
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -15,8 +17,15 @@ import (
 
 // checkBolt walks every page a bbolt file refers to before bbolt does. bbolt checks
 // its meta pages only and panics on damage below them, at open in a goroutine of its
-// own, where nobody can catch it.
-func checkBolt(path string) error {
+// own, where nobody can catch it. A file another process has locked is left to bbolt,
+// which says so: while it is written to it would only look damaged.
+func checkBolt(path string) (err error) {
+	defer func() {
+		var e *errs.Error
+		if errors.As(err, &e) {
+			err = errs.Wrap(e.Code, e, "%s", filepath.Base(path)).WithHint("%s", e.Hint)
+		}
+	}()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -25,6 +34,9 @@ func checkBolt(path string) error {
 		return durable.Coded(err, "opening a database")
 	}
 	defer f.Close()
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) != nil {
+		return nil
+	}
 	st, err := f.Stat()
 	if err != nil || st.Size() == 0 {
 		return durable.Coded(err, "size of a database")
@@ -65,7 +77,7 @@ type boltWalk struct {
 
 func damaged(format string, args ...any) error {
 	return errs.New(errs.Corrupt, "database: "+format, args...).
-		WithHint("this disk cannot be trusted: enrol a new incarnation of the region and let it join")
+		WithHint(distrusted)
 }
 
 // meta reads the valid meta page with the higher transaction.

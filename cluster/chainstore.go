@@ -142,7 +142,7 @@ func (s *chainStore) settle(base link) error {
 	}
 	if first > base.index+1 {
 		return errs.New(errs.Corrupt, "log begins at %d, but the newest usable snapshot ends at %d", first, base.index).
-			WithHint("this disk cannot be trusted: enrol a new incarnation of the region and let it join")
+			WithHint(distrusted)
 	}
 	prev := base
 	if base.index == 0 {
@@ -194,7 +194,7 @@ func (s *chainStore) check(index uint64, prev link) (link, error) {
 	}
 	if e.Index != index || ChainHash(prev.chain, e.Term, e.Index, e.Type, sha256.Sum256(e.Data)) != next.chain {
 		return link{}, errs.New(errs.Corrupt, "log entry %d does not match its chain hash", index).
-			WithHint("this disk cannot be trusted: enrol a new incarnation of the region and let it join")
+			WithHint(distrusted)
 	}
 	return next, nil
 }

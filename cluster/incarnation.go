@@ -19,6 +19,9 @@ type Incarnation struct {
 
 const incarnationFile = "incarnation"
 
+// distrusted is what to do about a disk that may have forgotten what it promised.
+const distrusted = "this disk cannot be trusted: empty it, then vaultctl init install --rejoin and region replace"
+
 // Enrol prepares a fresh disk for the first start of a server. It refuses a disk
 // that was enrolled before.
 func Enrol(fs durable.FS, in Incarnation) error {
@@ -46,7 +49,7 @@ func ReadIncarnation(fs durable.FS) (Incarnation, error) {
 	b, err := fs.ReadFile(incarnationFile)
 	if errs.CodeOf(err) == errs.NotFound {
 		return Incarnation{}, errs.Wrap(errs.Stale, err, "this disk belongs to no server").
-			WithHint("it was never enrolled, or it was wiped: enrol a new incarnation of the region and let it join")
+			WithHint("it was never enrolled, or it was wiped: empty it, then vaultctl init install --rejoin and region replace")
 	}
 	if err != nil {
 		return Incarnation{}, err
@@ -65,7 +68,7 @@ func decodeIncarnation(b []byte) (Incarnation, error) {
 	in.ServerID = r.String(maxServerID)
 	in.Started = r.Bool()
 	if err := r.Done(); err != nil {
-		return Incarnation{}, errs.Wrap(errs.Corrupt, err, "incarnation file")
+		return Incarnation{}, errs.Wrap(errs.Corrupt, err, "incarnation file").WithHint(distrusted)
 	}
 	return in, nil
 }
@@ -75,12 +78,13 @@ func (in Incarnation) check(cfg *Config, raftEmpty bool) error {
 	cert := cfg.Session.Cert
 	switch {
 	case in.Cluster != cfg.Cluster, in.Lineage != cfg.Lineage:
-		return errs.New(errs.Stale, "this disk belongs to another cluster or lineage")
+		return errs.New(errs.Stale, "this disk belongs to another cluster or lineage").WithHint(distrusted)
 	case in.Region != cert.Region, in.ServerID != cert.ServerID:
-		return errs.New(errs.Stale, "this disk belongs to server %s of region %d, not to %s of region %d", in.ServerID, in.Region, cert.ServerID, cert.Region)
+		return errs.New(errs.Stale, "this disk belongs to server %s of region %d, not to %s of region %d", in.ServerID, in.Region, cert.ServerID, cert.Region).
+			WithHint(distrusted)
 	case in.Started && raftEmpty:
 		return errs.New(errs.Stale, "server %s has run before, but its log is gone: wiped disk", in.ServerID).
-			WithHint("a server never restarts under its old id without its log: enrol a new incarnation of the region and let it join")
+			WithHint("a server never restarts under its old id without its log: empty the disk, then vaultctl init install --rejoin and region replace")
 	case !in.Started && !raftEmpty:
 		return nil // the first start was cut short after bootstrap
 	}

@@ -31,10 +31,10 @@ func readMark(fs durable.FS, lineage [32]byte) (link, error) {
 	}
 	l, in, err := decodeMark(b)
 	if err != nil {
-		return link{}, errs.Wrap(errs.Corrupt, err, "high-water mark")
+		return link{}, errs.Wrap(errs.Corrupt, err, "high-water mark").WithHint(distrusted)
 	}
 	if in != lineage {
-		return link{}, errs.New(errs.Stale, "high-water mark belongs to another lineage")
+		return link{}, errs.New(errs.Stale, "high-water mark belongs to another lineage").WithHint(distrusted)
 	}
 	return l, nil
 }
@@ -54,10 +54,10 @@ func decodeMark(b []byte) (l link, lineage [32]byte, err error) {
 func checkMark(mark link, chain *chainStore, last uint64) error {
 	if mark.index > last {
 		return errs.New(errs.Stale, "log ends at %d, but this node had applied %d: an old or damaged disk", last, mark.index).
-			WithHint("what it acknowledged is gone: enrol a new incarnation of the region and let it join")
+			WithHint("what it acknowledged is gone: empty the disk, then vaultctl init install --rejoin and region replace")
 	}
 	if l, ok := chain.at(mark.index); ok && mark.index > 0 && l.chain != mark.chain {
-		return errs.New(errs.Stale, "log at %d differs from what this node had applied", mark.index)
+		return errs.New(errs.Stale, "log at %d differs from what this node had applied", mark.index).WithHint(distrusted)
 	}
 	return nil
 }

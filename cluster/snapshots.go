@@ -153,7 +153,7 @@ func (s *snapshotStore) choose(logFirst, logLast, mark uint64) (link, error) {
 		return link{}, nil
 	}
 	return link{}, errs.Wrap(errs.Corrupt, damaged, "the newest snapshot is damaged, and nothing older reaches the durable mark %d", mark).
-		WithHint("this disk cannot be trusted: enrol a new incarnation of the region and let it join")
+		WithHint(distrusted)
 }
 
 func bridges(index, logFirst, logLast, mark uint64) bool {

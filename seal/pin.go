@@ -35,6 +35,8 @@ func PINCredential(name string) PINSource {
 	}
 }
 
+const pinForm = "write the PIN of hsm.token_label into the file, and nothing else"
+
 func readPIN(path string, forbidden os.FileMode) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -52,12 +54,12 @@ func readPIN(path string, forbidden os.FileMode) ([]byte, error) {
 	n, err := io.ReadFull(f, buf)
 	if err == nil || n == 0 {
 		clear(buf)
-		return nil, errs.New(errs.Invalid, "PIN file %s holds no PIN of 1 to %d bytes", path, maxPIN)
+		return nil, errs.New(errs.Invalid, "PIN file %s holds no PIN of 1 to %d bytes", path, maxPIN).WithHint(pinForm)
 	}
 	pin := bytes.TrimRight(buf[:n], "\r\n")
 	if len(pin) == 0 || bytes.ContainsAny(pin, "\r\n\x00") {
 		clear(buf)
-		return nil, errs.New(errs.Invalid, "PIN file %s must hold the PIN alone, on one line", path)
+		return nil, errs.New(errs.Invalid, "PIN file %s must hold the PIN alone, on one line", path).WithHint(pinForm)
 	}
 	return pin, nil
 }

@@ -202,7 +202,7 @@ func OpenState(ctx context.Context, h *HSM, s *State, cluster identity.ClusterID
 	}
 	plain, err := h.Unwrap(ctx, s.Wrapped, s.label())
 	if err != nil {
-		return Contents{}, err
+		return Contents{}, errs.Wrap(errs.CodeOf(err), err, "unseal file of region %d", s.Region).WithHint("%s", errs.HintOf(err))
 	}
 	defer clear(plain)
 	c, signed, mac, err := decodeContents(plain)

@@ -85,7 +85,7 @@ func openWrapped(b []byte, label string, decrypt func(h Hash, oaep []byte) ([]by
 	}
 	plain, err := aead.Open(nil, make([]byte, nonceSize), sealed, wrapAAD(b[:len(b)-len(sealed)], label))
 	if err != nil {
-		return nil, errs.New(errs.Corrupt, "wrapped blob does not authenticate as %q", label)
+		return nil, errs.New(errs.Corrupt, "wrapped blob does not authenticate")
 	}
 	return plain, nil
 }

@@ -46,7 +46,7 @@ func TestPIN(t *testing.T) {
 	t.Run("wrong", func(t *testing.T) {
 		const wrong = "canary-pin-6620"
 		replaced(t, pin, func([]byte) []byte { return []byte(wrong) })
-		w.refuses(t, r, errs.ExitSealed, "wrong_pin", "tetrad-"+r.Name)
+		w.refuses(t, r, errs.ExitSealed, "wrong_pin", "PIN file")
 		if said := r.Said(); strings.Contains(said, wrong) || strings.Count(strings.ToLower(said), "pin refused") != 1 {
 			t.Errorf("a wrong PIN is tried once and never told:\n%s", said)
 		}

@@ -46,24 +46,35 @@ func Load(fs durable.FS) (*Installed, error) {
 	}
 	region, err := decodeRegion(b)
 	if err != nil {
-		return nil, errs.Wrap(errs.Corrupt, err, "file %s", FileRegion)
+		return nil, errs.Wrap(errs.Corrupt, err, "file %s", FileRegion).WithHint(Reinstall)
 	}
 	in := &Installed{Region: region.id, ServerID: region.serverID}
 	if b, err = fs.ReadFile(FileGenesis); err != nil {
-		return nil, err
+		return nil, hinted(err)
 	}
 	if in.Genesis, err = genesis.ParseFile(b); err == nil {
 		err = in.Genesis.Verify()
 	}
 	if err != nil {
-		return nil, errs.Wrap(errs.Corrupt, err, "file %s", FileGenesis)
+		return nil, errs.Wrap(errs.Corrupt, err, "file %s", FileGenesis).WithHint(Reinstall)
 	}
 	if in.Genesis.Document.Hash() != region.genesis || int(region.id) > len(in.Genesis.Document.Regions) {
 		return nil, errs.New(errs.Corrupt, "file %s is not the genesis this region was founded with", FileGenesis).
-			WithHint("put the right genesis.json back, or install again with vaultctl init install")
+			WithHint(Reinstall)
 	}
 	in.Unseal, err = fs.ReadFile(FileUnseal)
-	return in, err
+	return in, hinted(err)
+}
+
+// Reinstall is what to do about a damaged file: everything install wrote it writes again
+// from the ceremony's files and the HSM, once the region file is out of its way.
+const Reinstall = "move the file region away, then vaultctl init install with the genesis and ceremony.pem of any region"
+
+func hinted(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errs.Wrap(errs.CodeOf(err), err, "installed files").WithHint(Reinstall)
 }
 
 type regionFile struct {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -35,7 +36,7 @@ func unseal(ctx context.Context, cfg *Config) (_ *opened, err error) {
 	}
 	state, err := seal.DecodeState(installed.Unseal)
 	if err != nil {
-		return nil, errs.Wrap(errs.Corrupt, err, "unseal file of region %d", installed.Region)
+		return nil, errs.Wrap(errs.Corrupt, err, "unseal file of region %d", installed.Region).WithHint(ceremony.Reinstall)
 	}
 	doc := &installed.Genesis.Document
 	o := &opened{genesis: installed.Genesis, hash: doc.Hash()}
@@ -49,6 +50,9 @@ func unseal(ctx context.Context, cfg *Config) (_ *opened, err error) {
 	}()
 	var secrets seal.Secrets
 	if o.keyring, secrets, err = seal.Unseal(ctx, o.hsm, state, doc.Cluster, doc.RootCheck); err != nil {
+		if errors.Is(err, errs.ErrCorrupt) && errs.HintOf(err) == "" {
+			err = errs.Wrap(errs.Corrupt, err, "unsealing").WithHint(ceremony.Reinstall)
+		}
 		return nil, err
 	}
 	cfg.Logger.Info("root key open", slog.Duration("after", time.Since(cfg.Started)), slog.String("hsm", o.hsm.Describe()))
