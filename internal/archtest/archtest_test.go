@@ -44,7 +44,7 @@ var rooms = map[string][]string{
 	"cmd":               {"cmd", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"chaos":             {"chaos", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"docs":              {"docs", "fsm", "internal", "api"},
-	"deploy":            {"deploy", "fsm", "internal", "api", "vault/draw"},
+	"deploy":            {"deploy", "fsm", "internal", "api", "seal", "vault/draw"},
 }
 
 // owners confines libraries to rooms.
