@@ -44,6 +44,7 @@ type Cluster struct {
 
 	failed   atomic.Pointer[error]
 	ready    atomic.Pointer[epoch]
+	losses   atomic.Uint64 // how often the leader was lost from sight
 	mark     atomic.Uint64
 	refused  atomic.Uint64
 	restarts atomic.Uint64

@@ -75,7 +75,10 @@ func (c *Cluster) watch(in *instance, leading <-chan bool, changes <-chan raft.O
 				c.cfg.OnLeader(is)
 			}
 			c.log.Info("leadership", slog.Bool("leading", is), slog.Uint64("term", in.raft.CurrentTerm()))
-		case <-changes:
+		case o := <-changes:
+			if l, ok := o.Data.(raft.LeaderObservation); ok && l.LeaderID == "" {
+				c.losses.Add(1)
+			}
 		case <-in.end.stop:
 			if was && c.cfg.OnLeader != nil {
 				c.cfg.OnLeader(false)

@@ -11,10 +11,13 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
-// epoch is one leader's reign as this node sees it.
+// epoch is one leader's reign as this node sees it. Losing sight of the leader ends it,
+// even if the same leader of the same term comes back: what was committed meanwhile this
+// node has not seen.
 type epoch struct {
 	leader raft.ServerID
 	term   uint64
+	losses uint64
 }
 
 func (c *Cluster) epoch() (epoch, bool) {
@@ -22,8 +25,9 @@ func (c *Cluster) epoch() (epoch, bool) {
 	if in == nil {
 		return epoch{}, false
 	}
+	losses := c.losses.Load()
 	_, id := in.raft.LeaderWithID()
-	return epoch{id, in.raft.CurrentTerm()}, id != ""
+	return epoch{id, in.raft.CurrentTerm(), losses}, id != ""
 }
 
 // Ready returns nil when this node applied everything up to its durable mark and
