@@ -178,7 +178,7 @@ func TestGivesUp(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		_, err := w.leading().vault.Sign(ctx, c)
-		if errs.CodeOf(err) != errs.Unavailable {
+		if errs.CodeOf(err) != errs.BadState {
 			t.Errorf("got %v", err)
 		}
 		row := w.row(3, command.RequestIDOf(c.Principal, c.ID))

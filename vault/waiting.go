@@ -126,7 +126,7 @@ func verdict(req *fsm.Request) error {
 		return errs.New(errs.Frozen, "request %s: its key or the vault was frozen", req.ID).
 			WithHint("after an unfreeze by two administrators send a new request with a new id")
 	case req.State == fsm.RequestFailed:
-		return errs.New(errs.Unavailable, "request %s failed: none of its draws brought enough signatures", req.ID).
+		return errs.New(errs.BadState, "request %s failed: none of its draws brought enough signatures", req.ID).
 			WithHint("see the state of the regions, then send a new request with a new id")
 	}
 	return nil
