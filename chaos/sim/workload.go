@@ -22,6 +22,7 @@ const (
 	callWithin = 8 * time.Second // of one call; the same command is sent again after it
 	readWithin = 2 * time.Second
 	tenant     = "desk"
+	askedAgain = 30 // acknowledged requests, after all
 )
 
 // workload is the people and services that use the vault while it is ill-treated: signing
@@ -293,7 +294,7 @@ func (l *workload) finish(ctx context.Context) error {
 			return fmt.Errorf("a signature with key %s: %w", k.id, err)
 		}
 	}
-	for _, c := range append(l.sent, l.kept...) {
+	for _, c := range append(l.sent, l.kept[max(0, len(l.kept)-askedAgain):]...) {
 		if err := l.insist(ctx, c); unsure(err) {
 			return fmt.Errorf("the answer to %s: %w", c.ID, err)
 		}
