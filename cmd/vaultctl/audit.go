@@ -199,8 +199,8 @@ was compared at the founding. Exits with 7 if anything is wrong.`, cobra.ExactAr
 			}
 			defer f.Close()
 			report, err := auditor.Verify(f, trust)
-			if report == nil {
-				return err
+			if err != nil && errs.CodeOf(err) != errs.Unverified {
+				return unreadable(args[0], err)
 			}
 			if perr := a.printReport(report); perr != nil {
 				return perr
@@ -213,6 +213,16 @@ was compared at the founding. Exits with 7 if anything is wrong.`, cobra.ExactAr
 	f.StringArrayVar(&known, "known", nil, "checkpoint file seen before; it must be part of this history")
 	f.BoolVar(&partial, "partial", false, "accept withheld fields: then only the tree is verified from there on")
 	return c
+}
+
+// unreadable tells a damaged export, which proves nothing, from a medium that fails.
+// There is no verdict then, so no report either.
+func unreadable(file string, err error) error {
+	switch errs.CodeOf(err) {
+	case errs.DiskFailed, errs.Internal, errs.Canceled:
+		return err
+	}
+	return errs.Wrap(errs.Unverified, err, "export %s cannot be verified", file).WithHint("%s", errs.HintOf(err))
 }
 
 func (a *app) trust(hash string, signatures int, partial bool, known []string) (t auditor.TrustAnchor, err error) {
@@ -243,6 +253,9 @@ func (a *app) trust(hash string, signatures int, partial bool, known []string) (
 }
 
 func (a *app) printReport(r *auditor.Report) error {
+	if r == nil {
+		return nil
+	}
 	return a.print(r, func(w io.Writer) {
 		verdict := a.paint(green, "verified")
 		if len(r.Findings) > 0 {
