@@ -198,7 +198,8 @@ func OpenState(ctx context.Context, h *HSM, s *State, cluster identity.ClusterID
 		return Contents{}, errs.New(errs.Corrupt, "unseal file of region %d belongs to another cluster", s.Region)
 	}
 	if err := h.Use(ctx, s.IdentityLabel, s.WrappingLabel, s.Hash); err != nil {
-		return Contents{}, err
+		return Contents{}, errs.Wrap(errs.CodeOf(err), err, "keys named in the unseal file of region %d", s.Region).
+			WithHint("%s", errs.HintOf(err))
 	}
 	plain, err := h.Unwrap(ctx, s.Wrapped, s.label())
 	if err != nil {

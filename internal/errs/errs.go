@@ -143,6 +143,13 @@ func HintOf(err error) string {
 		if e, ok := err.(*Error); ok && e.Hint != "" {
 			return e.Hint
 		}
+		if joined, ok := err.(interface{ Unwrap() []error }); ok {
+			for _, one := range joined.Unwrap() {
+				if hint := HintOf(one); hint != "" {
+					return hint
+				}
+			}
+		}
 		err = errors.Unwrap(err)
 	}
 	return ""

@@ -20,3 +20,20 @@ func TestExitCode(t *testing.T) {
 		}
 	}
 }
+
+func TestHintOf(t *testing.T) {
+	hinted := New(Corrupt, "x").WithHint("do this")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""}, {errors.New("plain"), ""}, {New(Corrupt, "x"), ""}, {hinted, "do this"},
+		{fmt.Errorf("more: %w", hinted), "do this"}, {Wrap(Internal, hinted, "y"), "do this"},
+		{errors.Join(errors.New("plain"), fmt.Errorf("more: %w", hinted)), "do this"},
+		{Wrap(Internal, errors.Join(New(Invalid, "z").WithHint("first"), hinted), "y"), "first"},
+	} {
+		if got := HintOf(c.err); got != c.want {
+			t.Errorf("%v: hint %q, want %q", c.err, got, c.want)
+		}
+	}
+}
