@@ -9,7 +9,6 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // TestAdmissionRefuses sends one follower what raft would swallow or panic on. The
@@ -144,7 +143,7 @@ func TestForgedSnapshots(t *testing.T) {
 		defer liar.Close()
 		conf := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(l.ServerID), Address: raft.ServerAddress(l.Addr)}}}
 		send := func(index, announced uint64, lineage [32]byte, sealer cluster.Sealer) (raft.InstallSnapshotResponse, error) {
-			return install(liar, victim, conf, index, announced, lineage, sealer, l.C.Stats().Term)
+			return install(liar, victim, conf, index, announced, lineage, sealer, l.C.Stats().Term, l.C.Stats().Term)
 		}
 		sealer := clustertest.NewSealer("snapshot")
 		if r, err := send(3, 3, a.Lineage, sealer); err == nil && !r.Success {
@@ -166,7 +165,14 @@ func TestForgedSnapshots(t *testing.T) {
 				t.Fatalf("%s: state changed", name)
 			}
 		}
-		if errs.CodeOf(victim.Fatal()) != errs.OK {
+		if files := snapshotFiles(victim); len(files) != 0 {
+			t.Errorf("forged snapshots kept: %v", files)
+		}
+		r, err := install(liar, victim, conf, 3, 3, a.Lineage, sealer, l.C.Stats().Term, 1)
+		if err == nil && r.Success || victim.C.Stats().Restarts != 0 {
+			t.Errorf("applied state taken back: %+v, %v, %d restarts", r, err, victim.C.Stats().Restarts)
+		}
+		if victim.Fatal() != nil {
 			t.Errorf("the victim gave up: %v", victim.Fatal())
 		}
 		a.Propose()

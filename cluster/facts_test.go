@@ -527,6 +527,38 @@ func TestRestartedNodeIsNotReady(t *testing.T) {
 	})
 }
 
+// The mark may be old: what was committed since is known from the leader only.
+func TestReadyMeansABarrierPassed(t *testing.T) {
+	tm := cluster.Loopback()
+	tm.Commit = 10 * time.Second
+	simulate(t, clustertest.Options{Timing: tm}, func(t *testing.T, a *clustertest.Nodes) {
+		a.Net.SetLatency(10 * time.Millisecond)
+		a.StartAll()
+		a.Propose()
+		n := a.Followers(a.Leader())[0]
+		n.Crash()
+		if err := n.Disk.Remove("highwater"); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			a.Propose()
+		}
+		n.Store.SetHook(func(op string) error {
+			if op == "log" {
+				time.Sleep(300 * time.Millisecond) // the leader is known long before its entries
+			}
+			return nil
+		})
+		n.Start()
+		for n.C.Ready() != nil {
+			time.Sleep(time.Millisecond)
+		}
+		if n.Machine.Count() != 6 {
+			t.Errorf("ready with %d of 6 acknowledged commands", n.Machine.Count())
+		}
+	})
+}
+
 func TestTimingIsChecked(t *testing.T) {
 	ok := cluster.WAN()
 	if err := ok.Check(); err != nil {

@@ -19,11 +19,11 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
-func install(l *cluster.Liar, to *clustertest.Node, conf raft.Configuration, index, announced uint64, lineage [32]byte, s cluster.Sealer, term uint64) (raft.InstallSnapshotResponse, error) {
-	b := cluster.SealedSnapshot(s, lineage, index, term, conf, []byte("forged"))
+func install(l *cluster.Liar, to *clustertest.Node, conf raft.Configuration, index, announced uint64, lineage [32]byte, s cluster.Sealer, term, logTerm uint64) (raft.InstallSnapshotResponse, error) {
+	b := cluster.SealedSnapshot(s, lineage, index, logTerm, conf, []byte("forged"))
 	var r raft.InstallSnapshotResponse
 	err := l.Endpoint().InstallSnapshot(raft.ServerID(to.ServerID), raft.ServerAddress(to.Addr), &raft.InstallSnapshotRequest{
-		RPCHeader: l.Header(), SnapshotVersion: 1, Term: term, LastLogIndex: announced, LastLogTerm: term,
+		RPCHeader: l.Header(), SnapshotVersion: 1, Term: term, LastLogIndex: announced, LastLogTerm: logTerm,
 		Configuration: raft.EncodeConfiguration(conf), ConfigurationIndex: 1, Size: int64(len(b))}, &r, bytes.NewReader(b))
 	return r, err
 }
