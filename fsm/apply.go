@@ -202,6 +202,11 @@ func (p *Principal) admin() bool {
 	return !p.Removed && p.Tenant == "" && p.Roles&command.RoleAdmin != 0
 }
 
+// signs reports whether p may have a tenant's keys sign.
+func (p *Principal) signs(tenant string) bool {
+	return !p.Removed && p.Tenant == tenant && p.Roles&command.RoleSigner != 0
+}
+
 // checkTime bounds a command's life, and with it how long its id is remembered.
 func (w *work) checkTime(a *author, c *command.Command) error {
 	switch {

@@ -159,8 +159,8 @@ type RequestState uint8
 
 // The request states; all but Open are final. A request past its Expiry is not signable
 // any more, but stays Open for CompletionGrace, so that what was released just before can
-// still be filed. One whose key or vault is frozen stays Open too, not signable, and
-// fails when the freeze ends.
+// still be filed. One whose key or vault is frozen, or whose author lost the right to
+// sign, stays Open too, not signable, and fails when the freeze ends or the right is back.
 const (
 	RequestOpen     RequestState = 1 // an attempt is open
 	RequestComplete RequestState = 2

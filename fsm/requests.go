@@ -15,7 +15,7 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	if !ok || k.Tenant != t.principal.Tenant {
 		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key) // another tenant's stays unseen
 	}
-	if t.principal.Roles&command.RoleSigner == 0 {
+	if !t.principal.signs(k.Tenant) {
 		return nil, t.denied()
 	}
 	if err := t.signable(k); err != nil {
@@ -142,6 +142,9 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 	if err := t.signable(k); err != nil {
 		return nil, err
 	}
+	if p, ok := t.principals.get(q.Author); !ok || !p.signs(q.Tenant) {
+		return nil, errs.New(errs.Denied, "who asked for request %s may not sign any more", q.ID)
+	}
 	eligible := t.eligible(k)
 	if some := without(eligible, about); len(some) >= int(k.Signers) {
 		eligible = some
@@ -176,12 +179,15 @@ func leftOut(q *Request) (ids []identity.RegionID) {
 }
 
 // reasons verifies the words for a next attempt and returns the regions they are about:
-// a region's own refusal, or that one other than the author cannot reach it either.
+// a region's own refusal, or that one other than the author cannot reach it either. Words
+// from before the draw count for nothing: collected beforehand, they would let who leads
+// pick the regions.
 func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.RegionID, error) {
 	if len(words) == 0 {
 		return nil, errs.New(errs.Invalid, "another attempt at request %s needs a reason", q.ID)
 	}
 	var about []identity.RegionID
+	drawn := last.Stamp.Add(-t.head.settings.MaxSkew)
 	for _, raw := range words {
 		v, err := t.word(raw)
 		if err != nil {
@@ -189,7 +195,7 @@ func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.Re
 		}
 		refused := v.Kind == command.WordRefused && v.By == v.About
 		unreachable := v.Kind == command.WordUnreachable && v.By != v.About && v.By != t.region.ID
-		if v.Request != q.ID || v.Attempt != last.Number || !refused && !unreachable || !slices.Contains(last.Eligible, v.About) {
+		if v.Request != q.ID || v.Attempt != last.Number || v.At.Before(drawn) || !refused && !unreachable || !slices.Contains(last.Eligible, v.About) {
 			return nil, errs.New(errs.Unverified, "a word of region %d is no reason to leave attempt %d of request %s", v.By, last.Number, q.ID)
 		}
 		about = append(about, v.About)

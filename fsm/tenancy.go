@@ -83,6 +83,9 @@ func (t *task) putRights(old, now *Principal) {
 	if now.admin() {
 		t.head.admins++
 	}
+	if old != nil && !old.signs(now.Tenant) && now.signs(now.Tenant) {
+		t.failOpen(func(q *Request) bool { return q.Author == now.ID })
+	}
 	t.principals.put(now.ID, now)
 	t.effect.Principals = append(t.effect.Principals,
 		audit.PrincipalChange{Principal: now.ID, Roles: now.Roles, Removed: now.Removed})

@@ -173,6 +173,12 @@ func (v View) MayRead(p identity.Fingerprint, tenant string) bool {
 	return ok && !who.Removed && who.Roles != 0 && (who.Tenant == "" || who.Tenant == tenant)
 }
 
+// MaySign reports whether a principal may have a tenant's keys sign now.
+func (v View) MaySign(p identity.Fingerprint, tenant string) bool {
+	who, ok := v.Principal(p)
+	return ok && who.signs(tenant)
+}
+
 // AttestationsHash returns what the regions of a key confirm: the key's parameters and
 // every attestation, in order of region.
 func AttestationsHash(k *Key) [32]byte {

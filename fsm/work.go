@@ -154,8 +154,8 @@ func (w *work) openAttempt(q *Request, number uint8, signers uint8, eligible []i
 	w.result.Opened = append(w.result.Opened, q.ID)
 }
 
-// failOpen fails the open requests that f picks: what was asked before a freeze must
-// not come to life after it.
+// failOpen fails the open requests that f picks: what was asked before a freeze or a
+// revocation must not come to life after it.
 func (w *work) failOpen(f func(*Request) bool) {
 	for _, q := range sortByID(w.open.all(func(q *Request) command.RequestID { return q.ID })) {
 		if f(q) {

@@ -1,0 +1,64 @@
+package fsm_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// TestRevocationStopsOpenRequests: who may no longer sign gets no further draw, and what
+// was asked before does not come to life when the right comes back.
+func TestRevocationStopsOpenRequests(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	put := func(r command.Role) *command.Command {
+		return l.Dual(&command.PutPrincipal{Name: "service", Tenant: "acme", Key: signer.Public(), Roles: r})
+	}
+	may := func() bool { return l.Machine.View().MaySign(signer.Public().Fingerprint(), "acme") }
+	id, released := opened(t, l, signer, key), opened(t, l, signer, key)
+	filed := l.Completion(l.Region(1), [32]byte{1}, ids(2, 3), released)
+	if !may() || l.Machine.View().MaySign(signer.Public().Fingerprint(), "other") {
+		t.Fatal("a signer's right is not its tenant's")
+	}
+	l.Must(put(command.RoleAuditor))
+	if may() {
+		t.Fatal("an auditor may sign")
+	}
+	want(t, l, errs.Denied, next(l, 1, id, 2, refusal(l, 2, id, 1)))
+	if r := l.Apply(filed); len(r.Completed) != 1 { // what left before is still told
+		t.Fatalf("%+v", r.Outcomes)
+	}
+	l.Must(put(command.RoleSigner | command.RoleAuditor))
+	if state(l, id) != fsm.RequestFailed {
+		t.Fatal("a request from before the revocation survived it")
+	}
+	id = opened(t, l, signer, key)
+	l.Must(put(command.RoleSigner))
+	if state(l, id) != fsm.RequestOpen {
+		t.Fatal("a change of other roles ended a request")
+	}
+	l.Must(l.Dual(&command.RemovePrincipal{Principal: signer.Public().Fingerprint()}))
+	if may() {
+		t.Fatal("a removed principal may sign")
+	}
+	want(t, l, errs.Denied, next(l, 1, id, 2, refusal(l, 2, id, 1)))
+}
+
+// TestWordsOfBeforeTheDraw: a word is a reason only if it was given after the draw it
+// speaks of; else words could be collected beforehand and used to pick the regions.
+func TestWordsOfBeforeTheDraw(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	skew := l.Machine.View().Settings().MaxSkew
+	c := l.By(signer, fsmtest.Digest(key, [32]byte{1}))
+	id := command.RequestIDOf(c.Principal, c.ID)
+	early := [][]byte{unreachable(l, 4, 3, id, 1), refusal(l, 3, id, 1)}
+	l.Now = l.Now.Add(skew + time.Millisecond)
+	l.Must(c)
+	for _, w := range early {
+		want(t, l, errs.Unverified, next(l, 1, id, 2, w))
+	}
+	l.Must(next(l, 1, id, 2, unreachable(l, 4, 3, id, 1)))
+}
