@@ -12,13 +12,16 @@ import (
 // answers is what this region has answered, one slot an attempt. Whoever asks again, as
 // whichever leader, gets the same signatures; two who ask at once make one signature.
 // An attempt is either signed or, by the region's word, never will be.
+//
+// A request's id may come again once its expiry has passed and the log forgot it. The
+// expiry, which is later then, tells the requests apart: no answer serves another payload.
 type answers struct {
 	cfg  *Config
 	book *journal
 
 	mu       sync.Mutex
 	slots    map[Item]*slot
-	refusals map[Item]errs.Code // faults of this region's own, the ground for a word
+	refusals map[Item]time.Time // faults of this region's own, the ground for a word, with the request's expiry
 	order    []Item             // of refusals, oldest first
 }
 
@@ -31,7 +34,7 @@ type slot struct {
 }
 
 func openAnswers(cfg *Config) (*answers, error) {
-	a := &answers{cfg: cfg, slots: map[Item]*slot{}, refusals: map[Item]errs.Code{}}
+	a := &answers{cfg: cfg, slots: map[Item]*slot{}, refusals: map[Item]time.Time{}}
 	book, old, err := openJournal(cfg)
 	if err != nil {
 		return nil, err
@@ -53,8 +56,10 @@ func openAnswers(cfg *Config) (*answers, error) {
 func (a *answers) claim(it Item, expiry time.Time) (s *slot, mine bool, err *errs.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if s, ok := a.slots[it]; ok {
+	if s, ok := a.slots[it]; ok && s.Expiry.Equal(expiry) {
 		return s, false, nil
+	} else if ok && !s.settled() {
+		return nil, false, errs.New(errs.Throttled, "an earlier request with id %s is being signed still", it.Request)
 	}
 	if len(a.slots) >= maxAnswers {
 		return nil, false, errs.New(errs.Throttled, "this region holds %d answers whose requests are not final", maxAnswers)
@@ -66,11 +71,11 @@ func (a *answers) claim(it Item, expiry time.Time) (s *slot, mine bool, err *err
 
 // earlier returns what this region signed for an earlier attempt of the same request, if
 // it did: the payload is the same, so a region drawn twice signs once.
-func (a *answers) earlier(it Item) [][]byte {
+func (a *answers) earlier(it Item, expiry time.Time) [][]byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for n := uint8(1); n < it.Attempt; n++ {
-		if s, ok := a.slots[Item{it.Request, n}]; ok && s.settled() && !s.Refused {
+		if s, ok := a.slots[Item{it.Request, n}]; ok && s.settled() && !s.Refused && s.Expiry.Equal(expiry) {
 			return s.Signatures
 		}
 	}
@@ -125,7 +130,7 @@ func (a *answers) abandon(s *slot, why error) {
 // refused remembers that this region could not sign an attempt it was rightly drawn
 // for. Without such a memory no word is given: a leader cannot talk a healthy region
 // into a redraw.
-func (a *answers) refused(it Item, code errs.Code) {
+func (a *answers) refused(it Item, expiry time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if _, ok := a.refusals[it]; !ok {
@@ -135,25 +140,25 @@ func (a *answers) refused(it Item, code errs.Code) {
 		}
 		a.order = append(a.order, it)
 	}
-	a.refusals[it] = code
+	a.refusals[it] = expiry
 }
 
-// renounce binds the region never to sign an attempt it has refused.
+// renounce binds the region never to sign an attempt it has refused. Without a refusal it
+// takes no slot: a question that comes at this moment must find it free.
 func (a *answers) renounce(ctx context.Context, it Item, expiry time.Time) error {
-	a.mu.Lock()
-	_, grounds := a.refusals[it]
-	a.mu.Unlock()
-	s, mine, fault := a.claim(it, expiry)
+	s, grounds := a.held(it, expiry)
 	switch {
-	case fault != nil:
-		return fault
-	case mine && !grounds:
-		err := errs.New(errs.BadState, "attempt %d of request %s was not refused here", it.Attempt, it.Request)
-		a.abandon(s, err)
-		return err
-	case mine:
-		s.Refused = true
-		return a.settle(ctx, []*slot{s})
+	case s == nil && !grounds:
+		return errs.New(errs.BadState, "attempt %d of request %s was not refused here", it.Attempt, it.Request)
+	case s == nil:
+		claimed, mine, fault := a.claim(it, expiry)
+		if fault != nil {
+			return fault
+		}
+		if s = claimed; mine {
+			s.Refused = true
+			return a.settle(ctx, []*slot{s})
+		}
 	}
 	select {
 	case <-s.done:
@@ -164,6 +169,17 @@ func (a *answers) renounce(ctx context.Context, it Item, expiry time.Time) error
 		return nil
 	}
 	return errs.New(errs.BadState, "attempt %d of request %s was answered here, not refused", it.Attempt, it.Request)
+}
+
+// held returns the slot of an attempt, nil without one, and whether it was refused here.
+func (a *answers) held(it Item, expiry time.Time) (s *slot, refused bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s = a.slots[it]; s != nil && !s.Expiry.Equal(expiry) {
+		s = nil
+	}
+	of, ok := a.refusals[it]
+	return s, ok && of.Equal(expiry)
 }
 
 // live returns the records still worth keeping.

@@ -136,7 +136,7 @@ func (s *cosigner) judge(q *Question) ([]*task, error) {
 // fault refuses an item this region should sign but cannot, and remembers so.
 func (s *cosigner) fault(t *task, err error) {
 	t.refusal = errs.Wrap(errs.CodeOf(err), err, "region %d cannot sign", s.cfg.Region)
-	s.answers.refused(t.item, t.refusal.Code)
+	s.answers.refused(t.item, t.ground.req.Expiry)
 }
 
 // sign finds or makes the signatures of every item that stands. An item somebody else
@@ -199,7 +199,7 @@ func (s *cosigner) make(ctx context.Context, mine []*task) {
 func (s *cosigner) prepare(mine []*task) (signatures int) {
 	parallel(len(mine), func(i int) {
 		t := mine[i]
-		if t.slot.Signatures = s.answers.earlier(t.item); t.slot.Signatures != nil {
+		if t.slot.Signatures = s.answers.earlier(t.item, t.ground.req.Expiry); t.slot.Signatures != nil {
 			return
 		}
 		var err error

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,12 +65,10 @@ func answered(t *testing.T, a *answers, it Item, signature string) {
 }
 
 func stored(a *answers, it Item) string {
-	s, mine, _ := a.claim(it, time.Time{})
-	if mine {
-		a.abandon(s, errs.New(errs.Internal, "only looking"))
-		return ""
+	if s, ok := a.slots[it]; ok && s.settled() {
+		return string(bytes.Join(s.Signatures, nil))
 	}
-	return string(bytes.Join(s.Signatures, nil))
+	return ""
 }
 
 func TestJournalGolden(t *testing.T) {
@@ -221,11 +220,71 @@ func TestAnswersAreBounded(t *testing.T) {
 		t.Errorf("got %v", fault)
 	}
 	for i := range maxRefusals + 10 {
-		a.refused(Item{command.RequestID{byte(i), byte(i >> 8), byte(i >> 16)}, 1}, errs.HSMFailed)
+		a.refused(Item{command.RequestID{byte(i), byte(i >> 8), byte(i >> 16)}, 1}, time.Time{})
 	}
 	if len(a.refusals) != maxRefusals || len(a.order) != maxRefusals {
 		t.Errorf("%d refusals remembered", len(a.refusals))
 	}
+}
+
+// TestAnswersOfAReusedID: once the log forgot an id, it may stand for another payload; what
+// was signed, refused or begun for the earlier one is not for this one.
+func TestAnswersOfAReusedID(t *testing.T) {
+	a, err := openAnswers(journalConfig(durabletest.New()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, was, now := item7(1, 1), time.Now(), time.Now().Add(time.Hour)
+	s, _, _ := a.claim(it, was)
+	if _, _, fault := a.claim(it, now); fault == nil || fault.Code != errs.Throttled {
+		t.Errorf("claimed beside its earlier self: %v", fault)
+	}
+	s.Signatures = [][]byte{[]byte("of the earlier payload")}
+	if err := a.settle(t.Context(), []*slot{s}); err != nil {
+		t.Fatal(err)
+	}
+	a.refused(it, was)
+	if err := a.renounce(t.Context(), it, now); errs.CodeOf(err) != errs.BadState {
+		t.Errorf("a refusal of the earlier request is ground for a word: %v", err)
+	}
+	if a.earlier(item7(1, 2), now) != nil || a.earlier(item7(1, 2), was) == nil {
+		t.Error("signatures of the earlier request serve this one")
+	}
+	again, mine, fault := a.claim(it, now)
+	if fault != nil || !mine || again.Signatures != nil {
+		t.Errorf("mine %v, %v", mine, fault)
+	}
+}
+
+// TestAskingForAWordTakesNoSlot: a question that comes together with the ask for a word
+// that is not due must not find the attempt taken, and so refuse it.
+func TestAskingForAWordTakesNoSlot(t *testing.T) {
+	a, err := openAnswers(journalConfig(durabletest.New()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expiry, stop := time.Now().Add(time.Hour), make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = a.renounce(context.Background(), item7(1, 1), expiry)
+			}
+		}
+	})
+	for range 20_000 {
+		s, mine, fault := a.claim(item7(1, 1), expiry)
+		if !mine || fault != nil {
+			t.Error("the attempt was taken")
+			break
+		}
+		a.abandon(s, errs.New(errs.Internal, "only looking"))
+	}
+	close(stop)
+	asking.Wait()
 }
 
 // TestNothingVisibleBeforeItIsWritten: both forms of a failed write leave no answer.

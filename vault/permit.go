@@ -31,6 +31,9 @@ func permit(view fsm.View, it Item, meta command.Meta, now time.Time) (ground, *
 	if err := permitTime(view, req, now); err != nil {
 		return ground{}, err
 	}
+	if !view.MaySign(req.Author, req.Tenant) {
+		return ground{}, errs.New(errs.Denied, "request %s: its author %s may not sign any more", req.ID, req.Author.Short())
+	}
 	attempt := req.Open()
 	if attempt == nil || attempt.Number != it.Attempt || attempt.Meta != meta {
 		return ground{}, errs.New(errs.BadState, "request %s is %s: attempt %d of entry %d is not the open one",

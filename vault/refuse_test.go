@@ -146,6 +146,12 @@ func TestRefusesWhatIsFrozen(t *testing.T) {
 		"vault": func(w *world, _ *fsm.Key) *command.Command {
 			return w.command(&command.FreezeVault{Reason: "drill"}, time.Minute, w.admin[0])
 		},
+		"author removed": func(w *world, _ *fsm.Key) *command.Command {
+			return w.dual(&command.RemovePrincipal{Principal: w.client.Public().Fingerprint()})
+		},
+		"author's role": func(w *world, _ *fsm.Key) *command.Command {
+			return w.dual(&command.PutPrincipal{Name: "service", Tenant: "acme", Key: w.client.Public(), Roles: command.RoleAuditor})
+		},
 	}
 	for what, command := range freeze {
 		for _, when := range []string{"before", "in the HSM", "cached"} {
@@ -270,6 +276,31 @@ func TestNoWordWithoutARefusal(t *testing.T) {
 		}
 		if _, err := n.vault.HandleWord(t.Context(), 4, ask.Encode()); errs.CodeOf(err) != errs.BadState {
 			t.Errorf("a region that signed gave its word that it will not: %v", err)
+		}
+	})
+}
+
+// TestNoWordsInAdvance: whoever collects words on attempts that are not open, while a
+// region happens to be away, could use them later to pick the regions that sign.
+func TestNoWordsInAdvance(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[3].kill()
+		req := w.abandoned(w.request(k, "open"))
+		later := w.request(k, "not yet asked")
+		ask := &vault.Ask{Kind: command.WordUnreachable, About: 3, Items: []vault.Item{
+			{Request: req.ID, Attempt: 1}, {Request: req.ID, Attempt: 2}, {Request: command.RequestIDOf(later.Principal, later.ID), Attempt: 1}}}
+		raw, err := w.nodes[2].vault.HandleWord(t.Context(), 4, ask.Encode())
+		w.ok(err)
+		words, err := vault.DecodeWords(raw)
+		w.ok(err)
+		for _, v := range words {
+			if v.Attempt != 0 && (v.Request != req.ID || v.Attempt != 1) {
+				t.Errorf("a word on attempt %d of request %s, which is not open", v.Attempt, v.Request)
+			}
+		}
+		if len(words) != 2 {
+			t.Errorf("%d words, want one on health and one on the open attempt", len(words))
 		}
 	})
 }

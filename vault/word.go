@@ -44,14 +44,14 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 		if err := w.probe(ctx, ask.About); err != nil {
 			return nil, err
 		}
-		return w.words(ctx, ask, true)
+		return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About}, true)
 	case ask.Kind == command.WordUnreachable && !own:
 		if err := w.probe(ctx, ask.About); err == nil {
 			return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
 		} else if ctx.Err() != nil {
 			return nil, ctx.Err() // the asker gave up: nothing was learnt
 		}
-		return w.words(ctx, ask, true)
+		return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: w.open(ask.Items)}, true)
 	}
 	return nil, errs.New(errs.Invalid, "region %d gives no word of kind %d on region %d", w.cfg.Region, ask.Kind, ask.About)
 }
@@ -61,12 +61,9 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 func (w *witness) refused(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 	view := w.cfg.Replica.View()
 	var kept []Item
-	for _, it := range ask.Items {
+	for _, it := range w.open(ask.Items) {
 		req, ok := view.Request(it.Request)
-		if !ok || req.Open() == nil || req.Open().Number != it.Attempt {
-			continue
-		}
-		if err := w.answers.renounce(ctx, it, req.Expiry); err == nil {
+		if ok && w.answers.renounce(ctx, it, req.Expiry) == nil {
 			kept = append(kept, it)
 		}
 	}
@@ -74,6 +71,18 @@ func (w *witness) refused(ctx context.Context, ask *Ask) ([]*command.Word, error
 		return nil, errs.New(errs.BadState, "region %d refused none of these attempts", w.cfg.Region)
 	}
 	return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: kept}, false)
+}
+
+// open keeps the attempts that stand open in the own state. A word on any other could be
+// kept and used later, when its reason has long passed.
+func (w *witness) open(items []Item) (out []Item) {
+	view := w.cfg.Replica.View()
+	for _, it := range items {
+		if req, ok := view.Request(it.Request); ok && req.Open() != nil && req.Open().Number == it.Attempt {
+			out = append(out, it)
+		}
+	}
+	return out
 }
 
 // present is the answer to a probe: here, and ready to sign.
