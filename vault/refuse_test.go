@@ -305,6 +305,35 @@ func TestNoWordsInAdvance(t *testing.T) {
 	})
 }
 
+// TestOnlyTheLeaderCompletes: a drawn region that adds a false answer to its partner's
+// true one cannot end the request with it.
+func TestOnlyTheLeaderCompletes(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		req := w.abandoned(w.request(k, "spoil me"))
+		q, drawn := w.question(req)
+		liar, partner := w.nodes[drawn[0]], w.nodes[drawn[1]]
+		c := &command.Complete{Index: q.Meta.Index, Partials: q.Partials}
+		for _, n := range []*node{liar, partner} {
+			a, err := n.ask(q)
+			w.ok(err)
+			if n == liar {
+				a.Items[0].Signatures[0][7] ^= 1
+				w.ok(a.Sign(t.Context(), w.kit.Cluster(), liar.session))
+			}
+			c.Answers = append(c.Answers, a.Encode())
+		}
+		leader := w.nodes[liar.id%4+1]
+		_, err := leader.vault.Submit(t.Context(), w.command(c, time.Minute, liar.session))
+		if errs.CodeOf(err) != errs.Denied {
+			t.Errorf("took a completion of another region: %v", err)
+		}
+		if row, _ := w.nodes[1].View().Request(req.ID); row.State != fsm.RequestOpen {
+			t.Errorf("request is %s", row.State)
+		}
+	})
+}
+
 // TestLeaderHangingUpIsNoRefusal has a leader ask and hang up while the HSM works, then
 // claim a refusal: the region signs in its own time and gives no word.
 func TestLeaderHangingUpIsNoRefusal(t *testing.T) {

@@ -55,8 +55,22 @@ func (v *Vault) SignBatch(ctx context.Context, cs []*command.Command) []Result {
 	return results
 }
 
-// Submit proposes any command and returns what Apply decided.
+// Submit proposes somebody else's command and returns what Apply decided.
+//
+// Apply counts answers, it verifies no signature in them: who files a completion has done
+// so. Therefore only the leader's own completions, which do not come through here, may
+// complete something; another region files its statement, one answer. A drawn region
+// could else end a request with its partner's true answer beside its own false one.
 func (v *Vault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	if c.Type == command.TypeComplete {
+		body, err := c.Body()
+		if err != nil {
+			return fsm.Outcome{}, err
+		}
+		if b, ok := body.(*command.Complete); !ok || len(b.Answers) > 1 {
+			return fsm.Outcome{}, errs.New(errs.Denied, "a completion is the leader's to file, who verified its answers")
+		}
+	}
 	return v.cfg.Proposer.Propose(ctx, c)
 }
 
