@@ -198,6 +198,10 @@ func (s *Store) usable() error {
 	return s.failed
 }
 
+// Failed returns why the store takes nothing more until the process starts again (a sync
+// failed, or history forked), or nil.
+func (s *Store) Failed() error { return s.usable() }
+
 // Append stores leaves in order, without waiting for the disk (Sync does). A leaf that
 // is stored already must be the same one: after a restart the log is replayed into the
 // store, and a difference means that history was rewritten (Corrupt, for good).

@@ -19,7 +19,8 @@ const (
 	memberStep    = 30 * time.Second // longest step of a change of members
 )
 
-// keepLeaves syncs the leaf store and fetches what it lacks from other regions.
+// keepLeaves syncs the leaf store and fetches what it lacks from other regions. A store
+// that is lost to this process ends it: the next one reads what the disk really holds.
 func (n *Node) keepLeaves(ctx context.Context) error {
 	ticker := time.NewTicker(leafSyncEvery)
 	defer ticker.Stop()
@@ -32,13 +33,19 @@ func (n *Node) keepLeaves(ctx context.Context) error {
 			if err := n.leaves.Sync(); err != nil {
 				n.log.Error("audit leaves", slog.Any("error", err))
 			}
-			if n.leaves.Healthy() == nil || retry != nil {
+			if n.leaves.Healthy() == nil {
 				continue
 			}
 		case <-n.gap:
 		case <-retry:
+			retry = nil
 		}
-		retry = nil
+		if err := n.leaves.Failed(); err != nil {
+			return err
+		}
+		if retry != nil {
+			continue // tried a moment ago
+		}
 		if err := n.repair(ctx); err != nil {
 			n.log.Warn("audit leaves are missing; nothing is signed here until they are back", slog.Any("error", err))
 			retry = time.After(repairRetry)

@@ -228,6 +228,9 @@ func (n *Node) WaitReady(ctx context.Context) error { return n.cluster.WaitReady
 // View returns the region's own copy of the state, however old.
 func (n *Node) View() fsm.View { return n.fsm.View() }
 
+// Leaves is the region's own copy of the audit log.
+func (n *Node) Leaves() rpc.Leaves { return leafReader{n} }
+
 // Leads reports whether the node believes to lead, Ready whether it may sign now.
 func (n *Node) Leads() bool  { return n.cluster.IsLeader() }
 func (n *Node) Ready() error { return n.cluster.Ready() }
