@@ -41,7 +41,7 @@ func Check(h *History) []Violation {
 		return sound.list
 	}
 	longest := h.longest()
-	l, err := readLedger(h, longest.Leaves)
+	l, err := readLedger(h, longest)
 	if err != nil {
 		sound.add("the audit log of region %d cannot be read: %v", longest.Region, err)
 		return sound.list

@@ -108,9 +108,10 @@ type Isolation struct {
 	From, To time.Time
 }
 
-// Export is the audit log as one region serves it.
+// Export is the audit log as one region holds it.
 type Export struct {
 	Region     identity.RegionID
+	At         time.Time // no leaf it could hold was applied later
 	Leaves     []audit.Leaf
 	Checkpoint *audit.Checkpoint
 }

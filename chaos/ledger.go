@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -18,6 +19,7 @@ import (
 type ledger struct {
 	history  *History
 	leaves   []audit.Leaf
+	until    time.Time      // when the log was exported
 	commands map[slot][]int // leaves of one command id
 	sessions map[identity.Fingerprint]session
 	keys     map[command.KeyID]*key
@@ -65,8 +67,9 @@ type filed struct {
 	item   command.AnswerItem
 }
 
-func readLedger(h *History, leaves []audit.Leaf) (*ledger, error) {
-	l := &ledger{history: h, leaves: leaves, commands: map[slot][]int{}, sessions: map[identity.Fingerprint]session{},
+func readLedger(h *History, e Export) (*ledger, error) {
+	leaves := e.Leaves
+	l := &ledger{history: h, leaves: leaves, until: e.At, commands: map[slot][]int{}, sessions: map[identity.Fingerprint]session{},
 		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}}
 	for i := range leaves {
 		leaf := &leaves[i]

@@ -74,7 +74,7 @@ type Tally struct {
 
 // Add counts one history.
 func (t *Tally) Add(h *History) error {
-	l, err := readLedger(h, h.longest().Leaves)
+	l, err := readLedger(h, h.longest())
 	if err != nil {
 		return err
 	}

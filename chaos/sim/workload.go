@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand"
 	"slices"
 	"sync"
@@ -11,7 +12,6 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/chaos"
-	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -325,28 +325,26 @@ func (l *workload) export(ctx context.Context, site int) (e chaos.Export, err er
 		if e, err = l.exportOnce(ctx, site); err == nil || ctx.Err() != nil {
 			return e, err
 		}
+		l.w.log.Warn("chaos: export", slog.Int("site", site), slog.Any("error", err))
 		time.Sleep(time.Second)
 	}
 }
 
 func (l *workload) exportOnce(ctx context.Context, site int) (chaos.Export, error) {
-	e := chaos.Export{Region: region(site)}
-	c, err := l.readers[site].AuditCheckpoint(ctx)
-	if err != nil {
-		return e, err
+	e := chaos.Export{Region: region(site), At: time.Now()}
+	n := l.w.nodes[site].Load()
+	if n == nil {
+		return e, errs.New(errs.Unavailable, "site %d is down", site)
 	}
-	if e.Checkpoint, err = audit.DecodeCheckpoint(c.Signed); err != nil {
-		return e, err
-	}
-	for leaf, err := range l.readers[site].AuditLeaves(ctx, 0, c.Size) {
+	size := n.Leaves().Size()
+	for uint64(len(e.Leaves)) < size {
+		page, err := n.Leaves().Leaves(ctx, uint64(len(e.Leaves)), 256)
 		if err != nil {
 			return e, err
 		}
-		decoded, err := audit.DecodeLeaf(leaf.Bytes)
-		if err != nil {
-			return e, err
-		}
-		e.Leaves = append(e.Leaves, *decoded)
+		e.Leaves = append(e.Leaves, page...)
 	}
-	return e, nil
+	var err error
+	e.Checkpoint, err = n.Leaves().Checkpoint(ctx, size)
+	return e, err
 }
