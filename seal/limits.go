@@ -5,7 +5,7 @@ import "time"
 // Bounds of this room.
 const (
 	maxPlaintext   = 64 << 20         // one sealed blob
-	maxSeals       = 1 << 40          // blobs under one subkey, far below what GCM allows
+	maxSeals       = 1 << 40          // blobs under one subkey: what the nonce's counter can hold
 	maxOpeners     = 256              // derived subkeys kept for opening
 	maxRootKeys    = 64               // versions in a keyring
 	maxSecrets     = 16               // named secrets in an unseal file

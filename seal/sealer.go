@@ -3,6 +3,7 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/rand"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ const (
 	formatSealed = 1
 	subkeySize   = 1 + 4 + 1 + 1 + 16
 	nonceSize    = 12
+	counterSize  = 5 // of the nonce, at its end; the rest is random
 	headerSize   = subkeySize + nonceSize
 	tagSize      = 16
 
@@ -49,11 +51,14 @@ type Sealer struct {
 	ring  *Keyring
 	id    subkeyID
 	aead  cipher.AEAD
-	count atomic.Uint64 // the nonce; a boot is never reused, so neither is a nonce
+	count atomic.Uint64 // in the nonce; a boot is never reused, so neither is a nonce
+	mix   func([]byte)  // fills the rest of the nonce: a memory that was cloned counts on alike
 }
 
+func random(b []byte) { _, _ = rand.Read(b) } // does not fail
+
 func newSealer(k *Keyring, id sealerID) *Sealer {
-	s := &Sealer{ring: k, id: makeSubkeyID(k.current, id)}
+	s := &Sealer{ring: k, id: makeSubkeyID(k.current, id), mix: random}
 	if id.purpose.valid() {
 		s.aead, _ = k.subkey(s.id)
 	}
@@ -70,12 +75,13 @@ func (s *Sealer) Seal(plaintext, context []byte) ([]byte, error) {
 		return nil, errs.New(errs.TooLarge, "sealing %d bytes, limit %d", len(plaintext), maxPlaintext)
 	}
 	n := s.count.Add(1)
-	if n > maxSeals {
+	if n >= maxSeals {
 		return nil, errs.New(errs.BadState, "subkey of purpose %s is used up", s.id.purpose()).WithHint("restart the node: every boot has subkeys of its own")
 	}
 	out := make([]byte, headerSize, headerSize+len(plaintext)+tagSize)
 	copy(out, s.id[:])
 	binary.BigEndian.PutUint64(out[headerSize-8:], n)
+	s.mix(out[subkeySize : headerSize-counterSize])
 	return s.aead.Seal(out, out[subkeySize:headerSize], plaintext, s.ring.aad(out, context)), nil
 }
 

@@ -119,7 +119,7 @@ func TestNonceNeverRepeats(t *testing.T) {
 			for range 200 {
 				b, err := k.Sealer(PurposeEntry, 1, identity.Boot{1}).Seal([]byte("p"), nil)
 				mu.Lock()
-				if head := string(b[:headerSize]); err != nil || seen[head] {
+				if head := string(b[headerSize-counterSize : headerSize]); err != nil || seen[head] {
 					t.Errorf("nonce repeated: %x, %v", head, err)
 				} else {
 					seen[head] = true
@@ -129,6 +129,23 @@ func TestNonceNeverRepeats(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestCloneRepeatsNoNonce: a virtual machine put back to an earlier moment, or run twice,
+// has its boot and its counters again, and must not encrypt two texts under one nonce.
+func TestCloneRepeatsNoNonce(t *testing.T) {
+	seen := map[string]bool{}
+	for range 2 {
+		s := ring(t, 1, 1, map[uint32]Root{1: {1}}).Sealer(PurposeEntry, 1, identity.Boot{1})
+		for range 100 {
+			b, err := s.Seal([]byte("p"), nil)
+			if head := string(b[:headerSize]); err != nil || seen[head] {
+				t.Fatalf("nonce repeated: %x, %v", head, err)
+			} else {
+				seen[head] = true
+			}
+		}
+	}
 }
 
 func TestSealerLimits(t *testing.T) {
@@ -238,6 +255,7 @@ func TestGoldenSealed(t *testing.T) {
 	}
 	s := k.Sealer(Purpose(v.Purpose), identity.RegionID(v.Region), identity.Boot(unhex(t, v.Boot)))
 	s.count.Store(v.Counter - 1)
+	s.mix = func([]byte) {} // zero
 	sealed := seal(t, s, v.Plain, v.Context)
 	check := RootCheck(cluster, root)
 	var contribs [][]byte
