@@ -126,10 +126,10 @@ func (c *Cluster) Shutdown(ctx context.Context) error {
 		c.gossip.close()
 	}
 	var errsAll []error
+	c.transport.close() // calls and dials in flight would keep raft's goroutines
 	if in := c.inst.Swap(nil); in != nil {
 		errsAll = append(errsAll, in.close(c.transport))
 	}
-	c.transport.close()
 	if c.server != nil {
 		c.server.close()
 		c.server.wg.Wait()

@@ -69,8 +69,6 @@ func TestSimulatedCluster(t *testing.T) {
 	})
 }
 
-var _ = cluster.Loopback
-
 func TestGossipHintsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := clustertest.New(t, clustertest.Options{Gossip: true, Logger: debugLogger})
@@ -92,5 +90,37 @@ func TestGossipHintsOnly(t *testing.T) {
 		if n := len(a.Leader().C.Members()); n != 4 {
 			t.Errorf("gossip changed membership: %d members", n)
 		}
+	})
+}
+
+// A server that moved is found through gossip, and TLS proves that it is the one.
+func TestHintFindsAMovedServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := clustertest.New(t, clustertest.Options{Gossip: true, Logger: debugLogger})
+		a.StartAll()
+		a.Propose()
+		n := a.Followers(a.Leader())[0]
+		n.Stop()
+		members := a.Members() // the genesis does not change
+		n.Addr = n.Name + ":9"
+		a.Propose()
+		n.Machine = clustertest.NewMachine()
+		cfg, err := n.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Members = members
+		if n.C, err = cluster.New(cfg); err != nil {
+			t.Fatal(err)
+		}
+		if err := n.C.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		if err := n.C.WaitReady(ctx); err != nil {
+			t.Fatal(err)
+		}
+		a.Agree(time.Minute)
 	})
 }

@@ -74,12 +74,6 @@ func (c *decodedCache) put(chain [32]byte, e *command.Entry) {
 	}
 }
 
-func (c *decodedCache) get(chain [32]byte) *command.Entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.byChain[chain]
-}
-
 // take returns an entry and forgets it.
 func (c *decodedCache) take(chain [32]byte) *command.Entry {
 	c.mu.Lock()

@@ -66,18 +66,26 @@ func (t *transport) connect(id raft.ServerID, addr raft.ServerAddress, timeout t
 	return t.dial(id, addr, timeout)
 }
 
+// dial tries the configured address and, when gossip knows another, that one with the
+// second half of the time. TLS proves who answers there.
 func (t *transport) dial(id raft.ServerID, addr raft.ServerAddress, timeout time.Duration) (*conn, error) {
+	hint := ""
+	if t.hint != nil {
+		hint = t.hint(id)
+	}
+	if hint == "" || hint == string(addr) {
+		return t.dialOnce(id, string(addr), timeout)
+	}
+	if c, err := t.dialOnce(id, string(addr), timeout/2); err == nil {
+		return c, nil
+	}
+	return t.dialOnce(id, hint, timeout/2)
+}
+
+func (t *transport) dialOnce(id raft.ServerID, addr string, timeout time.Duration) (*conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	c, err := t.d.dial(ctx, id, string(addr))
-	if err == nil || t.hint == nil {
-		return c, err
-	}
-	hint := t.hint(id)
-	if hint == "" || hint == string(addr) || ctx.Err() != nil {
-		return nil, err
-	}
-	return t.d.dial(ctx, id, hint) // TLS proves who answers there
+	return t.d.dial(ctx, id, addr)
 }
 
 func (t *transport) takeIdle(id raft.ServerID) *conn {
