@@ -5,9 +5,9 @@
 //	vaultd check --config FILE    validate the configuration, touch nothing
 //	vaultd version
 //
-// The log goes to standard error. Exit statuses are those of errs.ExitCode; 3 means
-// the HSM did not open, and a service manager must not restart on it: some tokens lock
-// after a few wrong PINs.
+// The log goes to standard error. Exit statuses are those of errs.ExitCode; 3 means that
+// it was stopped while sealed, since the HSM had not opened. A wrong PIN is tried once a
+// start, and a service manager must not restart on it: some tokens lock after a few.
 package main
 
 import (

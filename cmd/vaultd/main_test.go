@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,13 +16,19 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
+	"github.com/tetrad-vault/tetrad/api/coded"
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/ceremony/ceremonytest"
 	"github.com/tetrad-vault/tetrad/internal/config"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/node"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/seal/pkcs11"
@@ -36,6 +43,7 @@ func TestMain(m *testing.M) {
 type foundedRegion struct {
 	dir    string
 	config string // text of the configuration
+	api    string // address
 }
 
 func found(t *testing.T) foundedRegion {
@@ -83,7 +91,7 @@ func found(t *testing.T) foundedRegion {
 		t.Fatal(err)
 	}
 	return foundedRegion{dir, fmt.Sprintf("region = \"north\"\ndata_dir = \"north\"\nhsm {\n module = %q\n token_label = \"north\"\n pin_file = \"pin\"\n}\n"+
-		"listen {\n raft = %q\n api = %q\n gossip = %q\n}\nraft {\n profile = \"loopback\"\n}\n", tokens.Module, ports[0], ports[1], ports[2])}
+		"listen {\n raft = %q\n api = %q\n gossip = %q\n}\nraft {\n profile = \"loopback\"\n}\n", tokens.Module, ports[0], ports[1], ports[2]), ports[1]}
 }
 
 func freePorts(t *testing.T, n int) []string {
@@ -130,8 +138,8 @@ func TestRunsAndStops(t *testing.T) {
 	}
 	defer l.Close()
 	var out bytes.Buffer
+	t.Setenv("NOTIFY_SOCKET", socket)
 	cmd := exec.Command("vaultd", "--config", good)
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
 	cmd.Stderr = &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -163,16 +171,12 @@ func TestRunsAndStops(t *testing.T) {
 		t.Errorf("log:\n%s", text)
 	}
 
-	bad := filepath.Join(f.dir, "wrong-pin")
-	if err := os.WriteFile(bad, []byte("canary-5417"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f.staysSealed(t, l)
 	for name, c := range map[string]struct {
 		file string
 		code int
 		text string
 	}{
-		"wrong PIN":      {f.write(t, "pin.hcl", `"pin"`, `"wrong-pin"`), errs.ExitSealed, "hint: correct the PIN"},
 		"other region":   {f.write(t, "region.hcl", `region = "north"`, `region = "east"`), errs.ExitFailure, `belongs to region "north"`},
 		"unfounded":      {f.write(t, "empty.hcl", `data_dir = "north"`, `data_dir = "empty"`), errs.ExitFailure, "vaultctl init"},
 		"no module":      {f.write(t, "module.hcl", `libsofthsm2.so`, `libnone.so`), errs.ExitFailure, "libnone.so"},
@@ -184,6 +188,57 @@ func TestRunsAndStops(t *testing.T) {
 			t.Errorf("%s: exit %d, want %d with %q\n%s", name, code, c.code, c.text, text)
 		}
 	}
+}
+
+// staysSealed starts the region with a wrong PIN: it is tried once, only health is
+// served, and the end of the process says why.
+func (f foundedRegion) staysSealed(t *testing.T, l *net.UnixConn) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(f.dir, "wrong-pin"), []byte("canary-5417"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	cmd := exec.Command("vaultd", "--config", f.write(t, "pin.hcl", `"pin"`, `"wrong-pin"`))
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	expect(t, l, "READY=1\nSTATUS=sealed")
+	cc, err := grpc.NewClient("passthrough:///"+f.api, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{InsecureSkipVerify: true,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return strangerCert(t), nil }})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cc.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	h, err := healthpb.NewHealthClient(cc).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.WaitForReady(true))
+	if err != nil || h.Status != healthpb.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("health of a sealed region: %v %v", h, err)
+	}
+	st, err := tetradv1.NewVaultClient(cc).Status(ctx, &tetradv1.StatusRequest{})
+	if err != nil || st.State != tetradv1.NodeState_NODE_STATE_SEALED {
+		t.Errorf("status of a sealed region: %v %v", st, err)
+	}
+	if _, err := tetradv1.NewVaultClient(cc).ListKeys(ctx, &tetradv1.ListKeysRequest{}); errs.CodeOf(coded.FromError(err)) != errs.Sealed {
+		t.Errorf("a sealed region's keys: %v", err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	text := out.String()
+	if code := cmd.ProcessState.ExitCode(); code != errs.ExitSealed || strings.Count(text, "code=wrong_pin") != 1 ||
+		!strings.Contains(text, "correct the PIN") || strings.Contains(text, "canary") {
+		t.Errorf("wrong PIN: exit %d\n%s", code, text)
+	}
+}
+
+// strangerCert is a certificate nobody knows.
+func strangerCert(t *testing.T) *tls.Certificate {
+	c := identity.PrincipalTLS(identity.GenerateEd25519(), 0, func(identity.RegionID) []identity.PublicKey { return nil }, identity.ClusterID{})
+	return &c.Certificates[0]
 }
 
 // expect reads notifications until one begins with want.

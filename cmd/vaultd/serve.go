@@ -54,7 +54,7 @@ func serve(ctx context.Context, cfg *config.Config, started time.Time, stderr io
 	if err != nil {
 		return err
 	}
-	n, err := node.Start(signals, *nc)
+	n, err := open(signals, nc, nt, log)
 	if err != nil {
 		return notStarted(signals, nc, err)
 	}
@@ -84,6 +84,35 @@ func serve(ctx context.Context, cfg *config.Config, started time.Time, stderr io
 	return err
 }
 
+// sealedRetry is how often a region whose HSM did not open is tried again.
+const sealedRetry = 10 * time.Second
+
+// open starts the node. While the HSM does not open the node stays sealed, serving only
+// health; it is tried again, except after a wrong PIN. Stopped while sealed, it ends with
+// the reason.
+func open(ctx context.Context, nc *node.Config, nt *notifier, log *slog.Logger) (*node.Node, error) {
+	for {
+		n, err := node.Start(ctx, *nc)
+		sealed, again := node.StaysSealed(err)
+		if !sealed || ctx.Err() != nil {
+			return n, err
+		}
+		if hint := errs.HintOf(err); hint != "" {
+			log.Error("sealed", slog.String("hint", hint))
+		}
+		nt.send(log, "READY=1\nSTATUS=sealed: "+err.Error())
+		wait, cancel := ctx, context.CancelFunc(func() {})
+		if again {
+			wait, cancel = context.WithTimeout(ctx, sealedRetry)
+		}
+		served := node.ServeSealed(wait, *nc, err)
+		cancel()
+		if served != nil || ctx.Err() != nil {
+			return nil, errors.Join(err, served)
+		}
+	}
+}
+
 // running is what of a node is stopped here.
 type running interface{ Shutdown(ctx context.Context) }
 
@@ -101,6 +130,9 @@ func shutdown(n running, nt *notifier, log *slog.Logger, reason string) {
 func notStarted(signals context.Context, nc *node.Config, err error) error {
 	if nc.Stores.Close != nil {
 		_ = nc.Stores.Close()
+	}
+	if sealed, _ := node.StaysSealed(err); sealed {
+		return err
 	}
 	if signals.Err() != nil && (errors.Is(err, context.Canceled) || errs.CodeOf(err) == errs.Canceled) {
 		return nil

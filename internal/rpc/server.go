@@ -101,10 +101,13 @@ func (s *Server) options() []grpc.ServerOption {
 // as Node.Ready allows.
 func (s *Server) Attach(r Rooms) { s.rooms.Store(&r) }
 
-// attached returns the rooms, or NotReady.
+// attached returns the rooms, or Sealed or NotReady.
 func (s *Server) attached() (*Rooms, error) {
 	if r := s.rooms.Load(); r != nil {
 		return r, nil
+	}
+	if err := s.cfg.Node.Ready(); errs.CodeOf(err) == errs.Sealed {
+		return nil, err
 	}
 	return nil, errs.New(errs.NotReady, "region %d is starting", s.cfg.Region)
 }
