@@ -55,6 +55,24 @@ func (b *books) find(id command.RequestID) *request {
 	return b.settled[id]
 }
 
+// begin enters an open request. One that had its id and was forgotten by the log makes
+// room for it.
+func (b *books) begin(q *request) {
+	if b.settled[q.id] != nil {
+		b.forget(q.id)
+		b.oldest = slices.DeleteFunc(b.oldest, func(id command.RequestID) bool { return id == q.id })
+	}
+	b.open[q.id] = q
+}
+
+// forget drops a closed request.
+func (b *books) forget(id command.RequestID) {
+	for i := range b.settled[id].attempts {
+		delete(b.values, b.settled[id].attempts[i].meta.Index)
+	}
+	delete(b.settled, id)
+}
+
 // settle closes an open request; false if it was not open.
 func (b *books) settle(id command.RequestID) bool {
 	q := b.open[id]
@@ -64,12 +82,8 @@ func (b *books) settle(id command.RequestID) bool {
 	delete(b.open, id)
 	b.settled[id] = q
 	if b.oldest = append(b.oldest, id); len(b.oldest) > settledMax {
-		old := b.settled[b.oldest[0]]
-		for i := range old.attempts {
-			delete(b.values, old.attempts[i].meta.Index)
-		}
-		delete(b.settled, b.oldest[0])
-		b.oldest = slices.Delete(b.oldest, 0, 1)
+		b.forget(b.oldest[0])
+		b.oldest = b.oldest[1:] // append moves the rest now and then
 	}
 	return true
 }

@@ -112,11 +112,11 @@ func (v *verifier) opened(l *audit.Leaf, e *audit.Effect, body command.Body) {
 		o := &e.Opened[i]
 		switch b := body.(type) {
 		case *command.RequestSignature:
-			if o.Number != 1 || b.Key != o.Key || o.Request != command.RequestIDOf(l.Command.Principal, l.Command.ID) || v.books.find(o.Request) != nil {
+			if o.Number != 1 || b.Key != o.Key || o.Request != command.RequestIDOf(l.Command.Principal, l.Command.ID) || v.books.open[o.Request] != nil {
 				v.report.found(l.Seq, KindRequest, "attempt %d of request %s is not what this command asks for", o.Number, o.Request)
 				continue
 			}
-			v.books.open[o.Request] = v.newRequest(o, b)
+			v.books.begin(v.newRequest(o, b))
 			v.report.Requests++
 		case *command.OpenAttempt:
 			q := v.books.open[o.Request]

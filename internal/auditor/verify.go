@@ -114,6 +114,9 @@ func (v *verifier) leaf(l *audit.Leaf) {
 		r.Replayed++
 		return
 	}
+	if v.tree.Size() == 1 {
+		r.found(l.Seq, KindGenesis, "the first leaf is not the genesis")
+	}
 	r.Commands[l.Command.Type.String()]++
 	r.Outcomes[l.Code.String()]++
 	if len(v.entry) > 0 && (l.Meta != v.entry[0].Meta || len(v.entry) == maxEntryLeaves) {

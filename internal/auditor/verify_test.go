@@ -2,6 +2,7 @@ package auditor_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"testing"
@@ -410,4 +411,46 @@ func TestSelectionIsCounted(t *testing.T) {
 			t.Errorf("pair %v was never drawn in %d draws", d.Regions, n)
 		}
 	}
+}
+
+// TestReusedID: an id that the log forgot may stand for another request. That is no
+// fault of the vault's, and both requests are judged by their own payloads.
+func TestReusedID(t *testing.T) {
+	w := newWorld(t)
+	key := w.key("hot", command.P256, 2, nil)
+	id := w.ID()
+	ask := func(text string) *round {
+		b := message(text)
+		b.Key = key
+		c, err := command.New(b, w.signer.Public().Fingerprint(), id, w.Now.Add(w.Life), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Sign(t.Context(), w.Cluster(), w.signer); err != nil {
+			t.Fatal(err)
+		}
+		res := w.ok(c)
+		return w.drawn(res, res.Opened...)
+	}
+	for i := range 3 {
+		if r := w.complete(ask(fmt.Sprint("payload ", i)), 1); len(r.Completed) != 1 {
+			t.Fatalf("%+v", r.Outcomes)
+		}
+		w.Now = w.Now.Add(time.Hour)
+		w.ok(w.By(w.Region(1).Session, &command.Tick{}))
+	}
+	if r := w.clean(); r.Completed != 3 || r.Requests != 3 || r.Released != 6 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestFirstLeafIsTheGenesis: a history whose beginning is something else is none.
+func TestFirstLeafIsTheGenesis(t *testing.T) {
+	w := newWorld(t)
+	leaves := slices.Clone(w.leaves[1:])
+	for i := range leaves {
+		leaves[i].Seq = uint64(i)
+	}
+	r, err := auditor.Verify(bytes.NewReader(w.export(leaves, w.checkpoint(leaves))), w.trust())
+	wantFinding(t, r, err, auditor.KindGenesis)
 }
