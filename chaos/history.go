@@ -136,6 +136,18 @@ func (h *History) Record(what any) {
 	}
 }
 
+// MadeBy returns what a region's HSM signed so far.
+func (h *History) MadeBy(r identity.RegionID) (out []Made) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.Made {
+		if m.Region == r {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
 // acknowledged returns the calls of a kind that the vault acknowledged, in order of their
 // return.
 func (h *History) acknowledged(k Kind) (out []*Op) {
