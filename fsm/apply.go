@@ -214,10 +214,19 @@ func (w *work) checkTime(a *author, c *command.Command) error {
 		return errs.New(errs.Expired, "the command expired")
 	case c.Expiry.After(w.head.clock.Add(command.MaxLifetime)):
 		return errs.New(errs.Invalid, "the command expires more than %s ahead", command.MaxLifetime)
-	case a.principal != nil && a.principal.Tenant != "" && w.remembered() >= MaxRemembered:
-		return errs.New(errs.Throttled, "%d commands are remembered, the most there may be", MaxRemembered)
+	case a.principal != nil && w.remembered() >= a.principal.memory():
+		return errs.New(errs.Throttled, "%d commands are remembered, the most there may be", a.principal.memory())
 	}
 	return nil
+}
+
+// memory is how many commands may be remembered for p still to add one. Tenants leave
+// room for who pulls the brakes, but nobody's commands are remembered without end.
+func (p *Principal) memory() uint64 {
+	if p.Tenant == "" {
+		return MaxRemembered + ReservedMemory
+	}
+	return MaxRemembered
 }
 
 // task is one authenticated command about to be decided. Deciding only reads; what is to

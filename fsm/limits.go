@@ -12,6 +12,9 @@ const (
 	MaxAttempts   = 3
 	MaxSessions   = 4 // of one region, newest first
 
+	// ReservedMemory is what only the vault's own principals may fill beyond MaxRemembered.
+	ReservedMemory = 1 << 16
+
 	// CompletionGrace is how long after its expiry an open request may still be
 	// completed: co-signers stop at the expiry, what they released just before has to
 	// reach the log.

@@ -62,3 +62,15 @@ func TestWordsOfBeforeTheDraw(t *testing.T) {
 	}
 	l.Must(next(l, 1, id, 2, unreachable(l, 4, 3, id, 1)))
 }
+
+// TestMemoryIsBounded: nobody, administrators neither, makes the regions remember without
+// end; tenants leave room for the brakes.
+func TestMemoryIsBounded(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	l.Machine.Pretend(fsm.MaxRemembered)
+	want(t, l, errs.Throttled, l.By(signer, fsmtest.Digest(key, [32]byte{1})))
+	want(t, l, errs.OK, l.By(l.Admins[0], &command.FreezeVault{}))
+	l.Machine.Pretend(fsm.MaxRemembered + fsm.ReservedMemory)
+	want(t, l, errs.Throttled, l.By(l.Admins[0], &command.FreezeVault{}))
+	want(t, l, errs.OK, l.By(l.Region(1).Session, &command.Tick{}))
+}
