@@ -22,12 +22,13 @@ type beacon struct {
 
 	mu    sync.Mutex
 	evals map[command.Meta]*evaluation
-	order []command.Meta // oldest first
+	order map[identity.RegionID][]command.Meta // oldest first; 0 for what this region knows itself
 }
 
 // evaluation is what is known of one entry's value.
 type evaluation struct {
 	meta command.Meta
+	by   identity.RegionID            // who spoke of it before this region knew it; 0 once it does
 	own  func() (draw.Partial, error) // computed once
 
 	mu      sync.Mutex
@@ -54,7 +55,7 @@ func (d *drawn) encoded() [][]byte {
 }
 
 func newBeacon(cfg *Config) *beacon {
-	return &beacon{cfg: cfg, evals: map[command.Meta]*evaluation{}, key: sync.OnceValues(func() (draw.PublicKey, error) {
+	return &beacon{cfg: cfg, evals: map[command.Meta]*evaluation{}, order: map[identity.RegionID][]command.Meta{}, key: sync.OnceValues(func() (draw.PublicKey, error) {
 		b := cfg.Replica.View().Beacon()
 		return draw.NewPublicKey(int(b.Threshold), b.Public, b.Shares)
 	})}
@@ -64,21 +65,35 @@ func (b *beacon) input(m command.Meta) []byte {
 	return draw.Input(b.cfg.Replica.View().Lineage(), m.Term, m.Index, m.Chain)
 }
 
-// at returns the evaluation of an entry, making room by forgetting the oldest.
-func (b *beacon) at(m command.Meta) *evaluation {
+// at returns the evaluation of an entry this region knows.
+func (b *beacon) at(m command.Meta) *evaluation { return b.hold(m, 0) }
+
+// hold returns the evaluation of an entry, making room by forgetting the oldest. What
+// another region alone speaks of has little room of its own: it may be made up.
+func (b *beacon) hold(m command.Meta, by identity.RegionID) *evaluation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e, ok := b.evals[m]; ok {
+	e, ok := b.evals[m]
+	switch {
+	case ok && (by != 0 || e.by == 0):
 		return e
+	case ok: // known from now on
+		b.order[e.by] = slices.DeleteFunc(b.order[e.by], func(o command.Meta) bool { return o == m })
+		e.by = 0
+	default:
+		e = &evaluation{meta: m, by: by, seen: map[uint8]bool{}, news: make(chan struct{}, 1)}
+		e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(b.input(m)) })
+		b.evals[m] = e
 	}
-	if len(b.order) >= maxMetas {
-		delete(b.evals, b.order[0])
-		b.order = b.order[1:]
+	room := maxMetas
+	if by != 0 {
+		room = maxStrays
 	}
-	e := &evaluation{meta: m, seen: map[uint8]bool{}, news: make(chan struct{}, 1)}
-	e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(b.input(m)) })
-	b.evals[m] = e
-	b.order = append(b.order, m)
+	if len(b.order[by]) >= room {
+		delete(b.evals, b.order[by][0])
+		b.order[by] = b.order[by][1:]
+	}
+	b.order[by] = append(b.order[by], m)
 	return e
 }
 
@@ -108,7 +123,7 @@ func (b *beacon) deliver(from identity.RegionID, m command.Meta, raw []byte) {
 		b.cfg.Logger.Warn("beacon partial refused", slog.Int("region", int(from)), slog.Uint64("index", m.Index))
 		return
 	}
-	e := b.at(m)
+	e := b.hold(m, from)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.seen[p.Region] {

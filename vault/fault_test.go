@@ -322,6 +322,33 @@ func TestForgedPartialOnAppendReply(t *testing.T) {
 	})
 }
 
+// TestFloodOfPartials: a region that sends partials on entries that do not exist pushes
+// out nobody else's.
+func TestFloodOfPartials(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		p, err := w.nodes[4].vault.Evaluate(command.Meta{Index: 1 << 40})
+		w.ok(err)
+		w.set(func() {
+			w.partials = func(from identity.RegionID) bool {
+				for i := range uint64(2000) {
+					if from == 4 {
+						w.nodes[1].vault.Deliver(4, command.Meta{Index: 1<<40 + i}, p)
+					}
+				}
+				return from != 4
+			}
+		})
+		for i := range 4 {
+			c := w.request(k, fmt.Sprint("flood ", i))
+			w.verify(k, c, w.sign(c))
+		}
+		if n := w.count("partial"); n != 0 {
+			t.Errorf("%d partials asked for: the others' were pushed out", n)
+		}
+	})
+}
+
 func TestQuorumOfPartialsLost(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(p256, 2)
