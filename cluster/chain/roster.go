@@ -1,0 +1,80 @@
+package chain
+
+import (
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// Roster says who speaks. The running node answers from the regions of its FSM and the
+// session certificates it has verified; an auditor answers from a Book.
+type Roster interface {
+	// Holder returns who holds a session key. A key that never belonged to a region of
+	// this cluster is unknown.
+	Holder(session identity.Fingerprint) (Holder, bool)
+	// Regions returns how many regions the FSM counts, the arbiter included.
+	Regions() int
+}
+
+// Holder is a region as the holder of one session key.
+type Holder struct {
+	Region  identity.RegionID
+	Key     identity.PublicKey
+	Current bool // of the newest boot known; older ones verify history only
+}
+
+// Quorum returns how many of n regions must sign, so that any two quorums share an
+// honest region although one region lies: 3 of 4, 4 of 5.
+func Quorum(n int) int { return (n+1)/2 + 1 }
+
+// Book is a Roster over session certificates alone: all that an auditor needs besides
+// the pinned identity keys. Not safe for concurrent use while certificates are added.
+type Book struct {
+	cluster identity.ClusterID
+	pins    identity.Pins
+	regions int
+	holders map[identity.Fingerprint]Holder
+	newest  map[identity.RegionID]*identity.SessionCert
+}
+
+// NewBook returns an empty roster of a cluster with so many regions.
+func NewBook(cluster identity.ClusterID, pins identity.Pins, regions int) *Book {
+	return &Book{cluster: cluster, pins: pins, regions: regions,
+		holders: map[identity.Fingerprint]Holder{}, newest: map[identity.RegionID]*identity.SessionCert{}}
+}
+
+// Add takes a session certificate that one of its region's pinned keys vouches for.
+func (b *Book) Add(c *identity.SessionCert) error {
+	if c.Region == 0 {
+		return errs.New(errs.Invalid, "session certificate of region 0")
+	}
+	err := error(errs.New(errs.Unauthenticated, "no identity key of region %d is pinned", c.Region))
+	for _, pin := range b.pins(c.Region) {
+		if err = c.Verify(b.cluster, pin); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	now := c.Session.Fingerprint()
+	if old := b.newest[c.Region]; old != nil {
+		if c.Issued.Before(old.Issued) {
+			b.holders[now] = Holder{Region: c.Region, Key: c.Session}
+			return nil
+		}
+		was := old.Session.Fingerprint()
+		b.holders[was] = Holder{Region: old.Region, Key: old.Session}
+	}
+	b.newest[c.Region] = c
+	b.holders[now] = Holder{Region: c.Region, Key: c.Session, Current: true}
+	return nil
+}
+
+// Holder implements Roster.
+func (b *Book) Holder(session identity.Fingerprint) (Holder, bool) {
+	h, ok := b.holders[session]
+	return h, ok
+}
+
+// Regions implements Roster.
+func (b *Book) Regions() int { return b.regions }
