@@ -21,9 +21,8 @@ func released(l *ledger, f *findings) {
 	for _, o := range l.history.acknowledged(OpSign) {
 		l.received(o, f)
 	}
-	for i := range l.history.Exports {
-		l.audited(&l.history.Exports[i], f)
-	}
+	longest := l.history.longest() // the others are held against it by replicas
+	l.audited(&longest, f)
 }
 
 // made judges one signature of an HSM: the region must have held the opened attempt in its

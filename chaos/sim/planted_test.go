@@ -34,6 +34,7 @@ func expect(t *testing.T, invariant int, p *Plan, o Options) []chaos.Violation {
 
 // TestHonest is the measure of the tests below: without a planted bug nothing is found.
 func TestHonest(t *testing.T) {
+	t.Parallel()
 	if _, found := simulate(t, quiet(15*time.Second), Options{}); len(found) > 0 {
 		t.Error(found)
 	}
@@ -57,6 +58,7 @@ func steal(w *World, site int, curve command.Curve, message []byte) {
 
 // TestPlantedTheft: invariant 1. A region's HSM signs a payment that nobody asked for.
 func TestPlantedTheft(t *testing.T) {
+	t.Parallel()
 	expect(t, 1, quiet(10*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		digest := sha256.Sum256([]byte("all of it, to me"))
@@ -67,6 +69,7 @@ func TestPlantedTheft(t *testing.T) {
 // TestPlantedForgetfulDisks: invariant 5. Every disk reports writes as synced that it
 // loses when the power fails, and forgets its marks with them.
 func TestPlantedForgetfulDisks(t *testing.T) {
+	t.Parallel()
 	expect(t, 5, quiet(20*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		var images [sites]*durabletest.Disk
@@ -108,6 +111,7 @@ func (m forked) Apply(batch []fsm.Input) [][]fsm.Outcome {
 
 // TestPlantedFork: invariant 6. One region's clock leaks into its state.
 func TestPlantedFork(t *testing.T) {
+	t.Parallel()
 	expect(t, 6, quiet(10*time.Second), Options{Machine: func(site int, m cluster.Machine) cluster.Machine {
 		if site == 2 {
 			return forked{m}
@@ -128,6 +132,7 @@ func cutEach() *Plan {
 // TestPlantedLocalReads: invariant 8. Regions answer reads from their own state without
 // asking a quorum whether it is current.
 func TestPlantedLocalReads(t *testing.T) {
+	t.Parallel()
 	found := expect(t, 8, cutEach(), Options{LocalReads: true})
 	if b := chaos.Broken(found); !slices.Equal(b, []int{8}) {
 		t.Errorf("found also %v", b)
@@ -137,6 +142,7 @@ func TestPlantedLocalReads(t *testing.T) {
 // TestPlantedStaleSigner: invariant 8. A region goes on signing what it was asked before,
 // long after it was cut off.
 func TestPlantedStaleSigner(t *testing.T) {
+	t.Parallel()
 	cut := Event{At: 5 * time.Second, Lasts: 12 * time.Second, Fault: CutOne, Sites: []int{3}}
 	expect(t, 8, quiet(20*time.Second, cut), Options{Meanwhile: func(w *World) {
 		time.Sleep(15 * time.Second)
@@ -151,6 +157,7 @@ func TestPlantedStaleSigner(t *testing.T) {
 // TestPlantedDraw: invariant 9. The vault draws, and the beacon it draws from is not the
 // one the regions share.
 func TestPlantedDraw(t *testing.T) {
+	t.Parallel()
 	h, _ := simulate(t, quiet(10*time.Second), Options{})
 	honest := h.Value
 	h.Value = func(m command.Meta) ([32]byte, error) {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"runtime/pprof"
+	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +58,64 @@ func TestSeed(t *testing.T) {
 	h, found := simulate(t, p, o)
 	t.Logf("%d operations, %d signatures in %s", len(h.Ops), len(h.Made), time.Since(began))
 	report(t, p, found)
+}
+
+// short is what runs with every "go test": a few seeds, of which each has about a dozen
+// faults.
+const (
+	shortSeeds  = 5
+	shortLength = 45 * time.Second
+)
+
+// TestSeeds runs the short form, or the long one: CHAOS_SEEDS seeds from CHAOS_FROM on, or
+// as many as it takes for CHAOS_HOURS simulated hours with faults.
+func TestSeeds(t *testing.T) {
+	from, count, each, err := extent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var tally chaos.Tally
+	began, ops, made := time.Now(), 0, 0
+	t.Run("seed", func(t *testing.T) { // returns when all of them are done
+		for s := from; s < from+count; s++ {
+			t.Run(fmt.Sprint(s), func(t *testing.T) {
+				t.Parallel()
+				p := NewPlan(s, each)
+				h, found := simulate(t, p, Options{})
+				report(t, p, found)
+				mu.Lock()
+				defer mu.Unlock()
+				ops, made = ops+len(h.Ops), made+len(h.Made)
+				if err := tally.Add(h); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	})
+	for _, v := range tally.Check() {
+		t.Error(v)
+	}
+	simulated, real := time.Duration(count)*each, time.Since(began)
+	t.Logf("%d seeds from %d: %s with faults in %s, %.0f simulated seconds a second; %d operations, %d signatures in HSMs, %d draws counted",
+		count, from, simulated, real.Round(time.Second), simulated.Seconds()/real.Seconds(), ops, made, tally.Draws())
+}
+
+func extent() (from, count uint64, each time.Duration, err error) {
+	from, count, each = 1, shortSeeds, shortLength
+	number := func(name string, into *uint64) {
+		if s := os.Getenv(name); s != "" && err == nil {
+			if *into, err = strconv.ParseUint(s, 10, 32); err == nil {
+				each = *length
+			}
+		}
+	}
+	hours := uint64(0)
+	number("CHAOS_FROM", &from)
+	number("CHAOS_SEEDS", &count)
+	number("CHAOS_HOURS", &hours)
+	if hours > 0 {
+		count = uint64((time.Duration(hours)*time.Hour + each - 1) / each)
+	}
+	return from, count, each, err
 }
