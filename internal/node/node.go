@@ -33,6 +33,7 @@ type Node struct {
 	server   *rpc.Server
 	conns    *rpc.Conns
 	peers    *rpc.Peers
+	checkup  checkup // of the token, for status
 
 	boots  map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
 	gap    chan struct{}                       // leaves are missing

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,14 +16,42 @@ type status struct{ n *Node }
 
 func (s status) Ready() error { return s.n.cluster.Ready() }
 
-const healthWait = time.Second // for the token's answer when somebody asks for status
+const (
+	healthWait  = time.Second // for the token's answer when somebody asks for status
+	healthEvery = time.Second // however many ask: the token's time is for signing
+)
+
+// checkup is what the token last said of itself.
+type checkup struct {
+	running atomic.Bool
+	last    atomic.Pointer[checked]
+}
+
+type checked struct {
+	at  time.Time
+	err error
+}
+
+// get asks the token unless it was asked just now; nil before the first answer.
+func (c *checkup) get(ask func(context.Context) error) error {
+	last := c.last.Load()
+	if (last == nil || time.Since(last.at) > healthEvery) && c.running.CompareAndSwap(false, true) {
+		defer c.running.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), healthWait)
+		defer cancel()
+		last = &checked{err: ask(ctx), at: time.Now()}
+		c.last.Store(last)
+	}
+	if last == nil {
+		return nil
+	}
+	return last.err
+}
 
 func (s status) Report() rpc.Report {
 	n := s.n
 	r := rpc.Report{RegionName: n.address().Name, Started: n.cfg.Started, HSM: n.hsm.Describe(), Seen: map[identity.RegionID]string{}}
-	ctx, cancel := context.WithTimeout(context.Background(), healthWait)
-	defer cancel()
-	if err := n.hsm.Health(ctx); err != nil {
+	if err := n.checkup.get(n.hsm.Health); err != nil {
 		r.HSMError = err.Error()
 	}
 	if err := n.leaves.Healthy(); err != nil {
