@@ -67,9 +67,9 @@ const (
 	shortLength = 45 * time.Second
 )
 
-// TestSeeds runs the short form, or the long one: CHAOS_SEEDS seeds from CHAOS_FROM on, or
+// TestRandomFaults runs the short form, or the long one: CHAOS_SEEDS seeds from CHAOS_FROM on, or
 // as many as it takes for CHAOS_HOURS simulated hours with faults.
-func TestSeeds(t *testing.T) {
+func TestRandomFaults(t *testing.T) {
 	from, count, each, err := extent()
 	if err != nil {
 		t.Fatal(err)
