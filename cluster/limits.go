@@ -34,5 +34,6 @@ const (
 	logCacheSize  = 128  // entries raft keeps in memory for replication
 
 	handshakeTimeout = 10 * time.Second
+	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with
 	refusalDelay     = 20 * time.Millisecond // a refused sender waits this long instead of raft's back-off
 )

@@ -13,15 +13,17 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
-// proposer batches commands into entries. One entry is in flight at a time and
-// nothing waits for a timer: what arrives while one commits rides in the next. At
-// light load an entry holds one command at once, under load many.
+// proposer batches commands into entries. One entry is in flight at a time: what
+// arrives while one commits rides in the next. At light load an entry holds one
+// command, under load many. Nothing waits for a timer but completions: their clients
+// have been answered, and an entry of their own would delay the next request.
 type proposer struct {
 	propose func(context.Context, []*command.Command) ([]fsm.Outcome, error)
 	ctx     context.Context
 
 	mu    sync.Mutex
 	queue []*proposal
+	calls int // of the queue, those somebody waits for
 	bytes int
 	stop  error
 	wake  chan struct{}
@@ -30,6 +32,7 @@ type proposer struct {
 type proposal struct {
 	cmd   *command.Command
 	size  int
+	due   time.Time // when it goes even if it goes alone; zero: at once
 	taken bool
 	done  chan struct{}
 	out   fsm.Outcome
@@ -49,6 +52,9 @@ func (p *proposer) submit(ctx context.Context, cmd *command.Command) (fsm.Outcom
 		return fsm.Outcome{}, err
 	}
 	q := &proposal{cmd: canonical, size: size, done: make(chan struct{})}
+	if canonical.Type == command.TypeComplete {
+		q.due = time.Now().Add(completionWait)
+	}
 	if err := p.enqueue(q); err != nil {
 		return fsm.Outcome{}, err
 	}
@@ -88,12 +94,20 @@ func (p *proposer) enqueue(q *proposal) error {
 		return errs.New(errs.Throttled, "%d commands wait for a proposal", len(p.queue)).WithHint("try again shortly")
 	}
 	p.queue = append(p.queue, q)
-	p.bytes += q.size
+	p.count(q, 1)
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
 	return nil
+}
+
+// count books a proposal that comes into the queue or leaves it.
+func (p *proposer) count(q *proposal, by int) {
+	p.bytes += by * q.size
+	if q.due.IsZero() {
+		p.calls += by
+	}
 }
 
 func (p *proposer) withdraw(q *proposal) bool {
@@ -105,17 +119,24 @@ func (p *proposer) withdraw(q *proposal) bool {
 	for i, o := range p.queue {
 		if o == q {
 			p.queue = append(p.queue[:i:i], p.queue[i+1:]...)
-			p.bytes -= q.size
+			p.count(q, -1)
 			return true
 		}
 	}
 	return false
 }
 
-// take removes the commands of the next entry from the queue.
-func (p *proposer) take() []*proposal {
+// take removes the commands of the next entry from the queue. It returns nothing while
+// only completions are there, and how long the first of them may still wait.
+func (p *proposer) take() (batch []*proposal, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.queue) == 0 {
+		return nil, 0
+	}
+	if wait = time.Until(p.queue[0].due); p.calls == 0 && wait > 0 {
+		return nil, wait
+	}
 	const overhead = 64
 	n, size := 0, overhead
 	for n < len(p.queue) && n < command.MaxCommands {
@@ -123,12 +144,12 @@ func (p *proposer) take() []*proposal {
 			break
 		}
 		p.queue[n].taken = true
-		p.bytes -= p.queue[n].size
+		p.count(p.queue[n], -1)
 		n++
 	}
-	batch := append([]*proposal(nil), p.queue[:n]...)
+	batch = append(batch, p.queue[:n]...)
 	p.queue = append([]*proposal(nil), p.queue[n:]...)
-	return batch
+	return batch, 0
 }
 
 func (p *proposer) waiting() int {
@@ -140,13 +161,18 @@ func (p *proposer) waiting() int {
 // run proposes until ctx ends, then refuses what still waits.
 func (p *proposer) run() {
 	for {
-		batch := p.take()
+		batch, wait := p.take()
 		if len(batch) > 0 {
 			p.commit(batch)
 			continue
 		}
+		var due <-chan time.Time
+		if wait > 0 {
+			due = time.After(wait)
+		}
 		select {
 		case <-p.wake:
+		case <-due:
 		case <-p.ctx.Done():
 			p.close(errs.New(errs.Unavailable, "this region is shutting down"))
 			return
