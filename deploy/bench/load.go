@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
@@ -23,6 +22,8 @@ type figures struct {
 	latencies []time.Duration
 	cpu       time.Duration // all four regions and the clients
 	client    time.Duration // of it, the clients' own
+	entries   uint64        // of the log
+	others    float64       // share of the machine that others used meanwhile
 	lastErr   error
 }
 
@@ -38,8 +39,9 @@ func (f *figures) rate() float64 { return float64(f.done) / f.took.Seconds() }
 // String is one line for people: rate, latencies, and CPU a signature, since machines
 // are shared and a rate alone says little.
 func (f *figures) String() string {
-	s := fmt.Sprintf("%7.0f /s   p50 %6.2f ms   p99 %7.2f ms   CPU %5.0f us a signature (client %.0f)   %d signatures",
-		f.rate(), ms(f.percentile(0.5)), ms(f.percentile(0.99)), us(f.cpu, f.done), us(f.client, f.done), f.done)
+	s := fmt.Sprintf("%7.0f /s   p50 %6.2f ms   p99 %7.2f ms   CPU %5.0f us a signature (client %.0f)   %.1f an entry   %d signatures   others used %.0f%%",
+		f.rate(), ms(f.percentile(0.5)), ms(f.percentile(0.99)), us(f.cpu, f.done), us(f.client, f.done),
+		float64(f.done)/float64(max(f.entries, 1)), f.done, 100*f.others)
 	if f.failed > 0 {
 		s += fmt.Sprintf("   %d failed: %v", f.failed, f.lastErr)
 	}
@@ -67,7 +69,8 @@ func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, wor
 		total figures
 		group sync.WaitGroup
 	)
-	before, self := cpu(l), ownCPU()
+	index := applied(ctx, c)
+	before, self, all := cpu(l), ownCPU(), processors()
 	start := time.Now()
 	for range workers {
 		group.Go(func() {
@@ -86,6 +89,8 @@ func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, wor
 	total.took = time.Since(start)
 	total.client = ownCPU() - self
 	total.cpu = cpu(l) - before + total.client
+	total.others = processors().others(all, total.cpu)
+	total.entries = applied(ctx, c) - index
 	slices.Sort(total.latencies)
 	return &total
 }
@@ -126,17 +131,11 @@ func signOnce(ctx context.Context, c *client.Client, body *command.RequestSignat
 	return nil
 }
 
-func cpu(l *lab.Lab) (sum time.Duration) {
-	for _, r := range l.Regions {
-		if u, err := r.Usage(); err == nil {
-			sum += u.CPU
-		}
+// applied is how far a region has applied the log; 0 if it does not say.
+func applied(ctx context.Context, c *client.Client) uint64 {
+	status, err := c.Status(ctx)
+	if err != nil {
+		return 0
 	}
-	return sum
-}
-
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return status.AppliedIndex
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +21,7 @@ type measurement struct {
 
 var measurements = []measurement{
 	{"start", (*bench).starts},
+	{"idle", (*bench).idle},
 	{"one", (*bench).one},
 	{"p256", (*bench).p256},
 	{"curves", (*bench).curves},
@@ -41,25 +40,6 @@ func row(name, format string, args ...any) {
 	fmt.Printf("%-34s %s\n", name, fmt.Sprintf(format, args...))
 }
 
-// machine describes where the figures come from.
-func machine() string {
-	model := "unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.SplitSeq(string(text), "\n") {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	load, _ := os.ReadFile("/proc/loadavg")
-	softhsm, _ := exec.Command("softhsm2-util", "--version").Output()
-	return fmt.Sprintf("%s\n%s, %d cores; Linux %s; %s; SoftHSM %s; load before: %s\n",
-		time.Now().UTC().Format("2006-01-02 15:04 MST"), model, runtime.NumCPU(),
-		strings.TrimSpace(string(kernel)), runtime.Version(), strings.TrimSpace(string(softhsm)), strings.TrimSpace(string(load)))
-}
-
 // warm makes connections, HSM sessions and caches before anything is timed.
 func (b *bench) warm(ctx context.Context, key *client.Key) {
 	run(ctx, b.lab, b.service, key, 8, 500*time.Millisecond)
@@ -76,7 +56,21 @@ func (b *bench) load(ctx context.Context, name string, workers int, d time.Durat
 	return f, nil
 }
 
+// idle shows what of the cost at light load is there without any.
+func (b *bench) idle(ctx context.Context, o options) error {
+	defer b.profile(ctx, o, "idle")()
+	index, before := applied(ctx, b.service), cpu(b.lab)
+	select {
+	case <-time.After(o.duration):
+	case <-ctx.Done():
+	}
+	row("nobody signs", "CPU %.1f ms a second over all regions, %.1f entries a second",
+		ms(cpu(b.lab)-before)/o.duration.Seconds(), float64(applied(ctx, b.service)-index)/o.duration.Seconds())
+	return nil
+}
+
 func (b *bench) one(ctx context.Context, o options) error {
+	defer b.profile(ctx, o, "one")()
 	_, err := b.load(ctx, "P-256", 1, o.duration)
 	return err
 }
@@ -84,10 +78,7 @@ func (b *bench) one(ctx context.Context, o options) error {
 const many = 64
 
 func (b *bench) p256(ctx context.Context, o options) error {
-	if o.profile != "" {
-		stop := b.profile(ctx, o)
-		defer stop()
-	}
+	defer b.profile(ctx, o, "p256")()
 	_, err := b.load(ctx, "P-256", many, o.duration)
 	return err
 }

@@ -13,9 +13,12 @@ import (
 	"github.com/tetrad-vault/tetrad/deploy/lab"
 )
 
-// profile takes CPU profiles of all regions, and of the clients, while a load runs. The
-// function it returns waits for them.
-func (b *bench) profile(ctx context.Context, o options) (wait func()) {
+// profile takes CPU profiles of all regions while a load runs, if asked to. The function
+// it returns waits for them.
+func (b *bench) profile(ctx context.Context, o options, load string) (wait func()) {
+	if o.profile == "" {
+		return func() {}
+	}
 	if err := os.MkdirAll(o.profile, 0o755); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return func() {}
@@ -26,7 +29,7 @@ func (b *bench) profile(ctx context.Context, o options) (wait func()) {
 	}
 	var group sync.WaitGroup
 	for i, r := range b.lab.Regions {
-		name := r.Name
+		name := load + "-" + r.Name
 		if uint32(i+1) == leader {
 			name += "-leader"
 		}
