@@ -148,6 +148,9 @@ func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item
 	case a.Value != b.drawn.value || !slices.Equal(got.Signers, it.signers) || len(got.Signatures) != len(it.messages):
 		return b.blame(a.Region, "answer for another draw")
 	}
+	if a.Region == b.cfg.Region {
+		return nil // the own co-signer verified what its HSM made
+	}
 	pub := it.ground.key.Attested(a.Region).PublicKey
 	for i, m := range it.messages {
 		if !intent.Verify(it.ground.key.Curve, pub, m, got.Signatures[i]) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -213,12 +214,14 @@ func (s *cosigner) prepare(mine []*task) (signatures int) {
 	return signatures
 }
 
-// signOne has the HSM sign each message of an item.
+// signOne has the HSM sign each message of an item. What it signed wrongly does not leave:
+// a faulty signature can tell the key, and would stand as this region's lie.
 func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
 	if t.slot.Signatures != nil {
 		return nil
 	}
-	label := keyLabel(s.cfg.Replica.View().Cluster(), t.ground.key.ID)
+	key := t.ground.key
+	label, public := keyLabel(s.cfg.Replica.View().Cluster(), key.ID), key.Attested(s.cfg.Region).PublicKey
 	signatures := make([][]byte, len(t.messages))
 	for i, m := range t.messages {
 		select {
@@ -226,7 +229,7 @@ func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
 		case <-ctx.Done():
 			return errs.New(errs.HSMTimeout, "no time left at the HSM")
 		}
-		signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(t.ground.key.Curve), m)
+		signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(key.Curve), m)
 		<-s.hsm
 		switch c := errs.CodeOf(err); c {
 		case errs.OK:
@@ -234,6 +237,10 @@ func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
 			return errs.Wrap(errs.HSMTimeout, err, "the HSM did not answer in time")
 		default:
 			return err
+		}
+		if !intent.Verify(key.Curve, public, m, signatures[i]) {
+			return errs.New(errs.HSMFailed, "the HSM's signature with key %s does not verify", key.ID).
+				WithHint("check the HSM: it may be failing, or hold another key under that label")
 		}
 	}
 	s.stats.hsmSignatures.Add(uint64(len(signatures)))

@@ -167,6 +167,29 @@ func TestBrokenHSM(t *testing.T) {
 	}
 }
 
+// TestFaultyHSM: what a token signs wrongly never leaves its region, which refuses and is
+// drawn no more for that request. A faulty signature could tell the key.
+func TestFaultyHSM(t *testing.T) {
+	for _, curve := range []command.Curve{command.Secp256k1, command.P256, command.Ed25519} {
+		t.Run(curve.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.key(curve, 2)
+				for _, id := range []identity.RegionID{1, 2} { // the leader's own too
+					w.nodes[id].token.set(func(t *token) { t.wrong = true })
+				}
+				for i := range 4 {
+					c := w.request(k, fmt.Sprint("faulty ", i))
+					w.verify(k, c, w.sign(c))
+				}
+				if s := w.leading().vault.Stats(); s.BadAnswers != 0 || s.SecondAttempts == 0 {
+					t.Errorf("wrong signatures left their region: %+v", s)
+				}
+				w.consistent()
+			})
+		})
+	}
+}
+
 // TestGivesUp: when no draw can be honoured, the request fails after three.
 func TestGivesUp(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {

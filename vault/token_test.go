@@ -27,6 +27,7 @@ type token struct {
 	fault  error                              // of every call
 	delay  time.Duration                      // of every signature
 	before func(label string, message []byte) // called before a signature is made
+	wrong  bool                               // signatures do not verify
 }
 
 // goodAttributes is what the token reads back of every key.
@@ -88,7 +89,7 @@ func public(key any) []byte {
 
 func (t *token) Sign(ctx context.Context, label string, _ uint8, message []byte) ([]byte, error) {
 	t.mu.Lock()
-	key, fault, before, delay := t.keys[label], t.fault, t.before, t.delay
+	key, fault, before, delay, wrong := t.keys[label], t.fault, t.before, t.delay, t.wrong
 	t.mu.Unlock()
 	switch {
 	case fault != nil:
@@ -107,7 +108,11 @@ func (t *token) Sign(ctx context.Context, label string, _ uint8, message []byte)
 	h := sha256.Sum256(message)
 	t.signed[label+string(h[:])]++
 	t.mu.Unlock()
-	return signWith(key, message), nil
+	sig := signWith(key, message)
+	if wrong {
+		sig[9] ^= 1
+	}
+	return sig, nil
 }
 
 func signWith(key any, message []byte) []byte {
