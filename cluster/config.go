@@ -81,6 +81,9 @@ type Config struct {
 	Admit          func(*command.Entry) error // judges an opened entry before it is stored; may be nil
 	Beacon         Beacon                     // may be nil
 
+	// Time tells the committed clock and the permitted skew; nil: stamps are not judged.
+	Time func() (clock time.Time, skew time.Duration)
+
 	OnLeader func(bool)  // leadership gained or lost; a hint, called in order, may block briefly
 	Fatal    func(error) // the node must stop at once: disk failed, log undecodable; called once
 
@@ -111,7 +114,7 @@ type Timing struct {
 // Loopback are the periods for four nodes on one machine.
 func Loopback() Timing {
 	t := WAN()
-	t.Heartbeat, t.Election, t.Lease = 500*time.Millisecond, 500*time.Millisecond, 400*time.Millisecond
+	t.Heartbeat, t.Election, t.Lease = 350*time.Millisecond, 350*time.Millisecond, 300*time.Millisecond
 	t.Commit, t.Delay = 50*time.Millisecond, time.Millisecond
 	return t
 }
