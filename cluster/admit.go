@@ -108,6 +108,9 @@ func (c *Cluster) serveAppend(ctx context.Context, in *instance, from remote, a 
 	if p.Yes {
 		p.Items = collect(arrived.draws)
 	}
+	if len(a.Entries) == 0 {
+		p.Items = append(p.Items, clockItem(c.cfg.Now()))
+	}
 	return p
 }
 
@@ -146,11 +149,20 @@ func (c *Cluster) open(e *raft.Log) (*command.Entry, error) {
 // not stored; heartbeats always pass, since raft steps down over a refused one.
 func (c *Cluster) admit(ctx context.Context, in *instance, from remote, a *raft.AppendEntriesRequest, v *arrival, bad error) (*reply, error) {
 	attached := false
+	if c.shuns(from, a.Term) {
+		return nil, errs.New(errs.Skewed, "the clocks of region %d and this one differ", from.region)
+	}
 	if bad == nil && len(a.Entries) > 0 {
 		attached, bad = c.follows(a, v)
 	}
+	if bad == nil && attached {
+		bad = c.judgeStamps(a, v)
+	}
 	if bad != nil {
 		c.refuse(from, a, bad)
+	}
+	if errs.CodeOf(bad) == errs.Skewed {
+		c.resent(from, a.Term)
 	}
 	if bad != nil || !attached && len(a.Entries) > 0 {
 		return c.deliverBare(ctx, in, a)

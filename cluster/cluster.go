@@ -52,8 +52,11 @@ type Cluster struct {
 	started  atomic.Bool // incarnation file says so
 	news     signal      // leader, readiness or failure changed
 
-	ackMu sync.Mutex
-	acks  map[raft.ServerID]uint64
+	ackMu   sync.Mutex
+	acks    map[raft.ServerID]uint64
+	offsets map[raft.ServerID]offset // of the own clock
+
+	shun shun
 
 	ownDraws []evaluation // of entries being stored; touched by raft's leader loop only
 }
@@ -66,7 +69,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
-		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}}
+		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, offsets: map[raft.ServerID]offset{}}
 	c.transport = c.newTransport()
 	if err := c.openStores(); err != nil {
 		c.transport.close()

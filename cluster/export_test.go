@@ -22,6 +22,7 @@ func NewLiar(cfg Config) *Liar {
 	c := &Cluster{cfg: cfg}
 	t := c.newTransport()
 	t.onReply = func(remote, uint64, *reply) {}
+	t.onClock, t.now = func(remote, time.Time, time.Time, *reply) {}, time.Now
 	return &Liar{t, cfg}
 }
 

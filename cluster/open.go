@@ -177,6 +177,6 @@ func (c *Cluster) newTransport() *transport {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
 		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),
-		hint: c.hint, onReply: c.onReply, commit: c.committed,
+		hint: c.hint, onReply: c.onReply, onClock: c.noteClock, now: c.cfg.Now, commit: c.committed,
 		idle: map[raft.ServerID][]*conn{}, pipelines: map[*pipeline]struct{}{}, ctx: ctx, cancel: cancel}
 }

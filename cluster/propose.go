@@ -218,6 +218,9 @@ func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fs
 		return nil, c.notLeader()
 	}
 	entry := &command.Entry{Stamp: c.stamp(), Commands: cmds}
+	if !c.stampable(in, entry.Stamp) {
+		return nil, c.giveWay(in)
+	}
 	if c.cfg.Admit != nil {
 		if err := c.cfg.Admit(entry); err != nil { // followers would refuse it, for ever
 			return nil, err
@@ -241,11 +244,12 @@ func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fs
 
 // stamp is this node's clock, never before an earlier entry's.
 func (c *Cluster) stamp() time.Time {
-	now := c.cfg.Now().UTC().Truncate(time.Millisecond)
-	if last := c.replica.lastStamp(); last.After(now) {
-		return last
+	now := later(c.cfg.Now().UTC().Truncate(time.Millisecond), c.replica.lastStamp())
+	if c.cfg.Time == nil {
+		return now
 	}
-	return now
+	clock, _ := c.cfg.Time() // after a snapshot only the state knows
+	return later(now, clock)
 }
 
 // proposalError tells what is known not to have happened from what is unknown.

@@ -28,7 +28,9 @@ type transport struct {
 	beat    time.Duration // of a heartbeat
 	hint    func(id raft.ServerID) string
 	onReply func(peer remote, last uint64, p *reply) // append replies, before raft sees them
-	commit  func() (link, uint64)                    // what the machine applied, current term; zero unless leading
+	onClock func(peer remote, began, ended time.Time, p *reply)
+	now     func() time.Time      // the node's clock
+	commit  func() (link, uint64) // what the machine applied, current term; zero unless leading
 
 	fences atomic.Int32
 	dead   atomic.Bool // fenced for good
@@ -275,10 +277,12 @@ func (e *endpoint) AppendEntries(id raft.ServerID, addr raft.ServerAddress, a *r
 	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
 		timeout = e.beat
 	}
+	began := e.now()
 	p, c, err := e.call(id, addr, &request{Kind: kindAppend, Header: a.RPCHeader, Append: a}, timeout, nil)
 	if err != nil {
 		return err
 	}
+	e.onClock(c.peer, began, e.now(), p)
 	e.onReply(c.peer, lastIndex(a), p)
 	*out = appendResponse(p)
 	return nil

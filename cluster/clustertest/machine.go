@@ -190,3 +190,10 @@ func (s *Sealer) Open(sealed, context []byte) ([]byte, error) {
 	}
 	return bytes.Clone(plain), nil
 }
+
+// Clock returns the stamp of the last entry applied.
+func (m *Machine) Clock() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stamp
+}

@@ -134,6 +134,7 @@ func (n *Node) openCluster() (err error) {
 		Machine:     driven,
 		EntrySealer: n.sealer(seal.PurposeEntry), SnapshotSealer: n.sealer(seal.PurposeSnapshot),
 		Admit:    n.admit,
+		Time:     n.clock,
 		Beacon:   n.vault,
 		OnLeader: n.onLeader, Fatal: n.fail,
 		Now: n.cfg.Clock.Now, Timing: n.cfg.Timing, Gossip: n.gossip(), Logger: n.log, MinFree: n.cfg.MinFree,
@@ -146,6 +147,12 @@ func (n *Node) openCluster() (err error) {
 func (n *Node) admit(e *command.Entry) error {
 	n.verifier.Warm(n.fsm.View(), e)
 	return nil
+}
+
+// clock is what entries may be stamped against.
+func (n *Node) clock() (time.Time, time.Duration) {
+	v := n.fsm.View()
+	return v.Clock(), v.Settings().MaxSkew
 }
 
 func (n *Node) applied(results []fsm.Result) {
