@@ -38,7 +38,7 @@ func (w *watchdog) run(what string, write func() error) error {
 	mu.Lock()
 	defer mu.Unlock()
 	if done = true; err != nil {
-		w.fatal(errs.Wrap(diskCode(err), err, "%s", what))
+		w.fatal(errs.Wrap(diskCode(err), err, "%s", what).WithHint("%s", errs.HintOf(durableCoded(err))))
 	}
 	if fenced {
 		w.fence(false)

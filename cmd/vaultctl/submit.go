@@ -101,6 +101,9 @@ func advise(err error) error {
 		errs.Unavailable:      "no node answers: check --address and the network",
 		errs.Frozen:           "vaultctl status and vaultctl key show say who froze it and why",
 	}[errs.CodeOf(err)]
+	if errs.CodeOf(err) == errs.Unavailable && strings.Contains(err.Error(), "authentication handshake failed") {
+		hint = "somebody answers, but not a region of this genesis: check --genesis and --address"
+	}
 	var e *errs.Error
 	if hint == "" || !errors.As(err, &e) {
 		return err

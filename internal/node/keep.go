@@ -14,6 +14,7 @@ import (
 
 const (
 	leafSyncEvery = time.Second      // how much of the leaves a power cut may cost; the log has them
+	leafCheck     = 64               // leaves read and proved as often, so that damage is found while others can mend it
 	repairRetry   = 2 * time.Second  // between two attempts to mend the leaf store
 	memberEvery   = 5 * time.Second  // between two looks whether raft's members are the approved ones
 	memberStep    = 30 * time.Second // longest step of a change of members
@@ -25,6 +26,7 @@ func (n *Node) keepLeaves(ctx context.Context) error {
 	ticker := time.NewTicker(leafSyncEvery)
 	defer ticker.Stop()
 	var retry <-chan time.Time
+	checked := uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -33,6 +35,7 @@ func (n *Node) keepLeaves(ctx context.Context) error {
 			if err := n.leaves.Sync(); err != nil {
 				n.log.Error("audit leaves", slog.Any("error", err))
 			}
+			checked = n.checkLeaves(ctx, checked)
 			if n.leaves.Healthy() == nil {
 				continue
 			}
@@ -51,6 +54,15 @@ func (n *Node) keepLeaves(ctx context.Context) error {
 			retry = time.After(repairRetry)
 		}
 	}
+}
+
+// checkLeaves goes round the stored leaves; what is damaged makes the store unhealthy.
+func (n *Node) checkLeaves(ctx context.Context, from uint64) (next uint64) {
+	next, err := n.leaves.Check(ctx, from, leafCheck)
+	if err != nil && ctx.Err() == nil {
+		n.log.Warn("audit leaves could not be checked", slog.Uint64("from", from), slog.Any("error", err))
+	}
+	return next
 }
 
 func (n *Node) repair(ctx context.Context) error {
