@@ -56,7 +56,9 @@ func TestSeed(t *testing.T) {
 	}
 	began := time.Now()
 	h, found := simulate(t, p, o)
-	t.Logf("%d operations, %d signatures in %s", len(h.Ops), len(h.Made), time.Since(began))
+	sum := chaos.Summary{}
+	sum.Add(h)
+	t.Logf("%s, in %s", sum, time.Since(began))
 	report(t, p, found)
 }
 
@@ -76,7 +78,7 @@ func TestRandomFaults(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var tally chaos.Tally
-	began, ops, made := time.Now(), 0, 0
+	sum, began := chaos.Summary{}, time.Now()
 	t.Run("seed", func(t *testing.T) { // returns when all of them are done
 		for s := from; s < from+count; s++ {
 			t.Run(fmt.Sprint(s), func(t *testing.T) {
@@ -86,7 +88,7 @@ func TestRandomFaults(t *testing.T) {
 				report(t, p, found)
 				mu.Lock()
 				defer mu.Unlock()
-				ops, made = ops+len(h.Ops), made+len(h.Made)
+				sum.Add(h)
 				if err := tally.Add(h); err != nil {
 					t.Error(err)
 				}
@@ -97,8 +99,11 @@ func TestRandomFaults(t *testing.T) {
 		t.Error(v)
 	}
 	simulated, real := time.Duration(count)*each, time.Since(began)
-	t.Logf("%d seeds from %d: %s with faults in %s, %.0f simulated seconds a second; %d operations, %d signatures in HSMs, %d draws counted",
-		count, from, simulated, real.Round(time.Second), simulated.Seconds()/real.Seconds(), ops, made, tally.Draws())
+	t.Logf("seeds from %d: %s with faults in %s, %.0f simulated seconds a second; %s; %d draws counted",
+		from, simulated, real.Round(time.Second), simulated.Seconds()/real.Seconds(), sum, tally.Draws())
+	if sum.Redraws == 0 || sum.Terms <= sum.Runs || sum.Boots <= sites*sum.Runs {
+		t.Errorf("the faults did not bite: %s", sum)
+	}
 }
 
 func extent() (from, count uint64, each time.Duration, err error) {
