@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -54,6 +55,9 @@ type Sealer struct {
 	count atomic.Uint64 // in the nonce; a boot is never reused, so neither is a nonce
 	mix   func([]byte)  // fills the rest of the nonce: a memory that was cloned counts on alike
 }
+
+// Format keeps the keyring behind it out of logs and errors, whatever the verb.
+func (s *Sealer) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[sealer for %s]", s.id.purpose()) }
 
 func random(b []byte) { _, _ = rand.Read(b) } // does not fail
 

@@ -210,9 +210,11 @@ func TestRootNeverPrints(t *testing.T) {
 	root := Root(bytes.Repeat([]byte("CANARY!!"), 4))
 	k := ring(t, 1, 1, map[uint32]Root{1: root})
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
-		for _, v := range []any{root, &root, map[uint32]Root{1: root}, k.roots} {
+		for _, v := range []any{root, &root, map[uint32]Root{1: root}, k.roots, k, k.Sealer(PurposeLocal, 1, identity.Boot{}),
+			Share{Index: 1, Data: root[:]}, &Share{Data: root[:]}, Secrets{"beacon": root[:]}, Contents{Local: root, Secrets: Secrets{"beacon": root[:]}}} {
 			text := fmt.Sprintf(verb, v)
-			if strings.Contains(text, "CANARY") || strings.Contains(text, "43414e415259") || strings.Contains(text, "67 65 78") {
+			if strings.Contains(text, "CANARY") || strings.Contains(strings.ToLower(text), "43414e415259") || strings.Contains(text, "67 65 78") ||
+				strings.Contains(text, "0x43, 0x41") {
 				t.Errorf("%s of %T prints the key: %s", verb, v, text)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"fmt"
 	"io"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -25,6 +26,11 @@ const (
 	maxShareSecret = 1024
 	shareVersion   = 1
 )
+
+// Format keeps the share out of logs and errors, whatever the verb.
+func (s Share) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "[share %d of split %x]", s.Index, s.Set[:])
+}
 
 // Split splits secret into n shares, any m of which give it back.
 func Split(rand io.Reader, secret []byte, m, n int) ([]Share, error) {

@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -27,6 +28,9 @@ type State struct {
 
 // Secrets are a region's named secrets, such as its share of the beacon key.
 type Secrets map[string][]byte
+
+// Format keeps the secrets out of logs and errors, whatever the verb.
+func (s Secrets) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "[%d secrets]", len(s)) }
 
 // Contents is what an unseal file protects.
 type Contents struct {

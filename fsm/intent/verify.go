@@ -7,12 +7,12 @@ import (
 	"crypto/elliptic"
 	"math/big"
 
-	"filippo.io/edwards25519"
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // CheckPublicKey reports whether pub is a usable public key in the curve's one form:
@@ -25,9 +25,7 @@ func CheckPublicKey(curve command.Curve, pub []byte) error {
 	case command.P256:
 		_, ok = parseP256(pub)
 	case command.Ed25519:
-		p, err := new(edwards25519.Point).SetBytes(pub)
-		ok = err == nil && bytes.Equal(p.Bytes(), pub) &&
-			new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0
+		ok = identity.PublicKey{Alg: identity.Ed25519, Key: pub}.Check() == nil
 	default:
 		return unknownCurve(curve)
 	}

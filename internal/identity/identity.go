@@ -18,7 +18,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
 	"math/big"
+
+	"filippo.io/edwards25519"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
@@ -105,11 +108,14 @@ func (k PublicKey) Fingerprint() Fingerprint {
 func (k PublicKey) Equal(o PublicKey) bool { return k.Alg == o.Alg && bytes.Equal(k.Key, o.Key) }
 
 // Check reports whether the key is well-formed: right length, on its curve, and for
-// RSA at least 3072 bits.
+// RSA at least 3072 bits. An Ed25519 key of small order is refused, because anybody can
+// sign under it, so that its signatures bind nobody.
 func (k PublicKey) Check() error {
 	switch k.Alg {
 	case Ed25519:
-		if len(k.Key) == ed25519.PublicKeySize {
+		p, err := new(edwards25519.Point).SetBytes(k.Key)
+		if err == nil && bytes.Equal(p.Bytes(), k.Key) &&
+			new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 0 {
 			return nil
 		}
 	case P256:
@@ -222,6 +228,11 @@ func GenerateEd25519() *KeySigner {
 
 // Public returns the public key.
 func (s *KeySigner) Public() PublicKey { return s.pub }
+
+// Format keeps the private key out of logs and errors, whatever the verb.
+func (s *KeySigner) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "signer %s", s.pub.Fingerprint().Short())
+}
 
 // Private returns the private key, for TLS and key files.
 func (s *KeySigner) Private() crypto.Signer { return s.priv }

@@ -11,6 +11,8 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +54,33 @@ func TestSignAndVerify(t *testing.T) {
 				t.Error("another message or a short signature verifies")
 			}
 		})
+	}
+}
+
+// TestSignerNeverPrints tries what a careless log line would do.
+func TestSignerNeverPrints(t *testing.T) {
+	s := seeded(t, 0x5a)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
+		for _, v := range []any{s, &Session{KeySigner: s, Cert: &SessionCert{}}} {
+			if text := strings.ToLower(fmt.Sprintf(verb, v)); strings.Contains(text, "90 90 90") || strings.Contains(text, "5a5a5a") ||
+				strings.Contains(text, "0x5a, 0x5a") || strings.Contains(text, "zzz") {
+				t.Errorf("%s of %T prints the private key: %s", verb, v, text)
+			}
+		}
+	}
+}
+
+// TestWeakKeys: keys for which a signature proves nothing.
+func TestWeakKeys(t *testing.T) {
+	order8, _ := hex.DecodeString("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
+	identityPoint := append([]byte{1}, make([]byte, 31)...)
+	notCanonical := append(bytes.Repeat([]byte{0xff}, 31), 0x7f)
+	noPoint := append([]byte{2}, make([]byte, 31)...)
+	for name, key := range map[string][]byte{"identity": identityPoint, "order 8": order8, "zero": make([]byte, 32),
+		"not canonical": notCanonical, "no point": noPoint} {
+		if (PublicKey{Ed25519, key}).Check() == nil {
+			t.Errorf("%s passes as a public key", name)
+		}
 	}
 }
 
@@ -164,12 +193,16 @@ func TestSessionCert(t *testing.T) {
 
 func TestPublicKeyRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		k := PublicKey{Ed25519, rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "key")}
+		key := func(name string) PublicKey {
+			seed := rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, name)
+			return PublicKey{Ed25519, ed25519.NewKeyFromSeed(seed)[32:]}
+		}
+		k := key("key")
 		back, err := DecodePublicKey(k.Encode())
 		if err != nil || !back.Equal(k) || back.Fingerprint() != k.Fingerprint() {
 			t.Fatalf("%v, %v", back, err)
 		}
-		other := PublicKey{Ed25519, rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "other")}
+		other := key("other")
 		if (k.Fingerprint() == other.Fingerprint()) != k.Equal(other) {
 			t.Fatal("fingerprints do not tell keys apart")
 		}
