@@ -1,6 +1,8 @@
 package fsm_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"testing"
 	"time"
 
@@ -8,6 +10,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // TestRevocationStopsOpenRequests: who may no longer sign gets no further draw, and what
@@ -73,4 +76,18 @@ func TestMemoryIsBounded(t *testing.T) {
 	l.Machine.Pretend(fsm.MaxRemembered + fsm.ReservedMemory)
 	want(t, l, errs.Throttled, l.By(l.Admins[0], &command.FreezeVault{}))
 	want(t, l, errs.OK, l.By(l.Region(1).Session, &command.Tick{}))
+}
+
+// TestPrincipalKeys: a principal with a key that TLS refuses could sign and never connect.
+func TestPrincipalKeys(t *testing.T) {
+	l, _, _ := fsmtest.New().Ready(fsm.Options{})
+	key, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, err := identity.FromCrypto(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, l, errs.Invalid, l.Dual(&command.PutPrincipal{Name: "rsa", Tenant: "acme", Key: pub, Roles: command.RoleSigner}))
 }

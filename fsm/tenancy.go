@@ -48,6 +48,9 @@ func (t *task) checkPrincipal(b *command.PutPrincipal) error {
 	if err := command.CheckName("principal", b.Name); err != nil {
 		return err
 	}
+	if err := command.CheckPrincipalKey(b.Key); err != nil {
+		return err
+	}
 	if err := command.CheckRoles(b.Tenant, b.Roles); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // CheckName accepts names of tenants, principals, keys and regions: 1 to 64 of
@@ -82,6 +83,15 @@ func (s Settings) Check() error {
 		return errs.New(errs.Invalid, "max_open must be from 1 to %d", MaxOpen)
 	}
 	return nil
+}
+
+// CheckPrincipalKey accepts what a principal can show in TLS as well as sign with: RSA is
+// for the identities of regions whose HSM has no EC.
+func CheckPrincipalKey(k identity.PublicKey) error {
+	if k.Alg == identity.RSAPSS {
+		return errs.New(errs.Invalid, "principals use Ed25519 or P-256 keys, not RSA")
+	}
+	return k.Check()
 }
 
 // CheckRoles accepts at least one role, and only those that mean something there:

@@ -108,7 +108,7 @@ func (p *Principal) check(seen map[string]bool) error {
 	if err := command.CheckName("administrator", p.Name); err != nil {
 		return err
 	}
-	if err := p.Key.Check(); err != nil {
+	if err := command.CheckPrincipalKey(p.Key); err != nil {
 		return errs.Wrap(errs.Invalid, err, "key of administrator %q", p.Name)
 	}
 	if err := command.CheckRoles("", p.Roles); err != nil {
