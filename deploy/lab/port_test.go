@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -220,6 +221,46 @@ func TestIdleConnections(t *testing.T) {
 	if gone, err := r.Exited(); gone {
 		t.Errorf("the region ended: %v", err)
 	}
+}
+
+// TestRaftPortsHeld keeps every raft port busy with strangers' connections while the
+// leader dies: its successor must still reach the others.
+func TestRaftPortsHeld(t *testing.T) {
+	w := take(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var flood sync.WaitGroup
+	defer func() { cancel(); flood.Wait() }()
+	for _, r := range w.Regions {
+		for range 100 {
+			flood.Go(func() {
+				for ctx.Err() == nil {
+					conn, err := elsewhere.DialContext(ctx, "tcp", r.Raft)
+					if err == nil { // held until the region has enough of it
+						stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+						_, _ = conn.Read(make([]byte, 1))
+						stop()
+						_ = conn.Close()
+					}
+					select {
+					case <-ctx.Done():
+					case <-time.After(200 * time.Millisecond):
+					}
+				}
+			})
+		}
+	}
+	l := w.load(t, 2)
+	l.goesOn(10)
+	leader := w.leader(t)
+	leader.Kill()
+	l.goesOn(10)
+	if err := w.Start(leader); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ready(t.Context(), leader); err != nil {
+		t.Fatal(err)
+	}
+	w.same(t, l.stop())
 }
 
 // TestSecrets looks where secrets must not be: environment, command line, logs and files
