@@ -26,7 +26,7 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	}
 	// A payload that no region would sign is refused here, before it costs a draw. What
 	// intent accepts is thereby part of the replicated decision: see its package comment.
-	if _, err := intent.Decode(b.Kind, b.Hash, b.Payload, k.Info()); err != nil {
+	if _, err := intent.Messages(b.Kind, b.Hash, b.Payload, k.Info()); err != nil {
 		return nil, err
 	}
 	if t.command.Expiry.Sub(t.head.clock) > t.head.settings.RequestMaxAge {

@@ -90,17 +90,5 @@ func (g ground) signers(value [32]byte) []identity.RegionID {
 
 // messages rebuilds from the committed payload what each drawn region signs.
 func (g ground) messages() ([][]byte, error) {
-	in, err := intent.Decode(g.req.Kind, g.req.HashAlg, g.req.Payload, keyInfo(g.key))
-	if err != nil {
-		return nil, err
-	}
-	return in.Messages, nil
-}
-
-func keyInfo(k *fsm.Key) intent.KeyInfo {
-	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind}
-	for i := range k.Attestations {
-		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey})
-	}
-	return info
+	return intent.Messages(g.req.Kind, g.req.HashAlg, g.req.Payload, g.key.Info())
 }

@@ -42,17 +42,34 @@ type Intent struct {
 // Decode decodes a payload for a key, or says with a coded error (Malformed, TooLarge,
 // PayloadRejected, BlindDenied) why it cannot be signed.
 func Decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo) (*Intent, error) {
+	return decode(kind, hash, payload, k, true)
+}
+
+// Messages returns what each drawn region signs, by the same rules. It is what replicas
+// use: showing a transaction to people can cost a hundred times more than judging it.
+func Messages(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo) ([]Message, error) {
+	in, err := decode(kind, hash, payload, k, false)
+	if err != nil {
+		return nil, err
+	}
+	return in.Messages, nil
+}
+
+func decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo, show bool) (*Intent, error) {
 	if len(payload) == 0 {
 		return nil, errs.New(errs.PayloadRejected, "%s payload is empty", kind)
 	}
 	if len(payload) > command.MaxPayload {
 		return nil, errs.New(errs.TooLarge, "%s payload of %d bytes, limit %d", kind, len(payload), command.MaxPayload)
 	}
-	in := &Intent{Kind: kind, Hash: hash, Size: len(payload), SHA256: sha256.Sum256(payload)}
+	in := &Intent{Kind: kind, Hash: hash, Size: len(payload)}
+	if show {
+		in.SHA256 = sha256.Sum256(payload)
+	}
 	var err error
 	switch kind {
 	case command.KindPSBT:
-		err = in.decodePSBT(payload, k)
+		err = in.decodePSBT(payload, k, show)
 	case command.KindMessage:
 		err = in.decodeMessage(payload, k)
 	case command.KindDigest:

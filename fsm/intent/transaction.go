@@ -58,7 +58,7 @@ func (t *Transaction) Spent() int64 {
 	return sum
 }
 
-func (in *Intent) decodePSBT(payload []byte, k KeyInfo) error {
+func (in *Intent) decodePSBT(payload []byte, k KeyInfo, show bool) error {
 	if in.Hash != command.HashNone {
 		return errs.New(errs.PayloadRejected, "psbt: hash %s is declared, but a PSBT has its own", hashName(in.Hash))
 	}
@@ -70,7 +70,10 @@ func (in *Intent) decodePSBT(payload []byte, k KeyInfo) error {
 	if err != nil {
 		return err
 	}
-	in.Messages, in.Transaction = s.digests, s.describe(k.Network)
+	in.Messages = s.digests
+	if show {
+		in.Transaction = s.describe(k.Network)
+	}
 	return nil
 }
 

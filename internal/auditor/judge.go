@@ -159,16 +159,7 @@ func (v *verifier) newRequest(o *audit.OpenedAttempt, b *command.RequestSignatur
 		q.unfit = errs.New(errs.NotFound, "key %s is unknown", o.Key)
 		return q
 	}
-	info := intent.KeyInfo{Curve: key.Curve, Signers: key.Signers, AllowBlind: key.AllowBlind}
-	for i := range key.Attestations {
-		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: key.Attestations[i].Region, Key: key.Attestations[i].PublicKey})
-	}
-	in, err := intent.Decode(b.Kind, b.Hash, b.Payload, info)
-	if err != nil {
-		q.unfit = err
-		return q
-	}
-	q.messages = in.Messages
+	q.messages, q.unfit = intent.Messages(b.Kind, b.Hash, b.Payload, key.Info())
 	return q
 }
 
