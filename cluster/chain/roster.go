@@ -15,6 +15,12 @@ type Roster interface {
 	Regions() int
 }
 
+// Checker may be implemented by a Roster that remembers signatures it found good, so
+// that each is checked once: an ack when it arrives, not again in its certificate.
+type Checker interface {
+	Check(key identity.PublicKey, msg, sig []byte) bool
+}
+
 // Holder is a region as the holder of one session key.
 type Holder struct {
 	Region  identity.RegionID

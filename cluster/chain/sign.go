@@ -95,7 +95,11 @@ func verify(r Roster, domain string, s *Signature, body func(*wire.Writer)) erro
 	if h.Region != s.Region || s.Region == 0 {
 		return errs.New(errs.Unverified, "session %s belongs to region %d, not %d", s.Session.Short(), h.Region, s.Region)
 	}
-	if !h.Key.Verify(message(domain, s, body), s.Sig[:]) {
+	check := h.Key.Verify
+	if c, ok := r.(Checker); ok {
+		check = func(msg, sig []byte) bool { return c.Check(h.Key, msg, sig) }
+	}
+	if !check(message(domain, s, body), s.Sig[:]) {
 		return errs.New(errs.Unverified, "signature of region %d does not verify", s.Region)
 	}
 	return nil
