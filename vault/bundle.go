@@ -81,7 +81,8 @@ func (b *bundle) run(ctx context.Context) {
 // ask puts the question to one region and verifies everything in its answer.
 func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*item) *reply {
 	signatures := 0
-	q := &Question{Meta: b.meta, Value: b.drawn.value, Partials: b.drawn.encoded(), Items: make([]Item, len(items))}
+	q := &Question{Meta: b.meta, Known: b.cfg.Replica.View().Meta().Index, Value: b.drawn.value,
+		Partials: b.drawn.encoded(), Items: make([]Item, len(items))}
 	for i, it := range items {
 		q.Items[i] = it.Item
 		signatures += len(it.messages)

@@ -65,7 +65,9 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	return s.release(ctx, q, tasks)
 }
 
-// ready waits until the own replica holds the attempts, and wants it fit to judge.
+// ready waits until the own replica holds the attempts, and wants it fit to judge. It also
+// waits for what the leader knew when it asked: a region that lags must not sign by a
+// state from before a freeze that was acknowledged since.
 func (s *cosigner) ready(ctx context.Context, q *Question) error {
 	seen := make(map[Item]bool, len(q.Items))
 	for _, it := range q.Items {
@@ -76,7 +78,7 @@ func (s *cosigner) ready(ctx context.Context, q *Question) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question)
 	defer cancel()
-	if err := s.cfg.Replica.WaitApplied(ctx, q.Meta.Index); err != nil {
+	if err := s.cfg.Replica.WaitApplied(ctx, max(q.Meta.Index, q.Known)); err != nil {
 		return err
 	}
 	if err := s.cfg.Replica.Ready(); err != nil {

@@ -360,7 +360,7 @@ func TestSplitFitsACompletion(t *testing.T) {
 
 func TestWireRoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := &Question{Meta: command.Meta{Index: rapid.Uint64().Draw(t, "index"), Term: rapid.Uint64().Draw(t, "term")}}
+		q := &Question{Meta: command.Meta{Index: rapid.Uint64().Draw(t, "index"), Term: rapid.Uint64().Draw(t, "term")}, Known: rapid.Uint64().Draw(t, "known")}
 		q.Value[3] = rapid.Byte().Draw(t, "value")
 		for range rapid.IntRange(0, 4).Draw(t, "partials") {
 			q.Partials = append(q.Partials, rapid.SliceOfN(rapid.Byte(), 1, maxPartial).Draw(t, "partial"))

@@ -11,6 +11,7 @@ import (
 // names requests; it carries nothing to be signed.
 type Question struct {
 	Meta     command.Meta
+	Known    uint64   // index the leader had applied: who signs has come as far first
 	Value    [32]byte // what the leader combined: the region compares, it does not believe
 	Partials [][]byte // draw.Partial, the three behind Value
 	Items    []Item
@@ -81,6 +82,7 @@ func (q *Question) Encode() []byte {
 	w := wire.NewWriter(512 + 17*len(q.Items))
 	w.U8(questionVersion)
 	writeMeta(w, q.Meta)
+	w.U64(q.Known)
 	w.Fixed(q.Value[:])
 	writeBlobs(w, q.Partials)
 	writeItems(w, q.Items)
@@ -96,7 +98,7 @@ func DecodeQuestion(b []byte) (*Question, error) {
 	if v := r.U8(); v != questionVersion {
 		r.Fail("co-sign question version %d", v)
 	}
-	q := &Question{Meta: readMeta(r)}
+	q := &Question{Meta: readMeta(r), Known: r.U64()}
 	r.Fixed(q.Value[:])
 	q.Partials = readBlobs(r, command.MaxRegions, maxPartial)
 	q.Items = readItems(r)
