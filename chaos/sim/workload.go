@@ -278,19 +278,11 @@ func (l *workload) finish(ctx context.Context) error {
 	if _, err := l.submit(ctx, &command.CreateTenant{Name: "after"}); err != nil {
 		return fmt.Errorf("a new tenant: %w", err)
 	}
-	for i, k := range l.keys {
+	for _, k := range l.keys {
 		if _, err := l.submit(ctx, &command.UnfreezeKey{Key: k.id, Reason: "all over"}); err != nil && errs.CodeOf(err) != errs.BadState {
 			return fmt.Errorf("thawing key %s: %w", k.id, err)
 		}
-		hash := client.HashSHA256
-		if k.curve == command.Ed25519 {
-			hash = client.HashNone
-		}
-		cmd, err := l.signers[0].Command(client.NewSignMessage(k.id, hash, fmt.Appendf(nil, "payment after all %d", i), ""))
-		if err == nil {
-			err = l.insist(ctx, cmd)
-		}
-		if err != nil {
+		if err := l.signAnew(ctx, k); err != nil {
 			return fmt.Errorf("a signature with key %s: %w", k.id, err)
 		}
 	}
@@ -303,6 +295,24 @@ func (l *workload) finish(ctx context.Context) error {
 		l.read(ctx, site)
 	}
 	return nil
+}
+
+// signAnew wants a new signature, with new requests while regions still count as ill.
+func (l *workload) signAnew(ctx context.Context, k *key) error {
+	hash := client.HashSHA256
+	if k.curve == command.Ed25519 {
+		hash = client.HashNone
+	}
+	for n := 0; ; n++ {
+		cmd, err := l.signers[0].Command(client.NewSignMessage(k.id, hash, fmt.Appendf(nil, "payment after all %d", n), ""))
+		if err == nil {
+			err = l.insist(ctx, cmd)
+		}
+		if errs.CodeOf(err) != errs.NoEligiblePair || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // insist sends a signature request until there is an answer or ctx ends.
