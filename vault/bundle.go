@@ -120,7 +120,7 @@ func (b *bundle) verify(r *reply, items []*item) error {
 		return b.blame(r.region, "answer to another question")
 	case !ok:
 		return errs.New(errs.NotReady, "the session of region %d is not registered here yet", r.region)
-	case owner.ID != r.region || !cert.Session.Verify(a.SignedBytes(view.Cluster()), a.Sig):
+	case owner.ID != r.region || !b.cfg.Verify(cert.Session, a.SignedBytes(view.Cluster()), a.Sig):
 		return b.blame(r.region, "answer is not signed by its session")
 	}
 	faults := make([]error, len(items))

@@ -116,6 +116,10 @@ type Config struct {
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
 
+	// Verify checks signatures of sessions; optional, the key's own. A memory shared with
+	// admission spares each node one of two checks of the same statement.
+	Verify func(pub identity.PublicKey, msg, sig []byte) bool
+
 	// Attributes judges what a region read back of a new key; optional, none refused.
 	Attributes func(attributes []byte) error
 
@@ -146,6 +150,9 @@ func (c *Config) validate() error {
 	c.Timing = c.Timing.withDefaults()
 	if c.Attributes == nil {
 		c.Attributes = func([]byte) error { return nil }
+	}
+	if c.Verify == nil {
+		c.Verify = identity.PublicKey.Verify
 	}
 	if c.Random == nil {
 		c.Random = rand.Reader

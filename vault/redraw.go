@@ -143,7 +143,7 @@ func (d *redraw) genuine(words []*command.Word, by identity.RegionID, ask *Ask) 
 	for _, w := range words {
 		owner, cert, ok := view.RegionBySession(w.Session)
 		if !ok || owner.ID != by || w.By != by || w.Kind != ask.Kind || w.About != ask.About ||
-			!asked[Item{w.Request, w.Attempt}] || !cert.Session.Verify(w.SignedBytes(view.Cluster()), w.Sig) {
+			!asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
 			return d.blame(by, "word is not its own, or not what was asked")
 		}
 	}

@@ -109,7 +109,8 @@ func (n *Node) openVault() (err error) {
 	n.vault, err = vault.New(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
-		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
+		Verify: n.verifier.Verify,
+		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log,
 	})
 	return err
