@@ -27,6 +27,23 @@ type figures struct {
 	lastErr   error
 }
 
+// add joins the figures of a load that followed.
+func (f *figures) add(w *figures) {
+	both := f.took + w.took
+	f.others = (f.others*f.took.Seconds() + w.others*w.took.Seconds()) / both.Seconds()
+	f.took = both
+	f.done += w.done
+	f.failed += w.failed
+	f.cpu += w.cpu
+	f.client += w.client
+	f.entries += w.entries
+	f.latencies = append(f.latencies, w.latencies...)
+	slices.Sort(f.latencies)
+	if w.lastErr != nil {
+		f.lastErr = w.lastErr
+	}
+}
+
 func (f *figures) percentile(p float64) time.Duration {
 	if len(f.latencies) == 0 {
 		return 0

@@ -48,13 +48,28 @@ func (b *bench) warm(ctx context.Context, key *client.Key) {
 func (b *bench) load(ctx context.Context, name string, workers int, d time.Duration) (*figures, error) {
 	key := b.keys[name]
 	b.warm(ctx, key)
-	f := run(ctx, b.lab, b.service, key, workers, d)
-	if f.done == 0 {
-		return f, fmt.Errorf("no signature in %s: %w", d, f.lastErr)
+	f := &figures{}
+	var quietest *figures
+	for range max(1, int(d/window)) {
+		w := run(ctx, b.lab, b.service, key, workers, min(d, window))
+		if w.done == 0 {
+			return f, fmt.Errorf("no signature in %s: %w", window, w.lastErr)
+		}
+		if quietest == nil || w.others < quietest.others {
+			quietest = w
+		}
+		f.add(w)
 	}
 	row(fmt.Sprintf("%s, %d at once", name, workers), "%s", f)
+	if quietest.took < f.took {
+		row("  the quietest of it", "%s", quietest)
+	}
 	return f, nil
 }
+
+// window is how long a load runs at a time. Machines are shared: the window in which
+// others used least of it says more about the software than the sum does.
+const window = 2 * time.Second
 
 // idle shows what of the cost at light load is there without any.
 func (b *bench) idle(ctx context.Context, o options) error {
