@@ -253,8 +253,12 @@ func collect(draws []evaluation) (items []item) {
 
 func (c *Cluster) refuse(from remote, a *raft.AppendEntriesRequest, why error) {
 	c.refused.Add(1)
-	c.log.Error("append refused", slog.Int("region", int(from.region)), slog.String("server", string(from.server)),
-		slog.Uint64("term", a.Term), slog.Uint64("after", a.PrevLogEntry), slog.Int("entries", len(a.Entries)), slog.String("error", why.Error()))
+	more, ok := c.sparse.allow("append " + string(from.server))
+	if !ok {
+		return
+	}
+	c.log.LogAttrs(c.ctx, slog.LevelError, "append refused", append(more, slog.Int("region", int(from.region)), slog.String("server", string(from.server)),
+		slog.Uint64("term", a.Term), slog.Uint64("after", a.PrevLogEntry), slog.Int("entries", len(a.Entries)), slog.String("error", why.Error()))...)
 }
 
 // memberless reports an empty raft configuration, with which raft grants every vote.

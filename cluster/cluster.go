@@ -56,7 +56,8 @@ type Cluster struct {
 	acks    map[raft.ServerID]uint64
 	offsets map[raft.ServerID]offset // of the own clock
 
-	shun shun
+	shun   shun
+	sparse *sparse
 
 	ownDraws []evaluation // of entries being stored; touched by raft's leader loop only
 }
@@ -69,7 +70,7 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
-		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, offsets: map[raft.ServerID]offset{}}
+		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
 	c.transport = c.newTransport()
 	if err := c.openStores(); err != nil {
 		c.transport.close()

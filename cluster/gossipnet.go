@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 
+	"github.com/tetrad-vault/tetrad/internal/errs"
+
 	"github.com/tetrad-vault/tetrad/internal/network"
 )
 
@@ -29,8 +31,9 @@ type gossipTransport struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 
-	mu    sync.Mutex
-	names map[string]string // made-up "ip:port" to address
+	mu       sync.Mutex
+	visitors *guests
+	names    map[string]string // made-up "ip:port" to address
 }
 
 var _ memberlist.NodeAwareTransport = (*gossipTransport)(nil)
@@ -46,7 +49,7 @@ func newGossipTransport(n network.Network, cfg *Gossip, h *hints) (*gossipTransp
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &gossipTransport{net: n, addr: cfg.Addr, hints: h, udp: udp, tcp: tcp, ctx: ctx, cancel: cancel,
-		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), names: map[string]string{}}
+		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), names: map[string]string{}, visitors: newGuests(maxGossip)}
 	t.wg.Go(t.readPackets)
 	t.wg.Go(t.accept)
 	return t, nil
@@ -139,6 +142,28 @@ func (t *gossipTransport) interrupt() {
 	t.cancel()
 	_ = t.udp.Close()
 	_ = t.tcp.Close()
+	t.visitors.close()
+}
+
+// visit is a stream somebody opened, who may be anybody.
+type visit struct {
+	net.Conn
+	left int
+	of   *guests
+}
+
+func (v *visit) Read(b []byte) (int, error) {
+	if v.left <= 0 {
+		return 0, errs.New(errs.TooLarge, "gossip stream exceeds %d bytes", maxGossipRead)
+	}
+	n, err := v.Conn.Read(b[:min(len(b), v.left)])
+	v.left -= n
+	return n, err
+}
+
+func (v *visit) Close() error {
+	v.of.remove(v)
+	return v.Conn.Close()
 }
 
 // Shutdown implements memberlist.Transport.
@@ -178,6 +203,8 @@ func (t *gossipTransport) accept() {
 			sleep(t.ctx, 10*time.Millisecond, nil)
 			continue
 		}
+		c = &visit{Conn: c, left: maxGossipRead, of: t.visitors}
+		t.visitors.add(c)
 		select {
 		case t.streams <- c:
 		case <-t.ctx.Done():

@@ -24,14 +24,16 @@ const (
 	streamChunk   = 64 << 10                // snapshot bytes in one frame
 	maxQueue      = 8 * command.MaxCommands // commands waiting for a proposal
 	maxQueueBytes = 8 * command.MaxEntry
-	maxDecoded    = 256  // opened entries kept between admission and Apply
-	maxLinks      = 4096 // recent chain hashes kept in memory
-	maxDraws      = 4    // partials computed for one append: older ones are asked for one by one
-	maxInbound    = 64   // connections accepted at once
-	maxPerPeer    = 16   // of one region
-	maxIdle       = 3    // idle connections kept to one peer
-	pipelineDepth = 64   // appends in flight to one peer; 2 can stop replication for ever
-	logCacheSize  = 128  // entries raft keeps in memory for replication
+	maxDecoded    = 256     // opened entries kept between admission and Apply
+	maxLinks      = 4096    // recent chain hashes kept in memory
+	maxDraws      = 4       // partials computed for one append: older ones are asked for one by one
+	maxHandshakes = 64      // connections that have not said who they are
+	maxPerPeer    = 16      // connections of one region
+	maxGossip     = 16      // gossip streams others opened
+	maxGossipRead = 1 << 20 // bytes one of them may send: memberlist would take 20 MiB of a stranger
+	maxIdle       = 3       // idle connections kept to one peer
+	pipelineDepth = 64      // appends in flight to one peer; 2 can stop replication for ever
+	logCacheSize  = 128     // entries raft keeps in memory for replication
 
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with

@@ -17,10 +17,11 @@ type raftLogger struct {
 	hclog.Logger // the rest of the interface, silent
 	log          *slog.Logger
 	args         []any
+	sparse       *sparse
 }
 
 func newRaftLogger(l *slog.Logger) hclog.Logger {
-	return &raftLogger{Logger: hclog.NewNullLogger(), log: l}
+	return &raftLogger{Logger: hclog.NewNullLogger(), log: l, sparse: newSparse()}
 }
 
 func level(l hclog.Level) slog.Level {
@@ -39,8 +40,14 @@ func (r *raftLogger) Log(l hclog.Level, msg string, args ...any) {
 	if !r.log.Enabled(ctx, at) {
 		return
 	}
+	var attrs []slog.Attr
+	if at > slog.LevelDebug {
+		var ok bool
+		if attrs, ok = r.sparse.allow(msg); !ok {
+			return
+		}
+	}
 	args = append(r.args[:len(r.args):len(r.args)], args...)
-	attrs := make([]slog.Attr, 0, len(args)/2)
 	for i := 0; i+1 < len(args); i += 2 {
 		key, ok := args[i].(string)
 		if _, formatted := args[i+1].(hclog.Format); !ok || formatted {
@@ -64,7 +71,7 @@ func (r *raftLogger) IsWarn() bool  { return true }
 func (r *raftLogger) IsError() bool { return true }
 
 func (r *raftLogger) With(args ...any) hclog.Logger {
-	return &raftLogger{r.Logger, r.log, append(r.args[:len(r.args):len(r.args)], args...)}
+	return &raftLogger{r.Logger, r.log, append(r.args[:len(r.args):len(r.args)], args...), r.sparse}
 }
 func (r *raftLogger) Named(string) hclog.Logger      { return r }
 func (r *raftLogger) ResetNamed(string) hclog.Logger { return r }

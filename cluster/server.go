@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -22,18 +23,19 @@ type server struct {
 	timeout time.Duration
 	log     *slog.Logger
 
-	slots  chan struct{} // bounds connections, handshakes included
-	mu     sync.Mutex
-	peers  map[identity.RegionID]int
-	wg     sync.WaitGroup
-	ctx    context.Context
-	cancel context.CancelFunc
+	strangers *guests // who has not finished its handshake
+	mu        sync.Mutex
+	peers     map[identity.RegionID]*guests
+	sparse    *sparse
+	wg        sync.WaitGroup
+	ctx       context.Context
+	cancel    context.CancelFunc
 }
 
 func newServer(d *dialer, ln net.Listener, timeout time.Duration, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &server{d: d, ln: ln, timeout: timeout, log: log, slots: make(chan struct{}, maxInbound),
-		peers: map[identity.RegionID]int{}, ctx: ctx, cancel: cancel}
+	return &server{d: d, ln: ln, timeout: timeout, log: log, strangers: newGuests(maxHandshakes),
+		peers: map[identity.RegionID]*guests{}, sparse: newSparse(), ctx: ctx, cancel: cancel}
 }
 
 func (s *server) run() {
@@ -49,17 +51,12 @@ func (s *server) run() {
 				time.Sleep(50 * time.Millisecond) // out of descriptors, say
 				continue
 			}
-			select {
-			case s.slots <- struct{}{}:
-			default: // full: strangers must not cost more than a closed socket
-				_ = raw.Close()
-				continue
-			}
+			s.strangers.add(raw)
 			s.wg.Go(func() {
-				defer func() { <-s.slots }()
 				c, err := s.d.accept(s.ctx, raw, cfg)
+				s.strangers.remove(raw)
 				if err != nil {
-					s.log.Info("connection refused", slog.String("from", raw.RemoteAddr().String()), slog.String("error", err.Error()))
+					s.refused(raw, err)
 					return
 				}
 				s.serve(c)
@@ -68,23 +65,29 @@ func (s *server) run() {
 	})
 }
 
-func (s *server) count(region identity.RegionID, by int) bool {
+func (s *server) refused(raw net.Conn, err error) {
+	if more, ok := s.sparse.allow("refused"); ok && s.ctx.Err() == nil {
+		s.log.LogAttrs(s.ctx, slog.LevelInfo, "connection refused",
+			append(more, slog.String("from", raw.RemoteAddr().String()), slog.String("error", err.Error()))...)
+	}
+}
+
+// of returns a region's connections. The oldest goes when there are too many: a region
+// that lost power never closed what it had.
+func (s *server) of(region identity.RegionID) *guests {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if by > 0 && s.peers[region] >= maxPerPeer {
-		return false
+	if s.peers[region] == nil {
+		s.peers[region] = newGuests(maxPerPeer)
 	}
-	s.peers[region] += by
-	return true
+	return s.peers[region]
 }
 
 func (s *server) serve(c *conn) {
 	defer s.d.drop(c)
-	if !s.count(c.peer.region, 1) {
-		s.log.Warn("too many connections of one region", slog.Int("region", int(c.peer.region)))
-		return
-	}
-	defer s.count(c.peer.region, -1)
+	raw, peers := c.Conn.(*tls.Conn).NetConn(), s.of(c.peer.region)
+	peers.add(raw)
+	defer peers.remove(raw)
 	for {
 		if err := s.one(c); err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && s.ctx.Err() == nil {
