@@ -178,7 +178,8 @@ func (w *work) resolve(c *command.Command) (*author, identity.PublicKey, error) 
 	return nil, identity.PublicKey{}, errs.New(errs.Unauthenticated, "%s is not known here as an author of %s", c.Principal.Short(), c.Type)
 }
 
-// cosigned verifies one further signature; only principals co-sign, each once.
+// cosigned verifies one further signature; only principals co-sign, each once, and none of
+// another tenant: who signs a command may submit it and learns its outcome.
 func (w *work) cosigned(a *author, before []command.Signature, s command.Signature, signed []byte) error {
 	for _, b := range before {
 		if b.Principal == s.Principal {
@@ -186,7 +187,7 @@ func (w *work) cosigned(a *author, before []command.Signature, s command.Signatu
 		}
 	}
 	p, ok := w.principals.get(s.Principal)
-	if !ok || p.Removed || a.principal == nil {
+	if !ok || p.Removed || a.principal == nil || p.Tenant != "" && p.Tenant != a.principal.Tenant {
 		return errs.New(errs.Unauthenticated, "the co-signer %s is not known", s.Principal.Short())
 	}
 	if !w.m.verify(p.Key, signed, s.Sig) {

@@ -36,6 +36,7 @@ func TestRefusals(t *testing.T) {
 	alice, bob := l.Admins[0], l.Admins[1]
 	stranger := l.Signer("stranger")
 	auditor := l.Principal("acme", "auditor", command.RoleAuditor)
+	clerk := l.Principal("", "clerk", command.RoleAuditor)
 	foreign := func() *identity.KeySigner {
 		l.Must(l.Dual(&command.CreateTenant{Name: "other"}))
 		return l.Principal("other", "service", command.RoleSigner)
@@ -69,7 +70,9 @@ func TestRefusals(t *testing.T) {
 		{"tenant exists", errs.Exists, l.Dual(&command.CreateTenant{Name: "acme"})},
 		{"tenant, one admin", errs.NeedsSecondAdmin, l.By(alice, &command.CreateTenant{Name: "solo"})},
 		{"tenant, no admin", errs.Denied, l.By(signer, &command.CreateTenant{Name: "solo"})},
-		{"tenant, second signer no admin", errs.NeedsSecondAdmin, l.By(alice, &command.CreateTenant{Name: "solo"}, signer)},
+		{"tenant, second signer no admin", errs.NeedsSecondAdmin, l.By(alice, &command.CreateTenant{Name: "solo"}, clerk)},
+		{"tenant, second signer a tenant's", errs.Unauthenticated, l.By(alice, &command.CreateTenant{Name: "solo"}, signer)},
+		{"request, signed by another tenant too", errs.Unauthenticated, l.By(signer, digest, foreign)},
 		{"principal of no tenant", errs.NotFound, l.Dual(put("x", "nobody", fresh, command.RoleSigner))},
 		{"principal, name taken", errs.Exists, l.Dual(put("service", "acme", fresh, command.RoleSigner))},
 		{"principal, roles mixed", errs.Invalid, l.Dual(put("x", "acme", fresh, command.RoleAdmin))},
