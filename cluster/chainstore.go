@@ -20,6 +20,7 @@ type chainStore struct {
 	appended func([]*raft.Log) // own entries, now durable
 	first    func() error      // before the first entry ever, may be nil
 	fatal    func(error)
+	growth   growth
 }
 
 func (s *chainStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
@@ -38,6 +39,9 @@ func (s *chainStore) StoreLogs(logs []*raft.Log) error {
 	}
 	if err := s.LogStore.StoreLogs(logs); err != nil {
 		return err
+	}
+	for _, l := range logs {
+		s.growth.add(l)
 	}
 	if len(own) > 0 && s.appended != nil {
 		s.appended(own)
@@ -192,6 +196,7 @@ func (s *chainStore) check(index uint64, prev link) (link, error) {
 	if err != nil {
 		return link{}, err
 	}
+	s.growth.add(&e)
 	if e.Index != index || ChainHash(prev.chain, e.Term, e.Index, e.Type, sha256.Sum256(e.Data)) != next.chain {
 		return link{}, errs.New(errs.Corrupt, "log entry %d does not match its chain hash", index).
 			WithHint(distrusted)

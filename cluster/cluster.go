@@ -111,6 +111,7 @@ func (c *Cluster) Start(context.Context) error {
 	c.wg.Go(func() { c.barriers.run(c.ctx) })
 	c.wg.Go(c.keepReady)
 	c.wg.Go(c.keepMark)
+	c.wg.Go(c.keepCompact)
 	c.wg.Go(c.watchSpace)
 	return nil
 }

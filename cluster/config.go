@@ -125,7 +125,7 @@ func WAN() Timing {
 		Heartbeat: 1500 * time.Millisecond, Election: 1500 * time.Millisecond, Lease: 1200 * time.Millisecond,
 		Commit: 100 * time.Millisecond, Delay: 125 * time.Millisecond,
 		SlowWrite: 700 * time.Millisecond, HungWrite: 5 * time.Second, Mark: time.Second,
-		SnapshotInterval: time.Minute, SnapshotThreshold: 20_000, TrailingLogs: 100_000,
+		SnapshotInterval: time.Minute, SnapshotThreshold: 20_000, TrailingLogs: 10_000,
 	}
 }
 

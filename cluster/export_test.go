@@ -183,3 +183,11 @@ func SealedSnapshot(s Sealer, lineage [32]byte, index, term uint64, conf raft.Co
 	}
 	return b.Bytes()
 }
+
+// CompactAt lets the log be compacted beyond limit bytes, and returns how many entries
+// raft is told to leave.
+func CompactAt(c *Cluster, limit int64) (trailing uint64) {
+	in := c.instance()
+	c.compact(in, limit)
+	return in.raft.ReloadableConfig().TrailingLogs
+}

@@ -267,3 +267,31 @@ func TestNothingReadableOnDisk(t *testing.T) {
 		}
 	})
 }
+
+// Entries of many commands fill the disk long before raft counts enough of them.
+func TestLogIsCompactedByBytes(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		l := a.Leader()
+		for range 20 {
+			if _, err := l.C.Propose(t.Context(), a.CommandOf(large())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if cluster.CompactAt(l.C, 1<<30); l.C.Stats().Snapshot != 0 {
+			t.Fatal("too early")
+		}
+		trailing := cluster.CompactAt(l.C, 1<<20)
+		if l.C.Stats().Snapshot == 0 {
+			t.Error("no snapshot after 5 MiB of a limit of 1 MiB")
+		}
+		if trailing >= 10_000 || trailing < 256 {
+			t.Errorf("%d entries are left, of 256 KiB each", trailing)
+		}
+		if before := l.C.Stats().Snapshot; cluster.CompactAt(l.C, 1<<20) != trailing || l.C.Stats().Snapshot != before {
+			t.Error("compacted again without growth")
+		}
+		a.Propose()
+		a.Agree(10 * time.Second)
+	})
+}
