@@ -44,6 +44,8 @@ func MayGrant(s VoteState, q Candidacy) error {
 	switch {
 	case q.Term != s.Term || q.Candidate == 0:
 		return refuse("asked for a vote in term %d in term %d", q.Term, s.Term)
+	case q.Last.Term >= q.Term:
+		return refuse("a candidate of term %d with a log of term %d", q.Term, q.Last.Term)
 	case s.Followed || s.Last.Term >= s.Term:
 		return refuse("term %d has a leader already", s.Term)
 	case s.Cut:
