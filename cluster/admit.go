@@ -347,28 +347,29 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	if _, err := decodeConfiguration(s.Configuration); err != nil || s.SnapshotVersion != 1 {
 		return c.fail(errs.New(errs.Malformed, "snapshot announcement of server %s", from.server))
 	}
+	if p := c.unwanted(in, s); p != nil {
+		return p
+	}
+	received, err := c.spooled(from, s.Size, body)
+	if err != nil {
+		return c.fail(err)
+	}
+	defer received.Close()
 	if err := c.enter(ctx, in); err != nil {
 		return c.fail(err)
 	}
 	defer c.leave()
-	own, held := c.chain.at(s.LastLogIndex)
-	last := c.lastStored()
-	switch {
-	case s.Term < in.raft.CurrentTerm():
-		return &reply{Header: c.transport.header(), Code: errs.OK, Term: in.raft.CurrentTerm()}
-	case held && own.term == s.LastLogTerm:
-		// Its last entry is in the log, and so is everything before it.
-		return &reply{Header: c.transport.header(), Code: errs.OK, Term: s.Term, Yes: true}
-	case s.LastLogIndex <= c.replica.at().index:
-		return c.fail(errs.New(errs.Unverified, "snapshot at %d would take back state applied at %d", s.LastLogIndex, c.replica.at().index))
-	case last >= s.LastLogIndex:
+	if p := c.unwanted(in, s); p != nil { // again: things moved meanwhile
+		return p
+	}
+	if last := c.lastStored(); last >= s.LastLogIndex {
 		c.log.Warn("log conflicts with a snapshot and is cut", slog.Uint64("index", s.LastLogIndex), slog.Uint64("last", last))
 		return c.fail(c.cut(s.LastLogIndex))
 	}
 	if err := c.markStarted(); err != nil {
 		return c.fail(err)
 	}
-	r, err := c.deliver(ctx, in, s, io.LimitReader(body, s.Size))
+	r, err := c.deliver(ctx, in, s, received)
 	if err != nil {
 		return c.fail(err)
 	}
@@ -382,4 +383,19 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		return c.fail(err)
 	}
 	return &reply{Header: c.transport.header(), Code: errs.OK, Term: v.Term, Yes: v.Success}
+}
+
+// unwanted answers for a snapshot that is not installed, nil for one that is.
+func (c *Cluster) unwanted(in *instance, s *raft.InstallSnapshotRequest) *reply {
+	own, held := c.chain.at(s.LastLogIndex)
+	switch {
+	case s.Term < in.raft.CurrentTerm():
+		return &reply{Header: c.transport.header(), Code: errs.OK, Term: in.raft.CurrentTerm()}
+	case held && own.term == s.LastLogTerm:
+		// Its last entry is in the log, and so is everything before it.
+		return &reply{Header: c.transport.header(), Code: errs.OK, Term: s.Term, Yes: true}
+	case s.LastLogIndex <= c.replica.at().index:
+		return c.fail(errs.New(errs.Unverified, "snapshot at %d would take back state applied at %d", s.LastLogIndex, c.replica.at().index))
+	}
+	return nil
 }

@@ -50,6 +50,7 @@ type Cluster struct {
 	restarts atomic.Uint64
 	lowSpace atomic.Bool
 	started  atomic.Bool // incarnation file says so
+	spooling atomic.Bool // a snapshot is being received
 	news     signal      // leader, readiness or failure changed
 
 	ackMu   sync.Mutex

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -243,4 +245,66 @@ func TestQueueIsBounded(t *testing.T) {
 			t.Errorf("outcomes %v", codes)
 		}
 	})
+}
+
+// A sender that dies in the middle of a snapshot holds up nobody: raft hears of it only
+// once it is there whole.
+func TestDyingSnapshotSender(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		a.Propose()
+		leader := a.Leader()
+		victim, dead := a.Followers(leader)[0], a.Followers(leader)[1]
+		dead.Stop() // the victim is needed for every commit
+		a.Propose()
+		cfg, _ := dead.Config()
+		l := cluster.NewLiar(cfg)
+		half := &half{left: 200 << 10, end: make(chan struct{})}
+		done := make(chan error, 1)
+		go func() {
+			done <- l.Endpoint().InstallSnapshot(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr), &raft.InstallSnapshotRequest{
+				RPCHeader: l.Header(), SnapshotVersion: 1, Term: leader.C.Stats().Term, LastLogIndex: 1000, LastLogTerm: 1,
+				Configuration: raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "b"}}}), ConfigurationIndex: 1, Size: 1 << 20},
+				&raft.InstallSnapshotResponse{}, half)
+		}()
+		time.Sleep(time.Second)
+		for range 5 {
+			start := time.Now()
+			if _, err := propose(leader, 5*time.Second); err != nil || time.Since(start) > time.Second {
+				t.Fatalf("a proposal took %s: %v", time.Since(start), err)
+			}
+		}
+		close(half.end)
+		l.Close()
+		if <-done == nil {
+			t.Error("half a snapshot was installed")
+		}
+		a.Eventually(30*time.Second, "the half to be removed", func() bool { return len(spools(victim)) == 0 })
+	})
+}
+
+// half gives some bytes and then none until end.
+type half struct {
+	left int
+	end  chan struct{}
+}
+
+func (h *half) Read(b []byte) (int, error) {
+	if h.left == 0 {
+		<-h.end
+		return 0, errors.New("dead")
+	}
+	n := min(len(b), h.left)
+	h.left -= n
+	return n, nil
+}
+
+func spools(n *clustertest.Node) (out []string) {
+	all, _ := n.Disk.List("snapshots")
+	for _, name := range all {
+		if strings.HasPrefix(name, "incoming-") {
+			out = append(out, name)
+		}
+	}
+	return out
 }
