@@ -288,6 +288,9 @@ func TestLyingCoSigner(t *testing.T) {
 						}
 						a, err := command.DecodeAnswer(m.answer)
 						w.ok(err)
+						if a.Items[0].Code != errs.OK {
+							return // asked about an attempt that was given up
+						}
 						signer := w.nodes[2].session
 						if lie != nil {
 							lie(w, a)
@@ -311,11 +314,57 @@ func TestLyingCoSigner(t *testing.T) {
 						t.Errorf("got %v", err)
 					}
 				}
-				if good == 0 || good == 16 {
-					t.Errorf("%d of 16 signed, want those that did not draw the liar", good)
+				if s := w.leading().vault.Stats(); good != 16 || s.SecondAttempts == 0 {
+					t.Errorf("%d of 16 signed, want all, those that drew the liar by another pair: %+v", good, s)
 				}
-				w.set(func() { w.tamper = nil })
-				w.eventually("the rest is signed by the same pairs", func() bool { return len(w.nodes[1].View().OpenRequests()) == 0 })
+				w.consistent()
+			})
+		})
+	}
+}
+
+// TestUnwillingCoSigner: a region that is there and well, says so to everybody who asks,
+// and yet gives no signatures, holds up nothing for longer than one more draw.
+func TestUnwillingCoSigner(t *testing.T) {
+	for name, unwilling := range map[string]func(w *world, m *message){
+		"hangs": func(_ *world, m *message) {
+			<-m.ctx.Done()
+			m.err = m.ctx.Err()
+		},
+		"errs": func(_ *world, m *message) { m.err = errs.New(errs.NotReady, "not today") },
+		"refuses, without its word": func(w *world, m *message) {
+			if m.answer == nil {
+				return
+			}
+			a, err := command.DecodeAnswer(m.answer)
+			w.ok(err)
+			for i := range a.Items {
+				a.Items[i].Code, a.Items[i].Signatures = errs.HSMFailed, nil
+			}
+			w.ok(a.Sign(context.Background(), w.kit.Cluster(), w.nodes[2].session))
+			m.answer = a.Encode()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.key(p256, 2)
+				w.set(func() {
+					w.tamper = func(_, to identity.RegionID, m *message) {
+						if to == 2 && m.kind == "cosign" {
+							unwilling(w, m)
+						}
+					}
+				})
+				for i := range 8 {
+					c := w.request(k, fmt.Sprint("unwilling ", i))
+					w.verify(k, c, w.sign(c))
+				}
+				if s := w.leading().vault.Stats(); s.SecondAttempts == 0 {
+					t.Errorf("region 2 was never drawn: %+v", s)
+				}
+				if r, _ := w.nodes[1].View().Region(2); !r.Healthy {
+					t.Error("a region that answers probes was reported ill")
+				}
 				w.consistent()
 			})
 		})

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -57,9 +58,9 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		code, no := r.refused[it]
 		switch {
 		case it.done:
-		case r.err != nil && errs.CodeOf(r.err) != errs.Unverified:
+		case r.err != nil:
 			silent = append(silent, it.Item)
-		case no && (code == errs.Frozen || code == errs.Expired || code == errs.Skewed):
+		case no && everywhere(code):
 			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
 		case no:
 			refused = append(refused, it.Item)
@@ -68,11 +69,16 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 	return silent, refused
 }
 
-// refused asks a region for its word on its own refusals.
+// everywhere tells a refusal that every region would give.
+func everywhere(c errs.Code) bool { return c == errs.Frozen || c == errs.Expired || c == errs.Skewed }
+
+// refused asks a region for its word on its own refusals. One that refuses and will not
+// stand by it is as good as silent.
 func (d *redraw) refused(ctx context.Context, region identity.RegionID, items []Item) {
 	words, err := d.ask(ctx, region, &Ask{Kind: command.WordRefused, About: region, Items: items})
 	if err != nil {
 		d.cfg.Logger.Warn("no word on a refusal", slog.Int("region", int(region)), slog.Any("error", err))
+		d.unreachable(ctx, region, items)
 		return
 	}
 	d.keep(words)
@@ -85,9 +91,10 @@ func (d *redraw) unreachable(ctx context.Context, about identity.RegionID, items
 	if about == d.cfg.Region {
 		return // of itself a region says that it refuses, not that it is gone
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*d.cfg.Timing.Probe)
+	q := &Question{Meta: d.meta, Value: d.drawn.value, Partials: d.drawn.encoded(), Items: items}
+	ctx, cancel := context.WithTimeout(ctx, 2*d.cfg.Timing.Probe+d.cfg.Timing.answer(d.signatures(items)))
 	defer cancel()
-	ask := &Ask{Kind: command.WordUnreachable, About: about, Items: items}
+	ask := &Ask{Kind: command.WordUnreachable, About: about, Items: items, Question: q.Encode()}
 	given := make(chan []*command.Word, command.MaxRegions)
 	var asking sync.WaitGroup
 	for _, r := range activeRegions(d.cfg.Replica.View()) {
@@ -115,6 +122,15 @@ func (d *redraw) unreachable(ctx context.Context, about identity.RegionID, items
 	cancel()
 	for range given { // the asking goroutines end before we do
 	}
+}
+
+func (d *redraw) signatures(of []Item) (n int) {
+	for _, it := range d.items {
+		if slices.Contains(of, it.Item) {
+			n += len(it.messages)
+		}
+	}
+	return n
 }
 
 func (d *redraw) ask(ctx context.Context, region identity.RegionID, ask *Ask) ([]*command.Word, error) {

@@ -280,6 +280,43 @@ func TestNoWordWithoutARefusal(t *testing.T) {
 	})
 }
 
+// TestWitnessAsksForItself: a word that a question stays unanswered is given only if the
+// question is right, and the region does not answer the witness either.
+func TestWitnessAsksForItself(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		req := w.abandoned(w.request(k, "ask for yourself"))
+		q, drawn := w.question(req)
+		idle := slices.DeleteFunc([]identity.RegionID{1, 2, 3, 4}, func(r identity.RegionID) bool { return slices.Contains(drawn, r) })
+		word := func(about identity.RegionID, q *vault.Question) error {
+			ask := &vault.Ask{Kind: command.WordUnreachable, About: about, Items: q.Items, Question: q.Encode()}
+			_, err := w.nodes[idle[0]].vault.HandleWord(t.Context(), 4, ask.Encode())
+			return err
+		}
+		if err := word(drawn[0], q); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("a word on a region that answers: %v", err)
+		}
+		if err := word(idle[1], q); errs.CodeOf(err) != errs.Denied {
+			t.Errorf("a word on a region that is not drawn: %v", err)
+		}
+		// Questions that an honest region rightly leaves unanswered.
+		wrong, other := *q, *q
+		wrong.Value[0] ^= 1
+		if err := word(drawn[0], &wrong); errs.CodeOf(err) != errs.Unverified {
+			t.Errorf("a word on a question with a wrong value: %v", err)
+		}
+		other.Items = []vault.Item{{Request: req.ID, Attempt: 2}}
+		if err := word(drawn[0], &other); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("a word on an attempt that is not open: %v", err)
+		}
+		other = *q
+		other.Meta.Chain[0] ^= 1
+		if err := word(drawn[0], &other); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("a word on an entry of another log: %v", err)
+		}
+	})
+}
+
 // TestNoWordsInAdvance: whoever collects words on attempts that are not open, while a
 // region happens to be away, could use them later to pick the regions that sign.
 func TestNoWordsInAdvance(t *testing.T) {

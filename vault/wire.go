@@ -106,20 +106,23 @@ func DecodeQuestion(b []byte) (*Question, error) {
 }
 
 // Ask is what one region asks of another's word: with Items, one word for each attempt;
-// without, one word on health.
+// without, one word on health. Question is what About left unanswered, for the witness to
+// put it itself; it may be empty.
 type Ask struct {
-	Kind  command.WordKind
-	About identity.RegionID
-	Items []Item
+	Kind     command.WordKind
+	About    identity.RegionID
+	Items    []Item
+	Question []byte
 }
 
 // Encode returns the canonical form.
 func (a *Ask) Encode() []byte {
-	w := wire.NewWriter(16 + 17*len(a.Items))
+	w := wire.NewWriter(16 + 17*len(a.Items) + len(a.Question))
 	w.U8(askVersion)
 	w.U8(uint8(a.Kind))
 	w.U8(uint8(a.About))
 	writeItems(w, a.Items)
+	w.Blob(a.Question)
 	return w.Bytes()
 }
 
@@ -131,6 +134,7 @@ func DecodeAsk(b []byte) (*Ask, error) {
 	}
 	a := &Ask{Kind: command.WordKind(r.U8()), About: identity.RegionID(r.U8())}
 	a.Items = readItems(r)
+	a.Question = r.Blob(maxQuestion)
 	return a, r.Done()
 }
 

@@ -16,6 +16,7 @@ type witness struct {
 	cfg     *Config
 	answers *answers
 	fit     func() error // nil while HSM and leaf store are in order
+	repeat  func(context.Context, *Ask) (unanswered []Item, err error)
 }
 
 func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
@@ -46,14 +47,28 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 		}
 		return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About}, true)
 	case ask.Kind == command.WordUnreachable && !own:
-		if err := w.probe(ctx, ask.About); err == nil {
-			return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
-		} else if ctx.Err() != nil {
-			return nil, ctx.Err() // the asker gave up: nothing was learnt
-		}
-		return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: w.open(ask.Items)}, true)
+		return w.unreachable(ctx, ask)
 	}
 	return nil, errs.New(errs.Invalid, "region %d gives no word of kind %d on region %d", w.cfg.Region, ask.Kind, ask.About)
+}
+
+// unreachable gives the word on a region that does not answer a probe; or that answers it,
+// but not the question, put to it by this region too.
+func (w *witness) unreachable(ctx context.Context, ask *Ask) ([]*command.Word, error) {
+	silent, gone := w.open(ask.Items), w.probe(ctx, ask.About) != nil
+	var err error
+	if !gone {
+		silent, err = w.repeat(ctx, ask)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err() // the asker gave up: nothing was learnt
+	case err != nil:
+		return nil, err
+	case !gone && len(silent) == 0:
+		return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
+	}
+	return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: silent}, gone)
 }
 
 // refused gives the word on those attempts this region did refuse; from then on it is

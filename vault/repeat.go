@@ -1,0 +1,70 @@
+package vault
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// repeat is the witness's check on a region that is there, yet is said to leave a question
+// unanswered: this region puts the same question and judges the answer as a leader does.
+// It returns the attempts without good signatures. The question has to be right by the
+// own state: else a leader could have an honest region refuse a wrong one, and choose
+// another pair.
+func (c *coordinator) repeat(ctx context.Context, ask *Ask) ([]Item, error) {
+	if len(ask.Question) == 0 {
+		return nil, nil
+	}
+	q, err := DecodeQuestion(ask.Question)
+	if err != nil {
+		return nil, err
+	}
+	items, err := c.rightly(q, ask.About)
+	if err != nil {
+		return nil, err
+	}
+	b := &bundle{round: &round{coordinator: c, meta: q.Meta}, drawn: c.beacon.at(q.Meta).known()}
+	r := b.ask(ctx, ask.About, items)
+	if errs.CodeOf(r.err) == errs.Throttled {
+		return nil, r.err // of too many questions, maybe ours: nothing was learnt
+	}
+	var unanswered []Item
+	for _, it := range items {
+		if r.good[it] == nil && !everywhere(r.refused[it]) {
+			unanswered = append(unanswered, it.Item)
+		}
+	}
+	return unanswered, nil
+}
+
+// rightly returns the items of a question if, by the own state, it may be put to a region.
+func (c *coordinator) rightly(q *Question, about identity.RegionID) ([]*item, error) {
+	view, now := c.cfg.Replica.View(), c.cfg.Clock.Now()
+	var items []*item
+	for _, named := range q.Items {
+		g, fault := permit(view, named, q.Meta, now)
+		if fault != nil {
+			return nil, fault
+		}
+		it := &item{Item: named, ground: g}
+		var err error
+		if it.messages, err = g.messages(); err != nil {
+			return nil, err
+		}
+		items = append(items, it)
+	}
+	if len(items) == 0 {
+		return nil, errs.New(errs.Invalid, "a question about nothing")
+	}
+	if err := c.beacon.verify(q); err != nil {
+		return nil, err
+	}
+	for _, it := range items {
+		if it.signers = it.ground.signers(q.Value); !slices.Contains(it.signers, about) {
+			return nil, errs.New(errs.Denied, "region %d is not drawn for attempt %d of request %s", about, it.Attempt, it.Request)
+		}
+	}
+	return items, nil
+}
