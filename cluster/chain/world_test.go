@@ -133,6 +133,10 @@ func (w *world) next(leader identity.RegionID, prev chain.Link, term uint64, dat
 	return e
 }
 
+func nobody(identity.RegionID) []identity.PublicKey { return nil }
+
+func sum(b []byte) [32]byte { return sha256.Sum256(b) }
+
 func tuple(l chain.Link) chain.Tuple { return chain.Tuple{Lineage: lineage, Link: l} }
 
 // memLog is a log in memory. Entries below first are compacted.
