@@ -10,7 +10,6 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -123,8 +122,12 @@ func (b *bundle) verify(r *reply, items []*item) error {
 	case owner.ID != r.region || !b.cfg.Verify(cert.Session, a.SignedBytes(view.Cluster()), a.Sig):
 		return b.blame(r.region, "answer is not signed by its session")
 	}
+	keys := verifiers{}
+	for _, it := range items {
+		keys.add(it.ground.key, a.Region)
+	}
 	faults := make([]error, len(items))
-	parallel(len(items), func(i int) { faults[i] = b.verifyItem(a, &a.Items[i], items[i]) })
+	parallel(len(items), func(i int) { faults[i] = b.verifyItem(a, &a.Items[i], items[i], keys) })
 	for i, it := range items {
 		switch got := &a.Items[i]; {
 		case faults[i] != nil:
@@ -140,7 +143,7 @@ func (b *bundle) verify(r *reply, items []*item) error {
 	return nil
 }
 
-func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item) error {
+func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item, keys verifiers) error {
 	switch {
 	case got.Request != it.Request || got.Attempt != it.Attempt:
 		return b.blame(a.Region, "answer on another request")
@@ -152,9 +155,8 @@ func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item
 	if a.Region == b.cfg.Region {
 		return nil // the own co-signer verified what its HSM made
 	}
-	pub := it.ground.key.Attested(a.Region).PublicKey
 	for i, m := range it.messages {
-		if !intent.Verify(it.ground.key.Curve, pub, m, got.Signatures[i]) {
+		if !keys[it.ground.key.ID].Verify(m, got.Signatures[i]) {
 			return b.blame(a.Region, "signature does not verify against the attested key")
 		}
 	}

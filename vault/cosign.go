@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -182,11 +181,14 @@ func (s *cosigner) make(ctx context.Context, mine []*task) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM+time.Duration(n)*s.cfg.Timing.PerItem)
 	defer cancel()
 	var broken atomic.Pointer[errs.Error]
-	open := standing(mine)
+	open, keys := standing(mine), verifiers{}
+	for _, t := range open {
+		keys.add(t.ground.key, s.cfg.Region)
+	}
 	workers(len(open), s.cfg.HSMWorkers, func(i int) {
 		if e := broken.Load(); e != nil {
 			s.fault(open[i], e)
-		} else if err := s.signOne(ctx, open[i]); err != nil {
+		} else if err := s.signOne(ctx, open[i], keys); err != nil {
 			s.fault(open[i], err)
 			broken.CompareAndSwap(nil, open[i].refusal)
 		}
@@ -218,12 +220,12 @@ func (s *cosigner) prepare(mine []*task) (signatures int) {
 
 // signOne has the HSM sign each message of an item. What it signed wrongly does not leave:
 // a faulty signature can tell the key, and would stand as this region's lie.
-func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
+func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err error) {
 	if t.slot.Signatures != nil {
 		return nil
 	}
 	key := t.ground.key
-	label, public := keyLabel(s.cfg.Replica.View().Cluster(), key.ID), key.Attested(s.cfg.Region).PublicKey
+	label := keyLabel(s.cfg.Replica.View().Cluster(), key.ID)
 	signatures := make([][]byte, len(t.messages))
 	for i, m := range t.messages {
 		select {
@@ -240,7 +242,7 @@ func (s *cosigner) signOne(ctx context.Context, t *task) (err error) {
 		default:
 			return err
 		}
-		if !intent.Verify(key.Curve, public, m, signatures[i]) {
+		if !keys[key.ID].Verify(m, signatures[i]) {
 			return errs.New(errs.HSMFailed, "the HSM's signature with key %s does not verify", key.ID).
 				WithHint("check the HSM: it may be failing, or hold another key under that label")
 		}

@@ -62,19 +62,45 @@ func parseP256(pub []byte) (*ecdsa.PublicKey, bool) {
 // Verify reports whether sig is a valid signature of message: 64 bytes r||s with low s
 // over the 32-byte digest, or an Ed25519 signature over the bytes.
 func Verify(curve command.Curve, pub, message, sig []byte) bool {
-	if len(sig) != 64 {
-		return false
-	}
+	return NewVerifier(curve, pub).Verify(message, sig)
+}
+
+// Verifier is a public key prepared for many signatures: parsing one costs a fifth of a
+// verification. It is immutable.
+type Verifier struct {
+	secp256k1 *secp256k1.PublicKey
+	p256      *ecdsa.PublicKey
+	ed25519   ed25519.PublicKey
+}
+
+// NewVerifier prepares a key; with one that is not usable, nothing verifies.
+func NewVerifier(curve command.Curve, pub []byte) *Verifier {
+	v := &Verifier{}
 	switch curve {
 	case command.Secp256k1:
-		k, ok := parseSecp256k1(pub)
-		return ok && len(message) == 32 && verifySecp256k1(k, message, sig)
+		v.secp256k1, _ = parseSecp256k1(pub)
 	case command.P256:
-		k, ok := parseP256(pub)
-		r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
-		return ok && len(message) == 32 && s.Cmp(halfP256()) <= 0 && ecdsa.Verify(k, message, r, s)
+		v.p256, _ = parseP256(pub)
 	case command.Ed25519:
-		return CheckPublicKey(curve, pub) == nil && ed25519.Verify(pub, message, sig)
+		if CheckPublicKey(curve, pub) == nil {
+			v.ed25519 = bytes.Clone(pub)
+		}
+	}
+	return v
+}
+
+// Verify is the function Verify for this key.
+func (v *Verifier) Verify(message, sig []byte) bool {
+	switch {
+	case v == nil || len(sig) != 64:
+		return false
+	case v.secp256k1 != nil:
+		return len(message) == 32 && verifySecp256k1(v.secp256k1, message, sig)
+	case v.p256 != nil:
+		r, s := new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])
+		return len(message) == 32 && s.Cmp(halfP256()) <= 0 && ecdsa.Verify(v.p256, message, r, s)
+	case v.ed25519 != nil:
+		return ed25519.Verify(v.ed25519, message, sig)
 	}
 	return false
 }
