@@ -22,9 +22,10 @@ func current(l *ledger, f *findings) {
 		if k == nil || string(m.Data) == string(l.possession(k, m.Region)) {
 			continue
 		}
+		applied := l.hadApplied(m)
 		for _, o := range acks {
-			if o.Return.Before(m.Asked.Add(-staleness)) && o.Index > m.Applied {
-				f.add("region %d signed at index %d, although index %d was acknowledged %s before", m.Region, m.Applied, o.Index, m.Asked.Sub(o.Return))
+			if o.Return.Before(m.Asked.Add(-staleness)) && o.Index > applied {
+				f.add("region %d signed at index %d, although index %d was acknowledged %s before", m.Region, applied, o.Index, m.Asked.Sub(o.Return))
 				break
 			}
 		}
@@ -35,8 +36,8 @@ func current(l *ledger, f *findings) {
 		}
 		if boot := l.history.boot(m); boot.IsZero() {
 			f.add("region %d signed before it was started", m.Region)
-		} else if before := ackedBefore(acks, boot); before > m.Applied {
-			f.add("region %d signed at index %d after a restart, although index %d was acknowledged before it", m.Region, m.Applied, before)
+		} else if before := ackedBefore(acks, boot); before > applied {
+			f.add("region %d signed at index %d after a restart, although index %d was acknowledged before it", m.Region, applied, before)
 		}
 	}
 }

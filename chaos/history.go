@@ -93,13 +93,13 @@ type Applied struct {
 	Digest [32]byte
 }
 
-// Made is one signature an HSM made, whether or not it was released.
+// Made is one signature an HSM made, whether or not it was released, and even if the node
+// that asked for it was dead by then.
 type Made struct {
-	Region  identity.RegionID
-	Asked   time.Time
-	Label   string // of the key in the HSM
-	Data    []byte
-	Applied uint64 // index the region's state was at
+	Region identity.RegionID
+	Asked  time.Time
+	Label  string // of the key in the HSM
+	Data   []byte
 }
 
 // Isolation is a time in which a region was cut off from all others.

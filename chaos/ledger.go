@@ -205,6 +205,19 @@ func (l *ledger) possession(k *key, r identity.RegionID) []byte {
 	return h[:]
 }
 
+// hadApplied returns the index a region's state was at when its HSM was asked: what the
+// life it was asked by had applied until then.
+func (l *ledger) hadApplied(m *Made) (index uint64) {
+	boot := l.history.boot(m)
+	for i := range l.history.Applied {
+		a := &l.history.Applied[i]
+		if a.Region == m.Region && !a.At.Before(boot) && !a.At.After(m.Asked) {
+			index = max(index, a.Meta.Index)
+		}
+	}
+	return index
+}
+
 // asking returns the requests in which a key was to sign a message.
 func (l *ledger) asking(k *key, message []byte) (out []*request) {
 	for _, q := range l.requests {

@@ -45,11 +45,11 @@ func (l *ledger) made(m *Made, f *findings) {
 			}
 		}
 	}
-	switch {
+	switch applied := l.hadApplied(m); {
 	case first == 0:
 		f.add("region %d signed for request %s, for which it was not drawn", m.Region, asking[0].id)
-	case m.Applied < first:
-		f.add("region %d signed for request %s at index %d, its attempt was opened at %d", m.Region, asking[0].id, m.Applied, first)
+	case applied < first:
+		f.add("region %d signed for request %s at index %d, its attempt was opened at %d", m.Region, asking[0].id, applied, first)
 	}
 }
 

@@ -75,7 +75,6 @@ func (k *keeper) run() {
 }
 
 func (k *keeper) start() bool {
-	k.w.applied[k.site].Store(0)
 	k.w.History.Record(chaos.Boot{Region: region(k.site), At: time.Now()})
 	if err := k.w.Start(k.site); err != nil {
 		k.w.log.Warn("chaos: node does not start", slog.Int("site", k.site), slog.Any("error", err))

@@ -168,3 +168,31 @@ func TestPlantedDraw(t *testing.T) {
 		t.Errorf("draws from another value were not noticed; found: %v", found)
 	}
 }
+
+// TestPlantedThaw: invariant 2. A region goes on signing with a frozen key.
+func TestPlantedThaw(t *testing.T) {
+	t.Parallel()
+	expect(t, 2, quiet(20*time.Second), Options{Meanwhile: func(w *World) {
+		time.Sleep(5 * time.Second)
+		admin := w.ClientAt("second-admin", w.Lab.Admins[1], 0, 1, 2, 3)
+		defer admin.Close()
+		made := w.History.MadeBy(region(0))
+		for _, k := range w.nodes[0].Load().View().Keys("") {
+			cmd, err := admin.Command(&command.FreezeKey{Key: k.ID, Reason: "theft suspected"})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			op := chaos.Op{Client: "second-admin", Kind: chaos.OpSubmit, Command: cmd, Call: time.Now()}
+			o, err := admin.Submit(context.Background(), cmd)
+			op.Return, op.Err, op.Index = time.Now(), err, o.GetIndex()
+			w.History.Record(op)
+		}
+		time.Sleep(6 * time.Second)
+		for _, m := range made {
+			if len(m.Data) == sha256.Size {
+				steal(w, 0, command.P256, m.Data)
+			}
+		}
+	}})
+}

@@ -29,7 +29,6 @@ type World struct {
 	began   time.Time
 	keepers [sites]*keeper
 	nodes   [sites]atomic.Pointer[node.Node] // nil while down
-	applied [sites]atomic.Uint64             // by the node's present life
 	mu      sync.Mutex                       // the sites' disks, which crashes replace
 	done    sync.WaitGroup
 	log     *slog.Logger
@@ -77,7 +76,7 @@ func (w *World) leader() int {
 }
 
 func (w *World) made(site int, m sealtest.Signature) {
-	w.History.Record(chaos.Made{Region: region(site), Asked: m.Asked, Label: m.Label, Data: m.Data, Applied: w.applied[site].Load()})
+	w.History.Record(chaos.Made{Region: region(site), Asked: m.Asked, Label: m.Label, Data: m.Data})
 }
 
 // watched records what a region applies. Half of the regions apply entries one by one,
@@ -119,7 +118,6 @@ func (m *watched) record() {
 	if a.Meta.Index%digestEvery == 0 {
 		a.Digest = v.Digest()
 	}
-	m.w.applied[m.site].Store(a.Meta.Index)
 	m.w.History.Record(a)
 }
 
