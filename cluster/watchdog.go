@@ -29,14 +29,27 @@ func (w *watchdog) run(what string, write func() error) error {
 			w.fence(true)
 		}
 	})
-	hung := time.AfterFunc(w.hung, func() {
-		w.fatal(errs.New(errs.DiskFailed, "%s hangs for %s", what, w.hung).WithHint("check the disk of the data directory"))
+	// The end of the wait has a timer of its own: a process that was paused during a write
+	// wakes up with its timers run out, and its write done a moment later.
+	var last *time.Timer
+	hung := time.AfterFunc(w.hung-w.slow, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if done {
+			return
+		}
+		last = time.AfterFunc(w.slow, func() {
+			w.fatal(errs.New(errs.DiskFailed, "%s hangs for %s", what, w.hung).WithHint("check the disk of the data directory"))
+		})
 	})
 	err := write()
 	slow.Stop()
 	hung.Stop()
 	mu.Lock()
 	defer mu.Unlock()
+	if last != nil {
+		last.Stop()
+	}
 	if done = true; err != nil {
 		w.fatal(errs.Wrap(diskCode(err), err, "%s", what).WithHint("%s", errs.HintOf(durableCoded(err))))
 	}

@@ -112,6 +112,7 @@ func TestOldDisk(t *testing.T) {
 	for _, o := range w.Regions {
 		if o != r && len(paused) < 2 {
 			o.Signal(syscall.SIGSTOP)
+			defer o.Signal(syscall.SIGCONT)
 			paused = append(paused, o)
 		}
 	}

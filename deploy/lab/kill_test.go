@@ -60,12 +60,23 @@ func TestPause(t *testing.T) {
 	w := take(t)
 	l := w.load(t, 4)
 	l.goesOn(10)
-	for _, r := range []*lab.Region{w.leader(t), w.follower(t)} {
+	for _, c := range []struct {
+		who   func(*testing.T) *lab.Region
+		pause time.Duration
+	}{{w.leader, 5500 * time.Millisecond}, {w.follower, time.Second}} { // a write may hang for five seconds
+		r := c.who(t)
 		r.Signal(syscall.SIGSTOP)
-		time.Sleep(2 * time.Second)
+		defer r.Signal(syscall.SIGCONT)
+		time.Sleep(c.pause)
 		l.goesOn(20)
 		r.Signal(syscall.SIGCONT)
 		l.goesOn(20)
+		if err := w.healthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if gone, err := r.Exited(); gone {
+			t.Fatalf("a pause ended region %s: %v\n%s", r.Name, err, r.Said())
+		}
 	}
 	w.same(t, l.stop())
 	if err := w.agree(t.Context()); err != nil {
