@@ -150,22 +150,20 @@ func (c *Cluster) open(e *raft.Log) (*command.Entry, error) {
 func (c *Cluster) admit(ctx context.Context, in *instance, from remote, a *raft.AppendEntriesRequest, v *arrival, bad error) (*reply, error) {
 	attached := false
 	if c.shuns(from, a.Term) {
-		return nil, errs.New(errs.Skewed, "the clocks of region %d and this one differ", from.region)
+		return nil, errs.New(errs.Denied, "appends of region %d in this term were refused too often", from.region)
 	}
 	if bad == nil && len(a.Entries) > 0 {
 		attached, bad = c.follows(a, v)
 	}
-	if bad == nil && attached {
-		bad = c.judgeStamps(a, v)
-	}
 	if bad != nil {
 		c.refuse(from, a, bad)
 	}
-	if errs.CodeOf(bad) == errs.Skewed {
-		c.resent(from, a.Term)
-	}
 	if bad != nil || !attached && len(a.Entries) > 0 {
 		return c.deliverBare(ctx, in, a)
+	}
+	if good, bad := c.judge(in, a, v); bad != nil {
+		c.refuse(from, a, bad)
+		return c.deliverPart(ctx, in, a, v, good)
 	}
 	c.keep(a, v)
 	r, err := c.deliver(ctx, in, a, nil)
@@ -184,6 +182,32 @@ func (c *Cluster) appendReply(r *raft.AppendEntriesResponse) *reply {
 func (c *Cluster) deliverBare(ctx context.Context, in *instance, a *raft.AppendEntriesRequest) (*reply, error) {
 	bare := &raft.AppendEntriesRequest{RPCHeader: a.RPCHeader, Term: a.Term, PrevLogEntry: a.PrevLogEntry, PrevLogTerm: a.PrevLogTerm}
 	r, err := c.deliver(ctx, in, bare, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := c.appendReply(r.(*raft.AppendEntriesResponse))
+	p.Yes, p.NoWait = false, true
+	return p, nil
+}
+
+// judge checks what only the own clock and state can: stamps and memberships.
+func (c *Cluster) judge(in *instance, a *raft.AppendEntriesRequest, v *arrival) (good int, err error) {
+	stamps, err := c.judgeStamps(a, v)
+	if members, bad := c.judgeMembers(in, a); bad != nil && members <= stamps {
+		return members, bad
+	}
+	return stamps, err
+}
+
+// deliverPart hands raft the entries before a bad one, and the commit news about them:
+// what they decide may be what makes the next one good. The answer is that not all were
+// stored; the leader sends the rest again.
+func (c *Cluster) deliverPart(ctx context.Context, in *instance, a *raft.AppendEntriesRequest, v *arrival, good int) (*reply, error) {
+	part := *a
+	part.Entries = a.Entries[:good]
+	part.LeaderCommitIndex = min(a.LeaderCommitIndex, a.PrevLogEntry+uint64(good))
+	c.keep(&part, v)
+	r, err := c.deliver(ctx, in, &part, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -253,6 +277,7 @@ func collect(draws []evaluation) (items []item) {
 
 func (c *Cluster) refuse(from remote, a *raft.AppendEntriesRequest, why error) {
 	c.refused.Add(1)
+	c.resent(from, a.Term)
 	more, ok := c.sparse.allow("append " + string(from.server))
 	if !ok {
 		return

@@ -81,6 +81,10 @@ type Config struct {
 	Admit          func(*command.Entry) error // judges an opened entry before it is stored; may be nil
 	Beacon         Beacon                     // may be nil
 
+	// Approved are the members the state machine wants now; nil: memberships are not
+	// judged.
+	Approved func() []Member
+
 	// Time tells the committed clock and the permitted skew; nil: stamps are not judged.
 	Time func() (clock time.Time, skew time.Duration)
 

@@ -96,3 +96,58 @@ func (c *Cluster) caughtUp(id raft.ServerID) bool {
 	acked, ok := c.acks[id]
 	return ok && acked+catchUp >= c.lastStored()
 }
+
+// judgeMembers checks memberships that are about to be stored and returns how many
+// entries are good. A server that comes must be approved or a founder; one that is
+// approved may neither go nor lose its vote. What the leader says is committed passes:
+// this region's state may be far behind.
+func (c *Cluster) judgeMembers(in *instance, a *raft.AppendEntriesRequest) (good int, err error) {
+	var current []raft.Server
+	for i, e := range a.Entries {
+		if e.Type != raft.LogConfiguration || c.cfg.Approved == nil {
+			continue
+		}
+		next, err := decodeConfiguration(e.Data)
+		if err != nil {
+			return i, err
+		}
+		if current == nil {
+			current = in.raft.GetConfiguration().Configuration().Servers
+		}
+		own, _ := c.chain.at(e.Index)
+		if at, _ := linkOf(e); e.Index > a.LeaderCommitIndex && own != at {
+			if err := c.judgeChange(e.Index, current, next.Servers); err != nil {
+				return i, err
+			}
+		}
+		current = next.Servers
+	}
+	return len(a.Entries), nil
+}
+
+func (c *Cluster) judgeChange(index uint64, current, next []raft.Server) error {
+	approved, known := map[raft.ServerID]bool{}, map[raft.ServerID]bool{}
+	for _, m := range c.cfg.Approved() {
+		approved[raft.ServerID(m.ServerID)] = true
+	}
+	for _, m := range c.cfg.Members {
+		known[raft.ServerID(m.ServerID)] = true
+	}
+	votes := map[raft.ServerID]bool{}
+	for _, s := range next {
+		votes[s.ID] = s.Suffrage == raft.Voter
+	}
+	for _, s := range current {
+		known[s.ID] = true
+		vote, stays := votes[s.ID]
+		if approved[s.ID] && (!stays || s.Suffrage == raft.Voter && !vote) {
+			return errs.New(errs.Denied, "membership at %d takes server %s out, which is approved", index, s.ID)
+		}
+	}
+	for _, s := range next {
+		if !approved[s.ID] && !known[s.ID] {
+			return errs.New(errs.Denied, "membership at %d names server %s, which nobody approved", index, s.ID)
+		}
+	}
+	return nil
+}

@@ -1,8 +1,11 @@
 package cluster_test
 
 import (
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
@@ -88,5 +91,103 @@ func TestNoVoteBeforeCatchingUp(t *testing.T) {
 			}
 		}
 		a.Propose()
+	})
+}
+
+// state is what each node's state machine approves.
+type state struct {
+	mu   sync.Mutex
+	view map[string][]cluster.Member // by server id; "" is for all others
+}
+
+func (s *state) set(server string, approved []cluster.Member) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view[server] = approved
+}
+
+func (s *state) tune(n *clustertest.Node, c *cluster.Config) {
+	c.Approved = func() []cluster.Member {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if v, ok := s.view[n.ServerID]; ok {
+			return v
+		}
+		return s.view[""]
+	}
+}
+
+// A leader that changes the membership on its own account finds nobody who stores it.
+func TestMembershipNobodyApproved(t *testing.T) {
+	s := &state{view: map[string][]cluster.Member{}}
+	simulate(t, clustertest.Options{Tune: s.tune}, func(t *testing.T, a *clustertest.Nodes) {
+		s.set("", a.Members())
+		victim := a.List[1]
+		victim.Start()
+		cfg, _ := a.List[0].Config()
+		l := cluster.NewLiar(cfg)
+		defer l.Close()
+		base, _, _ := cluster.Link(victim.C, 1)
+		var four []raft.Server
+		for _, m := range a.Members() {
+			four = append(four, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
+		}
+		muted := append([]raft.Server(nil), four...)
+		muted[2].Suffrage = raft.Nonvoter
+		for name, servers := range map[string][]raft.Server{
+			"a stranger":    append(four[:4:4], raft.Server{ID: "r9-00000009", Address: "r9:1"}),
+			"one less":      four[:3],
+			"one vote less": muted,
+		} {
+			data := raft.EncodeConfiguration(raft.Configuration{Servers: servers})
+			for _, before := range []int{0, 1} {
+				var entries []*raft.Log
+				prev, index := base, uint64(2)
+				if before == 1 {
+					prev = cluster.ChainHash(base, 2, 2, raft.LogNoop, cluster.DataHash(nil))
+					entries, index = append(entries, &raft.Log{Index: 2, Term: 2, Type: raft.LogNoop, Extensions: cluster.ExtensionFor(prev)}), 3
+				}
+				chain := cluster.ChainHash(prev, 2, index, raft.LogConfiguration, cluster.DataHash(data))
+				entries = append(entries, &raft.Log{Index: index, Term: 2, Type: raft.LogConfiguration, Data: data, Extensions: cluster.ExtensionFor(chain)})
+				var r raft.AppendEntriesResponse
+				err := l.Endpoint().AppendEntries(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr),
+					&raft.AppendEntriesRequest{RPCHeader: l.Header(), Term: 2, PrevLogEntry: 1, PrevLogTerm: 1, Entries: entries}, &r)
+				if err != nil || r.Success || r.LastLog > 2 || len(victim.C.Members()) != 4 {
+					t.Errorf("%s after %d entries: %+v, %v", name, before, r, err)
+				}
+			}
+		}
+	})
+}
+
+// A region whose state is behind takes part in a change of members as soon as it has
+// caught up, and disturbs nothing before.
+func TestLateStateWedgesNothing(t *testing.T) {
+	s := &state{view: map[string][]cluster.Member{}}
+	simulate(t, clustertest.Options{Tune: s.tune}, func(t *testing.T, a *clustertest.Nodes) {
+		founders := a.Members()
+		s.set("", founders)
+		a.StartAll()
+		a.Propose()
+		leader := a.Leader()
+		lost, late := a.Followers(leader)[0], a.Followers(leader)[1]
+		lost.Crash()
+		fresh := a.Join(lost.Region, lost.Name+"-000000a1")
+		fresh.Start()
+		var approved []cluster.Member
+		for _, n := range a.List {
+			if n != lost {
+				approved = append(approved, n.Member())
+			}
+		}
+		s.set("", approved)
+		s.set(late.ServerID, founders) // and it is needed for the quorum
+		var wg sync.WaitGroup
+		wg.Go(func() { reconcile(t, a, approved, time.Minute) })
+		time.Sleep(300 * time.Millisecond)
+		s.set(late.ServerID, approved)
+		wg.Wait()
+		a.Propose()
+		a.Agree(10 * time.Second)
 	})
 }

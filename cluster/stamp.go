@@ -22,10 +22,11 @@ import (
 // longest write that does not end its leader, and an election.
 func (t Timing) stampGrace() time.Duration { return t.HungWrite + t.Heartbeat + t.Election }
 
-// judgeStamps checks the stamps of entries that are about to be stored.
-func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival) error {
+// judgeStamps checks the stamps of entries that are about to be stored and returns how
+// many are good.
+func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival) (good int, err error) {
 	if c.cfg.Time == nil {
-		return nil
+		return len(a.Entries), nil
 	}
 	clock, skew := c.cfg.Time()
 	now := c.cfg.Now()
@@ -37,12 +38,12 @@ func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival) error {
 		case e.Index <= a.LeaderCommitIndex:
 			clock = later(clock, entry.Stamp)
 		case entry.Stamp.After(now.Add(skew)) && entry.Stamp.After(clock):
-			return errs.New(errs.Skewed, "entry %d is stamped %s ahead of this region's clock, allowed are %s", e.Index, entry.Stamp.Sub(now), skew)
+			return i, errs.New(errs.Skewed, "entry %d is stamped %s ahead of this region's clock, allowed are %s", e.Index, entry.Stamp.Sub(now), skew)
 		case caughtUp && e.Term == a.Term && entry.Stamp.Before(now.Add(-skew-c.cfg.Timing.stampGrace())):
-			return errs.New(errs.Skewed, "entry %d is stamped %s behind this region's clock, allowed are %s", e.Index, now.Sub(entry.Stamp), skew)
+			return i, errs.New(errs.Skewed, "entry %d is stamped %s behind this region's clock, allowed are %s", e.Index, now.Sub(entry.Stamp), skew)
 		}
 	}
-	return nil
+	return len(a.Entries), nil
 }
 
 func later(a, b time.Time) time.Time {
@@ -52,7 +53,7 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// shun is how a follower gets rid of a leader whose stamps it cannot store: heartbeats
+// shun is how followers get rid of a leader whose entries they cannot store: heartbeats
 // alone would keep it in office. Touched by the holder of the gate only.
 type shun struct {
 	server raft.ServerID
@@ -61,7 +62,7 @@ type shun struct {
 	until  time.Time // not listened to
 }
 
-// resent notes a refused stamp. Refused for a heartbeat's time-out, its leader is not
+// resent notes a refused append. Refused for a heartbeat's time-out, its leader is not
 // heard for long enough that a quorum of such refusals elects another.
 func (c *Cluster) resent(from remote, term uint64) {
 	now := time.Now()
@@ -69,7 +70,7 @@ func (c *Cluster) resent(from remote, term uint64) {
 		*s = shun{server: from.server, term: term, since: now}
 	} else if now.Sub(s.since) >= c.cfg.Timing.Heartbeat {
 		s.since, s.until = time.Time{}, now.Add(4*c.cfg.Timing.Election)
-		c.log.Error("leader is not listened to for a while: its clock and this region's differ", slog.String("server", string(from.server)))
+		c.log.Error("leader is not listened to for a while: its entries are refused", slog.String("server", string(from.server)))
 	}
 }
 

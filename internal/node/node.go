@@ -136,6 +136,7 @@ func (n *Node) openCluster() (err error) {
 		EntrySealer: n.sealer(seal.PurposeEntry), SnapshotSealer: n.sealer(seal.PurposeSnapshot),
 		Admit:    n.admit,
 		Time:     n.clock,
+		Approved: func() []cluster.Member { return approvedMembers(n.fsm.View()) },
 		Beacon:   n.vault,
 		OnLeader: n.onLeader, Fatal: n.fail,
 		Now: n.cfg.Clock.Now, Timing: n.cfg.Timing, Gossip: n.gossip(), Logger: n.log, MinFree: n.cfg.MinFree,
