@@ -172,7 +172,7 @@ func TestPlantedDraw(t *testing.T) {
 // TestPlantedThaw: invariant 2. A region goes on signing with a frozen key.
 func TestPlantedThaw(t *testing.T) {
 	t.Parallel()
-	expect(t, 2, quiet(20*time.Second), Options{Meanwhile: func(w *World) {
+	expect(t, 2, quiet(20*time.Second), Options{NoAdmin: true, Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		admin := w.ClientAt("second-admin", w.Lab.Admins[1], 0, 1, 2, 3)
 		defer admin.Close()

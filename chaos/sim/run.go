@@ -20,6 +20,7 @@ type Options struct {
 	// Planted bugs, each of which a checker must find.
 	Machine    func(site int, m cluster.Machine) cluster.Machine // wraps a region's state machine
 	Meanwhile  func(w *World)                                    // runs beside the workload
+	NoAdmin    bool                                              // administrators do nothing during the run
 	LocalReads bool                                              // reads are answered by the region asked, whatever it missed
 }
 

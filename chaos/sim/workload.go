@@ -31,6 +31,7 @@ const (
 type workload struct {
 	w     *World
 	local bool
+	idle  bool // administrators
 
 	admin   *client.Client
 	signers []*client.Client
@@ -50,7 +51,7 @@ type key struct {
 }
 
 func newWorkload(ctx context.Context, w *World, o Options) (*workload, error) {
-	l := &workload{w: w, local: o.LocalReads, quit: make(chan struct{}), admin: w.ClientAt("admin", w.Lab.Admins[0], 0, 1, 2, 3)}
+	l := &workload{w: w, local: o.LocalReads, idle: o.NoAdmin, quit: make(chan struct{}), admin: w.ClientAt("admin", w.Lab.Admins[0], 0, 1, 2, 3)}
 	auditor := identity.GenerateEd25519()
 	for i := range w.Sites {
 		l.readers = append(l.readers, w.ClientAt(fmt.Sprintf("reader-%d", i), auditor, i))
@@ -91,6 +92,9 @@ func (l *workload) start(ctx context.Context) {
 	}
 	for i := range l.readers {
 		l.loop(ctx, 200+i, 300*time.Millisecond, 1200*time.Millisecond, func(*rand.Rand, int) { l.read(ctx, i) })
+	}
+	if l.idle {
+		return
 	}
 	l.loop(ctx, 300, 500*time.Millisecond, 6*time.Second, func(rng *rand.Rand, n int) { l.administer(ctx, rng, n) })
 }
