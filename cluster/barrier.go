@@ -104,9 +104,15 @@ func (c *Cluster) readIndex(ctx context.Context) (uint64, error) {
 	case c.self():
 		return c.barriers.do(ctx)
 	}
-	p, _, err := c.transport.call(id, addr, &request{Kind: kindRead, Header: c.transport.header()}, c.cfg.Timing.HungWrite, nil)
-	if err != nil {
-		return 0, errs.Wrap(errs.CodeOf(err), err, "asking the leader for a read index")
+	p, _, err := c.transport.callUntil(ctx, id, addr, &request{Kind: kindRead, Header: c.transport.header()}, c.cfg.Timing.HungWrite, nil)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case errs.CodeOf(err) == errs.Internal: // the network's own words
+		return 0, errs.Wrap(errs.Unavailable, err, "asking the leader %s for a read index", id)
+	default:
+		return 0, errs.Wrap(errs.CodeOf(err), err, "asking the leader %s for a read index", id)
 	}
 	return p.LastLog, nil
 }

@@ -40,7 +40,7 @@ func DataHash(b []byte) [32]byte     { return sha256.Sum256(b) }
 
 // Nudge sends commit news and returns once they are written.
 func (l *Liar) Nudge(id raft.ServerID, addr string, term, at, index uint64, chain [32]byte) error {
-	c, err := l.t.connect(id, raft.ServerAddress(addr), time.Second)
+	c, err := l.t.connect(l.t.ctx, id, raft.ServerAddress(addr), time.Second)
 	if err != nil {
 		return err
 	}

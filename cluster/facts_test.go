@@ -559,6 +559,36 @@ func TestReadyMeansABarrierPassed(t *testing.T) {
 	})
 }
 
+// A leader that does not answer holds up a reader no longer than the reader wants.
+func TestReadersWaitAsLongAsTheyLike(t *testing.T) {
+	simulate(t, clustertest.Options{Timing: cluster.WAN()}, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		a.Propose()
+		l := a.Leader()
+		f := a.Followers(l)[0]
+		if err := f.C.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		isolate(a, l)
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		if err := f.C.Barrier(ctx); errs.CodeOf(err) != errs.DeadlineExceeded || time.Since(start) > 250*time.Millisecond {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		start = time.Now()
+		next := a.Leader()
+		for _, n := range a.Followers(l) {
+			if err := n.C.WaitReady(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if d := time.Since(start); d > 8*time.Second {
+			t.Errorf("%s until all are ready under %s", d, next.Name)
+		}
+	})
+}
+
 func TestTimingIsChecked(t *testing.T) {
 	ok := cluster.WAN()
 	if err := ok.Check(); err != nil {

@@ -90,6 +90,7 @@ func (c *Cluster) keepReady() {
 func (c *Cluster) passBarrier(now epoch) bool {
 	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.Timing.HungWrite)
 	defer cancel()
+	c.wg.Go(func() { c.untilEpochEnds(ctx, now); cancel() })
 	if err := c.Barrier(ctx); err != nil {
 		c.log.Debug("barrier", slog.String("error", err.Error()))
 		return false
@@ -99,6 +100,21 @@ func (c *Cluster) passBarrier(now epoch) bool {
 	}
 	after, ok := c.epoch()
 	return ok && after == now
+}
+
+// untilEpochEnds returns when another leader is seen than now, so that nobody waits for
+// the answer of one that is gone.
+func (c *Cluster) untilEpochEnds(ctx context.Context, now epoch) {
+	for ctx.Err() == nil {
+		news := c.news.wait()
+		if after, ok := c.epoch(); !ok || after != now {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // keepMark writes the high-water mark when it moved.

@@ -49,7 +49,7 @@ func (e *endpoint) AppendEntriesPipeline(id raft.ServerID, addr raft.ServerAddre
 	if e.fenced() {
 		return nil, errFenced
 	}
-	c, err := e.dial(id, addr, e.timeout)
+	c, err := e.dial(e.ctx, id, addr, e.timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -58,35 +58,36 @@ func (t *transport) header() raft.RPCHeader {
 }
 
 // connect takes an idle connection or dials; fresh tells which.
-func (t *transport) connect(id raft.ServerID, addr raft.ServerAddress, timeout time.Duration) (*conn, error) {
+func (t *transport) connect(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, timeout time.Duration) (*conn, error) {
 	if t.fenced() {
 		return nil, errFenced
 	}
 	if c := t.takeIdle(id); c != nil {
 		return c, nil
 	}
-	return t.dial(id, addr, timeout)
+	return t.dial(ctx, id, addr, timeout)
 }
 
 // dial tries the configured address and, when gossip knows another, that one with the
 // second half of the time. TLS proves who answers there.
-func (t *transport) dial(id raft.ServerID, addr raft.ServerAddress, timeout time.Duration) (*conn, error) {
+func (t *transport) dial(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, timeout time.Duration) (*conn, error) {
 	hint := ""
 	if t.hint != nil {
 		hint = t.hint(id)
 	}
 	if hint == "" || hint == string(addr) {
-		return t.dialOnce(id, string(addr), timeout)
+		return t.dialOnce(ctx, id, string(addr), timeout)
 	}
-	if c, err := t.dialOnce(id, string(addr), timeout/2); err == nil {
+	if c, err := t.dialOnce(ctx, id, string(addr), timeout/2); err == nil {
 		return c, nil
 	}
-	return t.dialOnce(id, hint, timeout/2)
+	return t.dialOnce(ctx, id, hint, timeout/2)
 }
 
-func (t *transport) dialOnce(id raft.ServerID, addr string, timeout time.Duration) (*conn, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+func (t *transport) dialOnce(ctx context.Context, id raft.ServerID, addr string, timeout time.Duration) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	defer context.AfterFunc(t.ctx, cancel)()
 	return t.d.dial(ctx, id, addr)
 }
 
@@ -128,13 +129,21 @@ func (t *transport) dropIdle(id raft.ServerID) {
 // call sends one request and waits for its reply. body, when given, follows the
 // request as chunk frames.
 func (t *transport) call(id raft.ServerID, addr raft.ServerAddress, q *request, timeout time.Duration, body io.Reader) (*reply, *conn, error) {
+	return t.callUntil(t.ctx, id, addr, q, timeout, body)
+}
+
+// callUntil is call, given up when ctx ends.
+func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, q *request, timeout time.Duration, body io.Reader) (*reply, *conn, error) {
 	b, err := frame(q, q.size())
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := t.connect(id, addr, timeout)
+	c, err := t.connect(ctx, id, addr, timeout)
 	if err != nil {
 		return nil, nil, err
+	}
+	if ctx != t.ctx { // whose end closes all connections anyway
+		defer context.AfterFunc(ctx, func() { t.d.drop(c) })()
 	}
 	p, err := t.exchange(c, q, b, timeout, body)
 	if err != nil {
