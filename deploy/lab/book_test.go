@@ -49,23 +49,33 @@ func (b *book) all() []answer {
 // patience is how long a client asks on while regions come and go.
 const patience = 30 * time.Second
 
-// insist signs, asking again with the same command while nobody knows the outcome.
+// insist signs, asking again with the same command while nobody knows the outcome. A
+// request whose three draws each met a region that died is failed for good: then, and only
+// then, it asks with a new one.
 func (w *world) insist(ctx context.Context, c *client.Client, name, text string) (answer, error) {
-	cmd, err := c.Command(w.message(name, text))
-	if err != nil {
-		return answer{}, err
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	a, failed, err := w.insistOnce(ctx, c, name, text)
+	if failed {
+		a, _, err = w.insistOnce(ctx, c, name, text)
+	}
+	return a, err
+}
+
+func (w *world) insistOnce(ctx context.Context, c *client.Client, name, text string) (a answer, failed bool, err error) {
+	cmd, err := c.Command(w.message(name, text))
+	if err != nil {
+		return answer{}, false, err
+	}
 	for {
 		r, err := c.Sign(ctx, cmd)
 		if err == nil {
 			if len(r.Results) != 2 {
-				return answer{}, fmt.Errorf("%d regions signed", len(r.Results))
+				return answer{}, false, fmt.Errorf("%d regions signed", len(r.Results))
 			}
 			a := answer{cmd, r}
 			w.book.add(a)
-			return a, nil
+			return a, false, nil
 		}
 		switch errs.CodeOf(err) {
 		case errs.OutcomeUnknown, errs.Unavailable, errs.NoLeader, errs.NotReady, errs.DeadlineExceeded, errs.NotLeader:
@@ -73,7 +83,9 @@ func (w *world) insist(ctx context.Context, c *client.Client, name, text string)
 				continue
 			}
 		}
-		return answer{}, fmt.Errorf("request %s: %s: %w\n%s", client.RequestIDOf(cmd), errs.CodeOf(err), err, w.story(cmd))
+		shown, _ := c.Request(ctx, client.RequestIDOf(cmd))
+		failed = shown.GetState() == tetradv1.RequestState_REQUEST_STATE_FAILED && len(shown.Attempts) == 3
+		return answer{}, failed, fmt.Errorf("request %s: %s: %w\n%s", client.RequestIDOf(cmd), errs.CodeOf(err), err, w.story(cmd))
 	}
 }
 
