@@ -191,3 +191,37 @@ func TestLateStateWedgesNothing(t *testing.T) {
 		a.Agree(10 * time.Second)
 	})
 }
+
+// A region whose disk was lost comes back at its old address.
+func TestReplacedAtTheOldAddress(t *testing.T) {
+	s := &state{view: map[string][]cluster.Member{}}
+	simulate(t, clustertest.Options{Timing: quickSnapshots(), Tune: s.tune}, func(t *testing.T, a *clustertest.Nodes) {
+		s.set("", a.Members())
+		a.StartAll()
+		for range 30 {
+			a.Propose()
+		}
+		time.Sleep(6 * time.Second)
+		lost := a.Followers(a.Leader())[0]
+		lost.Crash()
+		fresh := a.Join(lost.Region, lost.Name+"-000000a1")
+		fresh.Addr = lost.Addr
+		fresh.Start()
+		time.Sleep(5 * time.Second) // the leader finds a stranger at the address
+		var approved []cluster.Member
+		for _, n := range a.List {
+			if n != lost {
+				approved = append(approved, n.Member())
+			}
+		}
+		s.set("", approved)
+		reconcile(t, a, approved, time.Minute)
+		a.Propose()
+		if err := fresh.C.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a.Agree(5 * time.Second)
+		a.Followers(a.Leader())[0].Kill()
+		a.Propose()
+	})
+}
