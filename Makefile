@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/tetrad-vault/tetrad/internal/version.Version=$(VERSION)
 PKGS    := ./...
 
-.PHONY: deps build test lint generate demo demo-stop bench bench-long fuzz clean
+.PHONY: deps build test test-long lint generate demo demo-stop bench bench-long fuzz clean
 
 ## deps: system packages (idempotent); the other targets call it when something is missing
 deps:
@@ -26,6 +26,10 @@ build: need
 test: need build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
+
+## test-long: four real processes with the race detector in them, and longer pauses
+test-long: need
+	@TETRAD_LONG=1 $(GO) test -timeout 20m -count 1 ./deploy/lab
 
 ## lint: formatting, vet, staticcheck, generated code current
 lint: need

@@ -60,10 +60,14 @@ func TestPause(t *testing.T) {
 	w := take(t)
 	l := w.load(t, 4)
 	l.goesOn(10)
+	leaderPause := 1500 * time.Millisecond
+	if long {
+		leaderPause = 5500 * time.Millisecond // longer than a write may hang
+	}
 	for _, c := range []struct {
 		who   func(*testing.T) *lab.Region
 		pause time.Duration
-	}{{w.leader, 5500 * time.Millisecond}, {w.follower, time.Second}} { // a write may hang for five seconds
+	}{{w.leader, leaderPause}, {w.follower, time.Second}} {
 		r := c.who(t)
 		r.Signal(syscall.SIGSTOP)
 		defer r.Signal(syscall.SIGCONT)
