@@ -2,12 +2,7 @@ package chain_test
 
 import (
 	"crypto/sha256"
-	"flag"
 	"fmt"
-	"math/rand/v2"
-	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -17,8 +12,6 @@ const (
 	liar    = identity.RegionID(4)
 	maxTerm = 5
 )
-
-var searchSeeds = flag.Int("seeds", 600, "seeds tried to find the harm of a missing rule")
 
 // history is a cluster of honest regions that act by the rules of the package alone,
 // and a liar that may send and sign anything but cannot forge. Steps come from pick.
@@ -37,6 +30,7 @@ type history struct {
 	tuples  []chain.Tuple // of certs
 	entries int
 	alarms  int
+	cuts    int
 	leaders map[uint64]identity.RegionID // proven
 	bad     string
 }
@@ -98,7 +92,7 @@ func (h *history) step() {
 	n, v := h.some(), h.some()
 	kinds := 6
 	if h.lies() {
-		kinds = 10
+		kinds = 11
 	}
 	switch h.pick(kinds) {
 	case 0:
@@ -121,6 +115,10 @@ func (h *history) step() {
 		h.sendForged(v)
 	case 9:
 		h.resolve(v)
+	case 10:
+		if h.pick(4) == 0 {
+			h.equivocate()
+		}
 	}
 }
 
@@ -151,13 +149,9 @@ func (h *history) campaign(n *node) {
 			h.ask(n, v)
 		}
 	}
-}
-
-func (h *history) liarCampaign() {
-	term := h.some().term + uint64(h.pick(2))
-	for _, v := range h.nodes {
-		if h.pick(4) > 0 {
-			h.askForLiar(v, term)
+	for _, v := range h.nodes { // the candidate pushes the reports it holds
+		if h.lies() && !n.leads && h.pick(3) > 0 {
+			h.resolve(v)
 		}
 	}
 }
@@ -443,323 +437,11 @@ func (h *history) learn(v *node) {
 	v.log.floor = chain.CapCommit(1<<60, h.tuples, v.log)
 }
 
-// askForLiar: the liar asks v for its vote, with whatever claims get it.
-func (h *history) askForLiar(v *node, term uint64) {
-	if term == 0 || term > maxTerm {
-		return
-	}
-	j := h.justify(liar, term, sorted(v.id, h.nodes[int(v.id)%3].id, liar)...)
-	if !h.enter(v, term, j) {
-		return
-	}
-	claim := chain.Link{Term: term - 1, Index: 99}
-	if own := v.log.Last(); own.Term == claim.Term {
-		claim = own // or its hash would have to be known
-	}
-	got := h.report(v, chain.Candidacy{Term: term, Candidate: liar, Last: claim, Shown: v.log.Last().Hash})
-	if got != nil && got.Granted && got.Candidate == liar {
-		h.grants[term] = append(h.grants[term], *got)
-	}
-}
-
-func (h *history) someLink() chain.Link {
-	i := h.pick(len(h.hashes) + 1)
-	if i == len(h.hashes) {
-		return chain.Genesis(lineage)
-	}
-	e := h.known[h.hashes[i]]
-	return e.Link()
-}
-
-// liarProof returns a leader proof of the liar over base, if its votes allow one.
-func (h *history) liarProof(term uint64, base chain.Link) *chain.LeaderProof {
-	got := map[identity.RegionID]chain.Vote{}
-	for _, v := range h.grants[term] {
-		got[v.Region] = v
-	}
-	if h.mutant == "believes its leader" && base.Term < term {
-		return &chain.LeaderProof{Lineage: lineage, Term: term, Leader: liar, Base: base}
-	}
-	if len(got) < 2 || base.Term >= term {
-		return nil
-	}
-	votes := []chain.Vote{h.vote(liar, liar, term, base, true)}
-	for _, v := range got {
-		votes = append(votes, v)
-	}
-	p, err := chain.Elect(base, votes)
-	if err != nil || p.Verify(h, lineage) != nil {
-		return nil
-	}
-	h.leads(term, liar)
-	return p
-}
-
-// leads records who is proven to lead a term.
-func (h *history) leads(term uint64, r identity.RegionID) {
-	if was, ok := h.leaders[term]; ok && was != r {
-		h.fail("regions %d and %d are both proven to lead term %d", was, r, term)
-	}
-	h.leaders[term] = r
-}
-
-// forge makes a new entry of the liar, in a term it can prove, at any time after.
-func (h *history) forge() {
-	prev := h.someLink()
-	if len(h.hashes) > 60 || prev.Index >= 12 {
-		return
-	}
-	term := prev.Term
-	var p *chain.LeaderProof
-	if h.pick(2) == 0 {
-		term = uint64(1 + h.pick(maxTerm))
-		if p = h.liarProof(term, prev); p == nil {
-			return
-		}
-	} else if e, ok := h.known[prev.Hash]; !ok || e.Sig.Region != liar {
-		return
-	}
-	h.entries++
-	h.make(h.next(liar, prev, term, fmt.Sprint("forged", h.entries), p))
-}
-
-// sendForged: the liar leads some term and sends v part of any chain there is.
-func (h *history) sendForged(v *node) {
-	term := v.term + uint64(h.pick(2))
-	p := h.anyProof(term)
-	if p == nil {
-		return
-	}
-	var path []chain.Entry
-	for tip := h.someLink(); tip.Index > 0; {
-		e := h.known[tip.Hash]
-		if own, ok := v.log.At(tip.Index); ok && own == tip {
-			break
-		}
-		path = append([]chain.Entry{e}, path...)
-		if tip = chain.Genesis(lineage); e.Index > 1 {
-			prev := h.known[e.Prev]
-			tip = prev.Link()
-		}
-	}
-	if h.pick(3) == 0 {
-		path = path[:h.pick(len(path)+1)]
-	}
-	h.receive(v, term, p, path)
-}
-
-// anyProof returns a proof of the liar for term over some base.
-func (h *history) anyProof(term uint64) *chain.LeaderProof {
-	for range 4 {
-		if p := h.liarProof(term, h.someLink()); p != nil {
-			return p
-		}
-	}
-	return nil
-}
-
-// resolve lets v act on the reports of all honest regions in its term.
-func (h *history) resolve(v *node) bool {
-	if h.mutant == "never cuts" {
-		return false
-	}
-	var bs []chain.Branch
-	top := uint64(0)
-	for _, n := range h.nodes {
-		for _, r := range n.reports {
-			if r.Term == v.term {
-				bs = append(bs, chain.Branch{Report: r, Path: h.path(r.Last)})
-				top = max(top, r.Last.Term)
-				break
-			}
-		}
-	}
-	if len(bs) != 3 || v.leads {
-		return false
-	}
-	to, ok, err := chain.ResolveEquivocation(h, lineage, chain.Conviction{Region: liar, Term: top}, v.id, v.log, bs)
-	h.must(err)
-	if !ok {
-		return false
-	}
-	v.log.cut(to.Index + 1)
-	v.cut = true
-	return true
-}
-
-func (h *history) path(l chain.Link) (out []chain.Header) {
-	for hash, i := l.Hash, l.Index; i > 0; i-- {
-		e := h.known[hash]
-		out = append([]chain.Header{e.Header}, out...)
-		hash = e.Prev
-	}
-	return out
-}
-
-// goOn says whether the honest regions alone can elect a leader and certify, however
-// the liar left them, in a few rounds.
-func (h *history) goOn() bool {
-	h.pick = func(n int) int { return n - 1 } // whole logs; no crashes; no help from the liar
-	for round := range 9 {
-		term := uint64(0)
-		for _, n := range h.nodes {
-			term = max(term, n.term)
-		}
-		c := h.nodes[round%len(h.nodes)]
-		j := h.justify(c.id, term+1, 1, 2, 3)
-		for _, n := range h.nodes {
-			h.enter(n, term+1, j)
-		}
-		c.why = j
-		for _, v := range h.nodes {
-			h.askAlone(c, v)
-		}
-		if !c.leads {
-			for _, v := range h.nodes {
-				h.resolve(v)
-			}
-			continue
-		}
-		before := len(h.certs)
-		for _, v := range h.nodes {
-			h.replicateAll(c, v)
-		}
-		h.ackAll(c)
-		return len(h.certs) > before
-	}
-	return false
-}
-
-func (h *history) askAlone(c, v *node) {
-	shown, _ := c.log.At(v.log.Last().Index)
-	got := h.report(v, chain.Candidacy{Term: c.term, Candidate: c.id, Last: c.log.Last(), Shown: shown.Hash})
-	if got != nil && chain.MayCount(c.log, got) == nil {
-		c.votes = append(c.votes, *got)
-		h.elect(c, c.votes)
-	}
-}
-
-func (h *history) replicateAll(c, v *node) {
-	if c == v {
-		return
-	}
-	at := uint64(0)
-	for at < min(c.log.Last().Index, v.log.Last().Index) && c.log.links[at] == v.log.links[at] {
-		at++
-	}
-	if h.receive(v, c.term, c.proof, c.log.entries[at:]) {
-		c.follower = c.log.Last().Index
-	}
-}
-
 func (h *history) run(steps int) {
 	for range steps {
 		h.step()
 		if h.bad != "" {
 			return
-		}
-	}
-}
-
-// TestHistories: whatever the liar does, no two certificates conflict, no honest
-// region acks two entries at one place, and the other three can always go on.
-func TestHistories(t *testing.T) {
-	w := newWorld(t)
-	rapid.Check(t, func(rt *rapid.T) {
-		h := newHistory(w, "", 3, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") })
-		h.run(120)
-		if h.bad != "" {
-			rt.Fatal(h.bad)
-		}
-		if !h.goOn() {
-			rt.Fatal("the honest regions cannot go on")
-		}
-		if h.bad != "" {
-			rt.Fatal(h.bad)
-		}
-	})
-}
-
-// TestHonestHistories: without a liar no acked entry is ever truncated.
-func TestHonestHistories(t *testing.T) {
-	w := newWorld(t)
-	rapid.Check(t, func(rt *rapid.T) {
-		h := newHistory(w, "", 4, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") })
-		h.run(120)
-		if h.bad != "" || h.alarms > 0 {
-			rt.Fatalf("%s; %d acked entries truncated", h.bad, h.alarms)
-		}
-	})
-}
-
-// TestHistoriesCanFail leaves out one rule at a time: the same search finds the harm.
-func TestHistoriesCanFail(t *testing.T) {
-	w := newWorld(t)
-	for _, c := range []struct {
-		mutant string
-		honest int
-		harm   func(*history) bool
-	}{
-		{"", 3, func(h *history) bool { return len(h.certs) > 3 && h.bad == "" }}, // the search gets anywhere at all
-		{"believes its leader", 3, func(h *history) bool { return h.bad != "" }},
-		{"forgets votes", 3, func(h *history) bool { return h.bad != "" }},
-		{"acks old terms", 3, func(h *history) bool { return h.bad != "" }},
-		{"leader acks first", 4, func(h *history) bool { return h.alarms > 0 }},
-		{"acks old terms", 4, func(h *history) bool { return h.alarms > 0 }},
-		{"never cuts", 3, func(h *history) bool { return !h.goOn() }},
-	} {
-		t.Run(fmt.Sprintf("%s/%d", c.mutant, c.honest), func(t *testing.T) {
-			for seed := range uint64(*searchSeeds) {
-				rng := rand.New(rand.NewPCG(seed, 1))
-				h := newHistory(w, c.mutant, c.honest, rng.IntN)
-				h.run(160)
-				if c.harm(h) {
-					t.Logf("seed %d: %s, %d certificates", seed, h.bad, len(h.certs))
-					return
-				}
-			}
-			t.Error("no harm found")
-		})
-	}
-}
-
-// TestWalkedBack: a liar that leads by a good proof sends a region an old branch of its
-// own, valid entry by entry, in place of what the region acked. Were it taken, the
-// region would report the old branch, and a certified entry would be lost.
-func TestWalkedBack(t *testing.T) {
-	for _, mutant := range []string{"", "no anchor"} {
-		h := newHistory(newWorld(t), mutant, 3, func(n int) int { return n - 1 })
-		a, b, f := h.nodes[0], h.nodes[1], h.nodes[2]
-		genesis := chain.Genesis(lineage)
-
-		h.askForLiar(a, 1) // the liar could have led term 1, and tells nobody
-		h.askForLiar(b, 1)
-		old := h.next(liar, genesis, 1, "old branch", h.liarProof(1, genesis))
-		h.make(old)
-
-		h.stand(a) // a leads term 2; its first entry is certified by a, f and the liar
-		h.ask(a, b)
-		h.replicate(a, f)
-		if len(h.certs) != 1 || f.log.Last().Term != 2 {
-			t.Fatalf("%d certificates, f at %v", len(h.certs), f.log.Last())
-		}
-		certified := a.log.Last()
-
-		h.askForLiar(a, 3)
-		h.askForLiar(f, 3)
-		p := h.liarProof(3, certified)
-		if p == nil {
-			t.Fatal("the liar does not lead term 3")
-		}
-		took := h.receive(f, 3, p, []chain.Entry{old})
-		if took != (mutant != "") {
-			t.Fatalf("mutant %q: old branch taken: %v", mutant, took)
-		}
-		h.stand(f)
-		h.ask(f, b)
-		h.replicate(f, b)
-		if (h.bad != "") != (mutant != "") {
-			t.Errorf("mutant %q: %s", mutant, h.bad)
 		}
 	}
 }
