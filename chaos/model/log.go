@@ -25,6 +25,8 @@ type Log struct {
 	sets    []mask // sets of bases, named by logState.proofs
 	setName map[mask]uint16
 	halted  map[[3]chainID]bool
+
+	seenState func(*logState) // tests look at every state
 }
 
 // NewLog fills in what follows from the sizes.

@@ -27,6 +27,15 @@ func (l *Log) acks(s *logState, n, t int) (a [2]ref) {
 
 // certify finds the chains of term t that enough honest regions acked (the liar always adds its own ack).
 func (l *Log) certify(s *logState, t int) {
+	signers := 0
+	for n := range l.honest {
+		if s.reg[n].ack[t] != 0 {
+			signers++
+		}
+	}
+	if signers == 0 || signers < l.ackers && l.Rules.has(SameTuple) {
+		return
+	}
 	var join func(n, need int, c chainID, fresh bool)
 	join = func(n, need int, c chainID, fresh bool) {
 		if need == 0 {
@@ -191,7 +200,7 @@ func (l *Log) idleReports(s *logState) {
 				all = false
 			}
 		}
-		if !any || !all || l.rivals(reps).conflict {
+		if !any || !all || l.rivals(s, reps).conflict {
 			continue
 		}
 		for n := range l.honest {

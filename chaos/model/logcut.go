@@ -8,7 +8,7 @@ type rival struct {
 }
 
 // rivals applies the equivocation rule to the reports of the three regions other than the convicted one.
-func (l *Log) rivals(reps [3]chainID) (v rival) {
+func (l *Log) rivals(s *logState, reps [3]chainID) (v rival) {
 	for _, r := range reps {
 		v.term = max(v.term, l.ch.last[r])
 	}
@@ -24,7 +24,7 @@ func (l *Log) rivals(reps [3]chainID) (v rival) {
 	var shared chainID // longest prefix of that term which two reports share
 	for i, a := range top {
 		for _, b := range top[:i] {
-			v.conflict = v.conflict || l.ch.conflict(a, b)
+			v.conflict = v.conflict || l.convicts(s, a, b)
 			if m := l.ch.meet[a][b]; l.ch.last[m] == v.term && l.ch.size[m] > l.ch.size[shared] {
 				shared = m
 			}
@@ -46,6 +46,25 @@ func (l *Log) rivals(reps [3]chainID) (v rival) {
 		}
 	}
 	return v
+}
+
+// convicts: two chains of one last term prove that its leader signed two hashes for one (term,
+// index), or began the term on two bases. Entries of two leaders of one term convict neither.
+func (l *Log) convicts(s *logState, a, b chainID) bool {
+	if !l.ch.conflict(a, b) {
+		return false
+	}
+	t := l.ch.last[a]
+	fork := l.ch.size[l.ch.meet[a][b]]
+	if top := s.top[t-1]; top != 0 {
+		for _, c := range []chainID{a, b} {
+			if l.ch.within(l.ch.prefix[c][fork+1], top-1) {
+				return false
+			}
+		}
+	}
+	from := max(fork, l.ch.size[l.root(a)], l.ch.size[l.root(b)])
+	return l.Rules.has(CutBases) || min(l.ch.size[a], l.ch.size[b]) > from
 }
 
 // equivocation: a region that reported one of the rivals, and is not R, cuts to the common prefix.
@@ -91,7 +110,7 @@ func (l *Log) equivocation(s *logState, b *beliefs, n int, emit func(logState, m
 }
 
 func (l *Log) cut(s *logState, n int, reps [3]chainID, emit func(logState, move)) {
-	v := l.rivals(reps)
+	v := l.rivals(s, reps)
 	me := &s.reg[n]
 	if !v.conflict || l.ch.last[me.log] != v.term {
 		return
@@ -116,18 +135,18 @@ func (l *Log) goesOn(s *logState) bool {
 		return true
 	}
 	logs := [3]chainID{s.reg[0].log, s.reg[1].log, s.reg[2].log}
-	if bad, ok := l.halted[logs]; ok {
+	if bad, ok := l.halted[logs]; ok && l.Rules.has(OneVote) {
 		return !bad
 	}
 	seen := map[[3]chainID]bool{}
-	ok := l.electable(logs, seen)
+	ok := l.electable(s, logs, seen)
 	l.halted[logs] = !ok
 	return ok
 }
 
 // electable: in a fresh term all three report their logs. Either one of them gets all three
 // votes, then commits with three acks; or who must cut does so, and another term follows.
-func (l *Log) electable(logs [3]chainID, seen map[[3]chainID]bool) bool {
+func (l *Log) electable(s *logState, logs [3]chainID, seen map[[3]chainID]bool) bool {
 	if seen[logs] {
 		return false
 	}
@@ -143,7 +162,7 @@ func (l *Log) electable(logs [3]chainID, seen map[[3]chainID]bool) bool {
 			return true
 		}
 	}
-	v := l.rivals(logs)
+	v := l.rivals(s, logs)
 	if !v.conflict || !l.Rules.has(CutRivals) {
 		return false
 	}
@@ -155,7 +174,7 @@ func (l *Log) electable(logs [3]chainID, seen map[[3]chainID]bool) bool {
 		if l.ch.last[c] == v.term && l.ch.conflict(c, keep) {
 			after := logs
 			after[n] = l.ch.meet[c][keep]
-			if l.electable(after, seen) {
+			if l.electable(s, after, seen) {
 				return true
 			}
 		}

@@ -99,6 +99,9 @@ func (l *Log) show(s logState) string {
 }
 
 func (l *Log) flaw(s logState) string {
+	if l.seenState != nil {
+		l.seenState(&s)
+	}
 	a, b := l.ch.name(s.f1), l.ch.name(s.f2)
 	switch s.flaw {
 	case flawConflict:

@@ -16,7 +16,7 @@ func (l *Log) next(s logState, emit func(logState, move)) {
 		l.replication(&s, &b, &used, n, out)
 		if l.Liar {
 			l.equivocation(&s, &b, n, out)
-			l.snapshots(&s, &b, n, out)
+			l.snapshots(&s, &b, &used, n, out)
 		}
 	}
 }
@@ -225,7 +225,7 @@ func (l *Log) sign(r *logState, n int, c chainID) {
 }
 
 // snapshots: a certified prefix may replace a log that lacks it.
-func (l *Log) snapshots(s *logState, b *beliefs, n int, emit func(logState, move)) {
+func (l *Log) snapshots(s *logState, b *beliefs, used *mask, n int, emit func(logState, move)) {
 	if !l.Snapshots {
 		return
 	}
@@ -242,7 +242,11 @@ func (l *Log) snapshots(s *logState, b *beliefs, n int, emit func(logState, move
 		}
 		return
 	}
-	b.valid.each(give)
+	b.valid.each(func(c chainID) {
+		if l.firstUse(used, c) {
+			give(c)
+		}
+	})
 }
 
 // used is every chain some honest region knows of; firstUse keeps only one of several

@@ -26,13 +26,16 @@ const (
 	CutRivals                        // the equivocation rule as a whole
 	CutShared                        // R extends the longest prefix that two reports share
 	CutOthers                        // R comes from the three other regions' reports
+	CutBases                         // two bases for one term convict as two hashes do
 	CutNoVote                        // who cut does not vote again in that term
 	DrawThree                        // three partial evaluations make a draw, not two
 	SnapshotSigned                   // a snapshot needs three regions' signatures
 	TermJustified                    // a term is believed only with a justification
+	TermNext                         // a pre-vote is for the next term only
 	LeaseFresh                       // the acks under a lease are no older than the lease
 	LeaseTwo                         // they come from two other regions
 	LeaseOwn                         // what the region itself acked longer ago is applied
+	LeaseApplied                     // they name an entry the region has itself applied
 	LeaseNewest                      // a renewed ack names the newest entry, never an older one
 	LeaseAgain                       // lease and clocks are checked again before the answer leaves
 	FreezeWait                       // a freeze is acknowledged one lease and twice the skew after it
@@ -45,8 +48,8 @@ const All = ruleEnd - 1
 
 var ruleNames = [...]string{"AckCurrentTerm", "AckOneHash", "AckAfterStore", "LeaderWaits", "SameTuple", "CountRegions",
 	"VoteUpToDate", "VoteHash", "OneVote", "ProofNeeded", "ProofBase", "ProofInside", "TruncateCurrent", "TruncateForeign",
-	"CutRivals", "CutShared", "CutOthers", "CutNoVote", "DrawThree", "SnapshotSigned", "TermJustified",
-	"LeaseFresh", "LeaseTwo", "LeaseOwn", "LeaseNewest", "LeaseAgain", "FreezeWait", "FreezeNewest"}
+	"CutRivals", "CutShared", "CutOthers", "CutBases", "CutNoVote", "DrawThree", "SnapshotSigned", "TermJustified", "TermNext",
+	"LeaseFresh", "LeaseTwo", "LeaseOwn", "LeaseApplied", "LeaseNewest", "LeaseAgain", "FreezeWait", "FreezeNewest"}
 
 func (r Rule) has(x Rule) bool { return r&x == x }
 
