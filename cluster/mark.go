@@ -53,11 +53,11 @@ func decodeMark(b []byte) (l link, lineage [32]byte, err error) {
 // checkMark compares the mark with what log and snapshot still hold.
 func checkMark(mark link, chain *chainStore, last uint64) error {
 	if mark.index > last {
-		return errs.New(errs.Stale, "log ends at %d, but this node had applied %d: an old or damaged disk", last, mark.index).
+		return errs.New(errs.Stale, "log ends at %d, but by its high-water mark this node had applied %d: an old or damaged disk", last, mark.index).
 			WithHint("what it acknowledged is gone: empty the disk, then vaultctl init install --rejoin and region replace")
 	}
 	if l, ok := chain.at(mark.index); ok && mark.index > 0 && l.chain != mark.chain {
-		return errs.New(errs.Stale, "log at %d differs from what this node had applied", mark.index).WithHint(distrusted)
+		return errs.New(errs.Stale, "log at %d differs from what this node had applied by its high-water mark", mark.index).WithHint(distrusted)
 	}
 	return nil
 }
