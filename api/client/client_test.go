@@ -161,15 +161,22 @@ func TestUnknownStaysUnknown(t *testing.T) {
 	if client.HintOf(err) == "" {
 		t.Error("no hint what to do")
 	}
-	calls := 0
-	c.Nodes[0].OnSubmit(func(context.Context, *command.Command) (fsm.Outcome, error) {
-		if calls++; calls == 1 {
-			return fsm.Outcome{}, errs.New(errs.OutcomeUnknown, "leadership was lost")
+	for _, code := range []errs.Code{errs.Expired, errs.Unauthenticated, errs.Internal} {
+		for _, decided := range []bool{false, true} { // refused by the node, or by the state machine
+			calls := 0
+			c.Nodes[0].OnSubmit(func(context.Context, *command.Command) (fsm.Outcome, error) {
+				if calls++; calls == 1 {
+					return fsm.Outcome{}, errs.New(errs.OutcomeUnknown, "leadership was lost")
+				}
+				if decided {
+					return fsm.Outcome{Code: code, Text: "no"}, nil
+				}
+				return fsm.Outcome{}, errs.New(code, "no")
+			})
+			_, err = cl.Submit(within(t, 10*time.Second), request(t, cl, "m"))
+			want(t, err, client.OutcomeUnknown)
 		}
-		return fsm.Outcome{}, errs.New(errs.Expired, "command expired")
-	})
-	_, err = cl.Submit(within(t, 10*time.Second), request(t, cl, "m"))
-	want(t, err, client.OutcomeUnknown)
+	}
 	c.Nodes[0].OnSubmit(func(context.Context, *command.Command) (fsm.Outcome, error) {
 		return fsm.Outcome{Code: errs.Frozen, Text: "the vault is frozen"}, nil
 	})

@@ -20,10 +20,16 @@ import (
 func elsewhere(code errs.Code) bool {
 	switch code {
 	case errs.NotLeader, errs.NoLeader, errs.Unavailable, errs.NotReady, errs.Sealed, errs.Stale,
-		errs.OutcomeUnknown, errs.Throttled, errs.DeadlineExceeded, errs.Canceled:
+		errs.OutcomeUnknown, errs.Throttled, errs.DiskFull, errs.DeadlineExceeded, errs.Canceled:
 		return true
 	}
 	return false
+}
+
+// silent reports whether an answer says nothing of what an earlier attempt did: the
+// command expired only now, its author was removed meanwhile, or the node broke.
+func silent(code errs.Code) bool {
+	return code == errs.Expired || code == errs.Unauthenticated || code == errs.Internal
 }
 
 // answered tells a node's own word from a connection that failed: the more useful
@@ -44,9 +50,16 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 // ends. If any attempt may have been carried out and none brought the answer, the
 // error is OutcomeUnknown.
 func (c *Client) call(ctx context.Context, method string, req, reply any, changes bool) error {
+	_, err := c.attempts(ctx, method, req, reply, changes)
+	return err
+}
+
+// attempts is call; unknown is not nil when an earlier attempt than the one that brought
+// the answer may have been carried out.
+func (c *Client) attempts(ctx context.Context, method string, req, reply any, changes bool) (unknown, err error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	var last, unknown error
+	var last error
 	pause := pauses{}
 	for i := 0; ; i++ {
 		n := c.pick(0) // avoid moves on
@@ -54,14 +67,14 @@ func (c *Client) call(ctx context.Context, method string, req, reply any, change
 		code := errs.CodeOf(err)
 		switch {
 		case err == nil:
-			return nil
+			return unknown, nil
 		case code == errs.OutcomeUnknown:
 			unknown = err
-		case code == errs.Expired && unknown != nil:
-			return unknown // expired only now: what the earlier attempt did stays open
+		case unknown != nil && silent(code):
+			return unknown, unknown
 		}
 		if !elsewhere(code) {
-			return err
+			return unknown, err
 		}
 		if last == nil || answered(code) || !answered(errs.CodeOf(last)) {
 			last = err
@@ -69,9 +82,9 @@ func (c *Client) call(ctx context.Context, method string, req, reply any, change
 		c.avoid(n)
 		if !pause.wait(ctx, i+1, len(c.nodes)) {
 			if unknown != nil {
-				return unknown
+				return unknown, unknown
 			}
-			return last
+			return nil, last
 		}
 	}
 }

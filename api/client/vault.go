@@ -17,12 +17,15 @@ const batchBytesMax = 1 << 20
 // Submit sends a command and returns its outcome; a refusal is also an error.
 func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
 	reply := &tetradv1.SubmitResponse{}
-	err := c.call(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true)
+	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true)
 	if err != nil {
 		return nil, err
 	}
 	o := reply.Outcome
-	if code := errs.Code(o.GetCode()); code != errs.OK {
+	switch code := errs.Code(o.GetCode()); {
+	case unknown != nil && silent(code):
+		return nil, unknown
+	case code != errs.OK:
 		return o, &errs.Error{Code: code, Msg: o.GetText()}
 	}
 	return o, nil

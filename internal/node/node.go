@@ -271,7 +271,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 			_ = n.cluster.TransferLeadership(ctx) // clients find the new leader while we still answer
 		}
 		if n.server != nil {
-			n.server.Shutdown(ctx)
+			n.drain(ctx)
 		}
 		if n.cancel != nil {
 			n.cancel()
@@ -292,6 +292,16 @@ func (n *Node) Shutdown(ctx context.Context) {
 		n.closed("hsm", n.hsm.Close(ctx)) // last: nothing above can still call it
 	})
 }
+
+// drain lets calls finish, for a part of the time there is: who waits for a far event
+// must not take what raft, disk and HSM need to close in order.
+func (n *Node) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainWait)
+	defer cancel()
+	n.server.Shutdown(ctx)
+}
+
+const drainWait = 5 * time.Second
 
 func (n *Node) closed(what string, err error) {
 	if err != nil {

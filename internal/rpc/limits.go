@@ -21,7 +21,8 @@ const (
 	keepaliveTimeout = 10 * time.Second
 	keepaliveMin     = 5 * time.Second // pings more often than this are abuse
 	handshakeTimeout = 5 * time.Second
-	checkpointWait   = 2 * time.Second // for the other regions' signatures
+	leavesWait       = 10 * time.Second // for one page of leaves from another region
+	checkpointWait   = 2 * time.Second  // for the other regions' signatures
 )
 
 // Limits are what one node grants before it knows who asks. Zero fields take the

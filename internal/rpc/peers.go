@@ -94,7 +94,10 @@ type LeafSource struct {
 	Region identity.RegionID
 }
 
-// Leaves is Peers.Leaves of that region.
+// Leaves is Peers.Leaves of that region. A region that takes the call and says nothing
+// does not keep a repair from the others.
 func (s LeafSource) Leaves(ctx context.Context, from uint64, max int) ([]audit.Leaf, error) {
+	ctx, cancel := context.WithTimeout(ctx, leavesWait)
+	defer cancel()
 	return s.Peers.Leaves(ctx, s.Region, from, max)
 }
