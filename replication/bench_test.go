@@ -3,7 +3,9 @@ package replication_test
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -51,17 +53,27 @@ func BenchmarkAppend(b *testing.B) {
 				runtime.GC()
 				runtime.ReadMemStats(&before)
 				b.ResetTimer()
+				used := cpu(b)
 				for range b.N {
 					fill()
 				}
 				b.StopTimer()
+				used = cpu(b) - used
 				runtime.GC()
 				runtime.ReadMemStats(&after)
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*batch), "ns/leaf")
+				b.ReportMetric(float64(used)/float64(b.N*batch), "cpu-ns/leaf") // what a busy disk or machine does not change
 				b.ReportMetric(float64(after.HeapAlloc)/1024, "heap-KiB")
 			})
 		}
 	}
+}
+
+// cpu is what the process has used of the processors.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	must(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkOpen is the price of a restart with an unsynced tail.

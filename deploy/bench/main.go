@@ -22,6 +22,7 @@ type options struct {
 	bin      string
 	duration time.Duration
 	only     string
+	grow     time.Duration
 	kills    int
 	profile  string
 }
@@ -31,6 +32,7 @@ func main() {
 	flag.StringVar(&o.bin, "bin", "bin", "folder of vaultd and vaultctl")
 	flag.DurationVar(&o.duration, "duration", 10*time.Second, "of each load")
 	flag.StringVar(&o.only, "only", "", "comma-separated measurements, of: "+strings.Join(names(), ", ")+" (default all)")
+	flag.DurationVar(&o.grow, "grow", time.Minute, "how long the log grows, for the cost of a signature as it does")
 	flag.IntVar(&o.kills, "kills", 5, "how often the leader is killed")
 	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles of leader and follower to, taken under load")
 	flag.Parse()
@@ -77,6 +79,7 @@ func bounded(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer b.service.Close()
+	defer b.admin.Close()
 	for _, m := range wanted {
 		if err := m.run(b, ctx, o); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)

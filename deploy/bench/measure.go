@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,7 +24,9 @@ var measurements = []measurement{
 	{"one", (*bench).one},
 	{"p256", (*bench).p256},
 	{"curves", (*bench).curves},
+	{"grow", (*bench).grow},
 	{"memory", (*bench).memory},
+	{"restart", (*bench).restart},
 	{"failover", (*bench).failover},
 }
 
@@ -111,30 +112,68 @@ func (b *bench) curves(ctx context.Context, o options) error {
 	return nil
 }
 
+// grow signs for long and shows what a signature costs as the log grows.
+func (b *bench) grow(ctx context.Context, o options) error {
+	const steps = 4
+	key := b.keys["P-256"]
+	for range steps {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		f := run(ctx, b.lab, b.service, key, many, o.grow/steps)
+		cp, err := b.admin.AuditCheckpoint(ctx)
+		if err != nil {
+			return err
+		}
+		row(fmt.Sprintf("P-256, to %d leaves", cp.Size), "%s", f)
+	}
+	return nil
+}
+
+// restart stops one region in order and starts it again over what the loads have left.
+func (b *bench) restart(ctx context.Context, o options) error {
+	r := b.lab.Regions[len(b.lab.Regions)-1]
+	if err := r.Stop(20 * time.Second); err != nil {
+		return err
+	}
+	if err := b.lab.Start(r); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	if err := r.AwaitReady(wait); err != nil {
+		return err
+	}
+	return b.started(r, fmt.Sprintf("over a log of %d entries", applied(ctx, b.service)))
+}
+
 // starts reads from the regions' own logs how long each took to its key and to ready.
 func (b *bench) starts(context.Context, options) error {
 	for _, r := range b.lab.Regions {
-		open, err := logged(r, "root key open")
-		if err != nil {
+		if err := b.started(r, "four at once"); err != nil {
 			return err
 		}
-		ready, err := logged(r, "ready to sign")
-		if err != nil {
-			return err
-		}
-		row("start of "+r.Name, "root key open after %.0f ms, ready to sign after %.0f ms (four at once)", ms(open), ms(ready))
 	}
+	return nil
+}
+
+func (b *bench) started(r *lab.Region, how string) error {
+	open, err := logged(r, "root key open")
+	if err != nil {
+		return err
+	}
+	ready, err := logged(r, "ready to sign")
+	if err != nil {
+		return err
+	}
+	row("start of "+r.Name, "root key open after %.0f ms, ready to sign after %.0f ms (%s)", ms(open), ms(ready), how)
 	return nil
 }
 
 var after = regexp.MustCompile(`after=(\S+)`)
 
 func logged(r *lab.Region, what string) (time.Duration, error) {
-	text, err := os.ReadFile(r.Log())
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.SplitSeq(string(text), "\n") {
+	for line := range strings.SplitSeq(r.Said(), "\n") {
 		if strings.Contains(line, what) {
 			if m := after.FindStringSubmatch(line); m != nil {
 				return time.ParseDuration(m[1])

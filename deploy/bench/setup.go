@@ -23,6 +23,7 @@ type bench struct {
 	lab     *lab.Lab
 	signer  *client.KeySigner // the service's
 	service *client.Client
+	admin   *client.Client
 	keys    map[string]*client.Key
 }
 
@@ -59,8 +60,8 @@ func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer admins[0].Close()
 	defer admins[1].Close()
+	b.admin = admins[0]
 	_, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
