@@ -195,21 +195,31 @@ func (c *coordinator) sweep() {
 }
 
 // finished frees a round's place. What it left open is swept up later, ever more slowly
-// while nothing gets done.
+// while nothing gets done; a newer attempt at once, since it came while the round still
+// held the request.
 func (c *coordinator) finished(r *round) {
-	left := r.left.Load() && c.leftOpen(r)
+	left, newer := false, false
+	if r.left.Load() {
+		left, newer = c.leftOpen(r)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaveOut(r)
 	if !left {
 		c.pause = c.cfg.Timing.Retry
+	}
+	if c.term == nil || !left && !newer {
 		return
 	}
-	if c.term != nil {
+	if newer {
+		c.sweepIn(0)
+	} else {
 		c.sweepIn(c.pause)
-		c.pause = min(2*c.pause, c.cfg.Timing.RetryMost)
-		c.signal()
 	}
+	if left {
+		c.pause = min(2*c.pause, c.cfg.Timing.RetryMost)
+	}
+	c.signal()
 }
 
 func (c *coordinator) leaveOut(r *round) {
@@ -219,16 +229,17 @@ func (c *coordinator) leaveOut(r *round) {
 	}
 }
 
-// leftOpen reports whether a request of the round still has the attempt it had: a newer
-// one is another round's.
-func (c *coordinator) leftOpen(r *round) bool {
+// leftOpen reports whether requests of the round still have the attempt they had, or have
+// a newer one.
+func (c *coordinator) leftOpen(r *round) (left, newer bool) {
 	view := c.cfg.Replica.View()
 	for _, id := range r.requests {
-		if req, ok := view.Request(id); ok && req.Open() != nil && req.Open().Meta == r.meta {
-			return true
+		if req, ok := view.Request(id); ok && req.Open() != nil {
+			same := req.Open().Meta == r.meta
+			left, newer = left || same, newer || !same
 		}
 	}
-	return false
+	return left, newer
 }
 
 // reportOn marks a health report under way, or over; false if one was already.

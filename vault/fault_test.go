@@ -54,6 +54,26 @@ func TestDeadRegion(t *testing.T) {
 	})
 }
 
+// TestRedrawWithoutACaller: an attempt that is opened while its round still runs is worked
+// on at once, also if nobody waits for the request any more.
+func TestRedrawWithoutACaller(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[2].token.fail(errs.New(errs.HSMFailed, "gone"))
+		for i := range 8 {
+			w.must(w.request(k, fmt.Sprint("gone away ", i)))
+			time.Sleep(500 * time.Millisecond)
+			if n := len(w.nodes[1].View().OpenRequests()); n != 0 {
+				t.Fatalf("request %d is open still", i)
+			}
+		}
+		if s := w.leading().vault.Stats(); s.SecondAttempts == 0 {
+			t.Error("nothing was drawn again")
+		}
+		w.consistent()
+	})
+}
+
 // TestLyingWitness: a forged word about a dead region does not stand in the way of a
 // true one.
 func TestLyingWitness(t *testing.T) {
