@@ -16,6 +16,14 @@ import (
 // serve answers one request of another region. Everything raft hears from outside
 // passes here first; raft itself believes what it is sent.
 func (c *Cluster) serve(ctx context.Context, from remote, q *request, body io.Reader) *reply {
+	p := c.answer(ctx, from, q, body)
+	if p != nil && c.dead() { // what it says may not be on the disk
+		return c.fail(errs.New(errs.Unavailable, "this region is stopped"))
+	}
+	return p
+}
+
+func (c *Cluster) answer(ctx context.Context, from remote, q *request, body io.Reader) *reply {
 	in := c.instance()
 	if in == nil || c.dead() {
 		return c.fail(errs.New(errs.Unavailable, "this region is stopped"))

@@ -32,7 +32,7 @@ type Cluster struct {
 	server    *server
 	proposer  *proposer
 	barriers  *shared
-	gossip    *gossip
+	gossip    atomic.Pointer[gossip]
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -104,7 +104,9 @@ func (c *Cluster) Start(context.Context) error {
 	c.inst.Store(in)
 	c.server.run()
 	if c.cfg.Gossip != nil {
-		if c.gossip, err = startGossip(c); err != nil {
+		if g, err := startGossip(c); err == nil {
+			c.gossip.Store(g)
+		} else {
 			c.log.Error("gossip does not start", slog.String("error", err.Error())) // hints only
 		}
 	}
@@ -128,8 +130,8 @@ func (c *Cluster) Shutdown(ctx context.Context) error {
 	c.cancel()
 	c.life <- struct{}{}
 	defer func() { <-c.life }()
-	if c.gossip != nil {
-		c.gossip.close()
+	if g := c.gossip.Load(); g != nil {
+		g.close()
 	}
 	var errsAll []error
 	c.transport.close() // calls and dials in flight would keep raft's goroutines

@@ -182,22 +182,24 @@ func (c *Cluster) verifyMeta(name string, b []byte) (gossipMeta, error) {
 // Hints returns gossip's view: raft address by server id of the servers believed alive.
 func (c *Cluster) Hints() map[string]string {
 	out := map[string]string{}
-	if c.gossip == nil {
+	g := c.gossip.Load()
+	if g == nil {
 		return out
 	}
-	c.gossip.hints.mu.Lock()
-	defer c.gossip.hints.mu.Unlock()
-	for id, m := range c.gossip.hints.alive {
+	g.hints.mu.Lock()
+	defer g.hints.mu.Unlock()
+	for id, m := range g.hints.alive {
 		out[id] = m.Raft
 	}
 	return out
 }
 
 func (c *Cluster) hint(id raft.ServerID) string {
-	if c.gossip == nil {
+	g := c.gossip.Load()
+	if g == nil {
 		return ""
 	}
-	m, _ := c.gossip.hints.get(string(id))
+	m, _ := g.hints.get(string(id))
 	return m.Raft
 }
 

@@ -122,7 +122,9 @@ func (c *Cluster) keepMark() {
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, c.cfg.Timing.Mark, nil)
 		if err := c.writeMark(); err != nil {
-			c.log.Error("high-water mark not written", slog.String("error", err.Error()))
+			if more, ok := c.sparse.allow("mark"); ok {
+				c.log.LogAttrs(c.ctx, slog.LevelError, "high-water mark not written", append(more, slog.String("error", err.Error()))...)
+			}
 			if errs.CodeOf(err) != errs.DiskFull {
 				c.die(err)
 			}

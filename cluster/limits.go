@@ -33,7 +33,7 @@ const (
 	maxGossipRead = 1 << 20 // bytes one of them may send: memberlist would take 20 MiB of a stranger
 	maxIdle       = 3       // idle connections kept to one peer
 	pipelineDepth = 64      // appends in flight to one peer; 2 can stop replication for ever
-	logCacheSize  = 128     // entries raft keeps in memory for replication
+	logCacheSize  = 32      // entries raft keeps in memory for replication
 
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with
