@@ -83,10 +83,23 @@ func (s *cosigner) ready(ctx context.Context, q *Question) error {
 	if err := s.cfg.Replica.Ready(); err != nil {
 		return err
 	}
-	if _, _, ok := s.cfg.Replica.View().RegionBySession(s.cfg.Session.Public().Fingerprint()); !ok {
-		return errs.New(errs.NotReady, "the session of region %d is not registered yet", s.cfg.Region)
+	return s.registered(ctx)
+}
+
+// registered waits until the log knows this region's session. A region that has just
+// started is still drawn on the word of its last boot, and stands again in a moment: to
+// refuse for that would cost the request one of its attempts.
+func (s *cosigner) registered(ctx context.Context) error {
+	for next := uint64(0); ; next++ {
+		view := s.cfg.Replica.View()
+		if _, _, ok := view.RegionBySession(s.cfg.Session.Public().Fingerprint()); ok {
+			return nil
+		}
+		next = max(next, view.Meta().Index+1)
+		if err := s.cfg.Replica.WaitApplied(ctx, next); err != nil {
+			return errs.Wrap(errs.NotReady, err, "the session of region %d is not registered yet", s.cfg.Region)
+		}
 	}
-	return nil
 }
 
 // task is one item on its way through the co-signer.

@@ -20,6 +20,7 @@ type keeper struct {
 	filing  *statements
 	wake    chan struct{}         // capacity 1
 	ill     atomic.Pointer[error] // of the last check
+	well    time.Time             // when it last said that it is well; used by run only
 	applied atomic.Int64          // time of the last applied entry, Unix nanoseconds
 }
 
@@ -72,8 +73,8 @@ func (k *keeper) run(ctx context.Context) {
 }
 
 // tend checks the HSM and makes the committed state agree with what it finds. A region
-// others reported ill says that it is well at its next regular check, not at once: one
-// that comes and goes must not fill the log.
+// others reported ill says at once that it is well, but only once in the time between
+// two checks: one that comes and goes must not fill the log.
 func (k *keeper) tend(ctx context.Context, woken bool) error {
 	if err := k.cfg.Replica.Ready(); err != nil {
 		return err
@@ -93,7 +94,8 @@ func (k *keeper) tend(ctx context.Context, woken bool) error {
 		return ill
 	case !registered:
 		return k.register(ctx)
-	case !row.Healthy && !woken:
+	case !row.Healthy && (!woken || time.Since(k.well) >= k.cfg.Timing.Health):
+		k.well = time.Now()
 		return k.reportSelf(ctx, true)
 	}
 	return nil
