@@ -32,7 +32,8 @@ type gossipTransport struct {
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
-	visitors *guests
+	visitors *guests           // streams others opened
+	calls    *guests           // streams of our own
 	names    map[string]string // made-up "ip:port" to address
 }
 
@@ -49,7 +50,7 @@ func newGossipTransport(n network.Network, cfg *Gossip, h *hints) (*gossipTransp
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &gossipTransport{net: n, addr: cfg.Addr, hints: h, udp: udp, tcp: tcp, ctx: ctx, cancel: cancel,
-		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), names: map[string]string{}, visitors: newGuests(maxGossip)}
+		packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), names: map[string]string{}, visitors: newGuests(maxGossip), calls: newGuests(maxGossip)}
 	t.wg.Go(t.readPackets)
 	t.wg.Go(t.accept)
 	return t, nil
@@ -126,7 +127,13 @@ func (t *gossipTransport) WriteTo(b []byte, addr string) (time.Time, error) {
 func (t *gossipTransport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, timeout)
 	defer cancel()
-	return t.net.Dial(ctx, t.real(a))
+	c, err := t.net.Dial(ctx, t.real(a))
+	if err != nil {
+		return nil, err
+	}
+	v := &visit{Conn: c, left: maxGossipRead, of: t.calls}
+	t.calls.add(v)
+	return v, nil
 }
 
 // DialTimeout implements memberlist.Transport.
@@ -143,9 +150,10 @@ func (t *gossipTransport) interrupt() {
 	_ = t.udp.Close()
 	_ = t.tcp.Close()
 	t.visitors.close()
+	t.calls.close() // memberlist would wait for their time-outs
 }
 
-// visit is a stream somebody opened, who may be anybody.
+// visit is a gossip stream: who is at the other end shows only in what it sends.
 type visit struct {
 	net.Conn
 	left int
