@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -240,7 +241,13 @@ func TestAnswersSurviveTheProcess(t *testing.T) {
 		if _, err := n.ask(q); errs.CodeOf(err) != errs.NotReady {
 			t.Errorf("answered with an unregistered session: %v", err)
 		}
+		waited := make(chan error, 1)
+		go func() { _, err := n.ask(q); waited <- err }()
+		synctest.Wait()
 		w.apply(w.command(&command.RegisterSession{Cert: n.session.Cert.Encode(), Curves: []byte{1, 2, 3}}, time.Minute, w.kit.Region(n.id).Identity))
+		if err := <-waited; err != nil {
+			t.Errorf("asked just before the session was known: %v", err)
+		}
 		again, err := n.ask(q)
 		w.ok(err)
 		if !bytes.Equal(first.Items[0].Signatures[0], again.Items[0].Signatures[0]) {
