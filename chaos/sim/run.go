@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,10 +52,12 @@ func Run(t testing.TB, p *Plan, o Options) (*chaos.History, []chaos.Violation) {
 	}
 	defer load.close()
 	load.start(ctx)
+	var beside sync.WaitGroup
 	if o.Meanwhile != nil {
-		w.done.Go(func() { o.Meanwhile(w) })
+		beside.Go(func() { o.Meanwhile(w) })
 	}
 	w.inflict()
+	beside.Wait() // nothing may happen after the logs are exported
 	load.stop()
 	return w.History, w.recover(ctx, load)
 }
