@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,8 +16,10 @@ import (
 )
 
 // connLimiter caps open connections, over all and from one address, and how fast one
-// address opens them, since each costs a handshake. Connections over a cap are closed
-// at once: a queue would only hide the flood.
+// address opens them, since each costs a handshake. Nobody waits in a queue, which would
+// only hide a flood: at a cap a connection goes whose key nobody knows (yet), the oldest of
+// the address that has most of them. Some places are for regions alone, or a crowd of
+// clients would stop the signing it waits for.
 type connLimiter struct {
 	limits  Limits
 	metrics *metrics
@@ -24,6 +27,7 @@ type connLimiter struct {
 	mu      sync.Mutex
 	total   int
 	from    map[string]int
+	strange []*limitedConn // oldest first
 }
 
 func newConnLimiter(l Limits, m *metrics) *connLimiter {
@@ -32,27 +36,95 @@ func newConnLimiter(l Limits, m *metrics) *connLimiter {
 
 func (c *connLimiter) wrap(l net.Listener) net.Listener { return &limitedListener{l, c} }
 
-func (c *connLimiter) take(addr string) bool {
+// take lets a connection in, nil if there is no room.
+func (c *connLimiter) take(raw net.Conn) *limitedConn {
+	addr := hostOf(raw.RemoteAddr())
 	if !c.rates.allow(addr, time.Now()) {
-		return false
+		return nil
 	}
+	lc := &limitedConn{Conn: raw, limiter: c, addr: addr}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.total >= c.limits.Connections || c.from[addr] >= c.limits.ConnectionsPerAddress {
-		return false
+	var out *limitedConn
+	full := false
+	switch {
+	case c.from[addr] >= c.limits.ConnectionsPerAddress:
+		out = c.stranger(addr)
+		full = out == nil
+	case c.total >= c.limits.Connections+regionPlaces:
+		out = c.stranger("")
+		full = out == nil
 	}
-	c.total++
-	c.from[addr]++
-	c.metrics.conns.Set(float64(c.total))
-	return true
+	if !full {
+		c.strange = append(c.strange, lc)
+		c.total++
+		c.from[addr]++
+		c.metrics.conns.Set(float64(c.total))
+	}
+	c.mu.Unlock()
+	if out != nil {
+		c.refuse(out)
+	}
+	if full {
+		return nil
+	}
+	return lc
 }
 
-func (c *connLimiter) release(addr string) {
+// stranger finds who goes; the lock is held.
+func (c *connLimiter) stranger(addr string) *limitedConn {
+	of, most := map[string]int{}, 0
+	for _, lc := range c.strange {
+		of[lc.addr]++
+		most = max(most, of[lc.addr])
+	}
+	for _, lc := range c.strange {
+		if lc.addr == addr || addr == "" && of[lc.addr] == most {
+			return lc
+		}
+	}
+	return nil
+}
+
+func (c *connLimiter) refuse(raw net.Conn) {
+	c.metrics.refused.WithLabelValues("connections").Inc()
+	_ = raw.Close()
+}
+
+// identified tells who is at the other end, once the handshake says so.
+func (c *connLimiter) identified(lc *limitedConn, region, known bool) error {
+	c.mu.Lock()
+	if region || known {
+		c.forget(lc)
+	}
+	var out *limitedConn
+	if !region && c.total > c.limits.Connections {
+		if out = c.stranger(""); out == nil {
+			out = lc
+		}
+	}
+	c.mu.Unlock()
+	if out != nil {
+		c.refuse(out)
+	}
+	if out == lc {
+		return errs.New(errs.Throttled, "%d connections are open", c.limits.Connections)
+	}
+	return nil
+}
+
+func (c *connLimiter) forget(lc *limitedConn) {
+	if i := slices.Index(c.strange, lc); i >= 0 {
+		c.strange = slices.Delete(c.strange, i, i+1)
+	}
+}
+
+func (c *connLimiter) release(lc *limitedConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forget(lc)
 	c.total--
-	if c.from[addr]--; c.from[addr] == 0 {
-		delete(c.from, addr)
+	if c.from[lc.addr]--; c.from[lc.addr] == 0 {
+		delete(c.from, lc.addr)
 	}
 	c.metrics.conns.Set(float64(c.total))
 }
@@ -68,24 +140,23 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		addr := hostOf(conn.RemoteAddr())
-		if l.limiter.take(addr) {
-			return &limitedConn{Conn: conn, release: func() { l.limiter.release(addr) }}, nil
+		if lc := l.limiter.take(conn); lc != nil {
+			return lc, nil
 		}
-		l.limiter.metrics.refused.WithLabelValues("connections").Inc()
-		_ = conn.Close()
+		l.limiter.refuse(conn)
 	}
 }
 
 type limitedConn struct {
 	net.Conn
+	limiter *connLimiter
+	addr    string
 	once    sync.Once
-	release func()
 }
 
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(c.release)
+	c.once.Do(func() { c.limiter.release(c) })
 	return err
 }
 

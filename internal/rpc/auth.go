@@ -29,6 +29,7 @@ type auth struct {
 // creds is TLS whose AuthInfo already names the peer.
 type creds struct {
 	credentials.TransportCredentials
+	known func(auth) bool
 }
 
 func (c creds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
@@ -46,10 +47,20 @@ func (c creds) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 		_ = conn.Close()
 		return nil, nil, err
 	}
-	return conn, auth{tlsInfo, p, p.Key.Fingerprint()}, nil
+	a := auth{tlsInfo, p, p.Key.Fingerprint()}
+	if lc, ok := raw.(*limitedConn); ok {
+		region := p.Region() != 0
+		if err := lc.limiter.identified(lc, region, region || c.known(a)); err != nil {
+			_ = conn.Close()
+			return nil, nil, err
+		}
+	}
+	return conn, a, nil
 }
 
-func (c creds) Clone() credentials.TransportCredentials { return creds{c.TransportCredentials.Clone()} }
+func (c creds) Clone() credentials.TransportCredentials {
+	return creds{c.TransportCredentials.Clone(), c.known}
+}
 
 func authOf(p *peer.Peer) (auth, error) {
 	if a, ok := p.AuthInfo.(auth); ok {

@@ -6,6 +6,7 @@ import "time"
 const (
 	messageBytesMax  = 1<<20 + 64<<10 // one message: 1 MiB of content and its framing
 	headerBytesMax   = 16 << 10
+	regionPlaces     = 32 // connections beyond Limits.Connections that are for regions alone
 	strangerRate     = 50 // calls a second from keys no principal is known for, all together
 	strangerBurst    = 100
 	batchMax         = 256 // commands in one SignBatch

@@ -140,6 +140,25 @@ func TestConnectionsPerAddress(t *testing.T) {
 	}
 }
 
+// TestStrangersTakeNoPlaces: connections of keys nobody knows give way, and a crowd of
+// known clients leaves room for regions.
+func TestStrangersTakeNoPlaces(t *testing.T) {
+	c := start(t, 2, limits(rpc.Limits{ConnectionsPerAddress: 64, Connections: 2}))
+	for i := range 60 {
+		cc := dial(t, c, identity.GenerateEd25519(), 0, []string{"x", "y"}[i%2])
+		_, err := tetradv1.NewVaultClient(cc).Status(within(t), &tetradv1.StatusRequest{})
+		_ = err // let in or not
+	}
+	k := c.Principal("acme", signer)
+	for _, host := range []string{"a", "b"} {
+		_, err := tetradv1.NewVaultClient(dial(t, c, k, 0, host)).ListKeys(within(t), &tetradv1.ListKeysRequest{})
+		want(t, err, errs.OK)
+	}
+	if _, err := rpc.NewPeers(c.Nodes[1].Conns).Word(within(t), 1, []byte("w")); err != nil {
+		t.Errorf("a region found no place: %v", err)
+	}
+}
+
 // TestConnectionRate: an address that dials again and again has to wait.
 func TestConnectionRate(t *testing.T) {
 	c := start(t, 1, limits(rpc.Limits{ConnectionsPerAddress: 4, ConnectionRate: 0.001}))

@@ -83,7 +83,7 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) options() []grpc.ServerOption {
 	l := s.cfg.Limits
 	return []grpc.ServerOption{
-		grpc.Creds(creds{credentials.NewTLS(s.cfg.TLS)}),
+		grpc.Creds(creds{credentials.NewTLS(s.cfg.TLS), s.known}),
 		grpc.ConnectionTimeout(handshakeTimeout),
 		grpc.MaxRecvMsgSize(messageBytesMax),
 		grpc.MaxSendMsgSize(2 * messageBytesMax),
