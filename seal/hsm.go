@@ -135,17 +135,22 @@ func (h *HSM) Sign(ctx context.Context, label string, curve uint8, msg []byte) (
 }
 
 func (h *HSM) sign(ctx context.Context, label string, kind Kind, data []byte) ([]byte, error) {
-	sig, err := do(ctx, h.pool, h.pool.timeout, func(c *conn) ([]byte, error) { return c.sign(label, kind, data) })
+	sig, err := do(ctx, h.pool, h.pool.timeout, func(c *conn) ([]byte, error) { return c.sign(ctx, label, kind, data) })
 	return sig, notFound(err, label, coded(err, "signing with %s key %q", kind, label))
 }
 
-func (c *conn) sign(label string, kind Kind, data []byte) ([]byte, error) {
+// sign makes no signature that nobody waits for: a token that hung while its key was
+// looked up may come back long after the asker gave up.
+func (c *conn) sign(ctx context.Context, label string, kind Kind, data []byte) ([]byte, error) {
 	k, err := c.key(label)
 	if err != nil {
 		return nil, err
 	}
 	if k.attrs.Kind != kind {
 		return nil, errs.New(errs.Invalid, "key %q is %s, not %s", label, k.attrs.Kind, kind)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	return c.Session.Sign(k.private, kind, data)
 }

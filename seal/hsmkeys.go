@@ -296,6 +296,6 @@ func (s *hsmSigner) input(msg []byte) []byte {
 
 // probe is the pool's question whether the token works.
 func (s *hsmSigner) probe(c *conn) error {
-	_, err := c.sign(s.label, s.kind, s.input([]byte("tetrad/health/v1")))
+	_, err := c.sign(context.Background(), s.label, s.kind, s.input([]byte("tetrad/health/v1")))
 	return err
 }
