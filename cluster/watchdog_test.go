@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,15 +15,15 @@ import (
 func TestWatchdogTimes(t *testing.T) {
 	for _, c := range []struct {
 		takes          time.Duration
-		fences, fatals int
+		fences, fatals int32
 	}{
 		{100 * time.Millisecond, 0, 0}, {800 * time.Millisecond, 2, 0}, {4500 * time.Millisecond, 2, 0},
 		{4900 * time.Millisecond, 2, 0}, {5100 * time.Millisecond, 2, 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			fences, fatals := 0, 0
-			w := &watchdog{slow: 700 * time.Millisecond, hung: 5 * time.Second, fence: func(bool) { fences++ }, fatal: func(err error) {
-				if fatals++; errs.CodeOf(err) != errs.DiskFailed {
+			var fences, fatals atomic.Int32 // timers count in goroutines of their own
+			w := &watchdog{slow: 700 * time.Millisecond, hung: 5 * time.Second, fence: func(bool) { fences.Add(1) }, fatal: func(err error) {
+				if fatals.Add(1); errs.CodeOf(err) != errs.DiskFailed {
 					t.Errorf("code %s", errs.CodeOf(err))
 				}
 			}}
@@ -30,8 +31,8 @@ func TestWatchdogTimes(t *testing.T) {
 				t.Fatal(err)
 			}
 			time.Sleep(10 * time.Second)
-			if fences != c.fences || fatals != c.fatals {
-				t.Errorf("a write of %s: fence moved %d times, fatal %d times; want %d, %d", c.takes, fences, fatals, c.fences, c.fatals)
+			if fences.Load() != c.fences || fatals.Load() != c.fatals {
+				t.Errorf("a write of %s: fence moved %d times, fatal %d times; want %d, %d", c.takes, fences.Load(), fatals.Load(), c.fences, c.fatals)
 			}
 		})
 	}
