@@ -203,4 +203,3 @@ func (c *conn) RemoteAddr() net.Addr               { return c.remote }
 func (c *conn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
 func (c *conn) SetReadDeadline(t time.Time) error  { c.in.setDeadline(t); return nil }
 func (c *conn) SetWriteDeadline(t time.Time) error { return nil } // writes never wait
-
