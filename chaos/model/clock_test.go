@@ -20,7 +20,7 @@ func TestFreeze(t *testing.T) {
 }
 
 func TestEachFreezeRule(t *testing.T) {
-	for _, rule := range []Rule{LeaseFresh, LeaseTwo, LeaseOwn, LeaseApplied, LeaseNewest, LeaseAgain, FreezeWait, FreezeNewest} {
+	for _, rule := range []Rule{LeaseFresh, LeaseTwo, LeaseOwn, LeaseApplied, LeaseNewest, TimesRise, LeaseAgain, FreezeWait, FreezeNewest} {
 		t.Run(rule.String(), func(t *testing.T) {
 			r := search[freezeState](freeze(All.Without(rule)), Limit{Trace: true})
 			t.Log(r)

@@ -19,6 +19,7 @@ const stale = 0xff // older than any horizon
 
 type freezeRegion struct {
 	stored uint8 // 1 + Skew + own clock when it stored and acked the freeze; 0 not yet
+	before uint8 // 1 + the newest time it may have put under an earlier entry, if times can go back
 	state  uint8 // bit 0: applied the freeze, bit 1: waits for its HSM
 }
 
@@ -69,13 +70,17 @@ func (f Freeze) region(s freezeState, n int, emit func(freezeState, move)) {
 		emit(r, move{kind: kind, region: uint8(n), other: to.stored})
 	}
 	for c := f.slow(&s); me.stored == 0 && c <= f.fast(&s); c++ {
-		change(stores, freezeRegion{1 + c, me.state})
+		before := uint8(0)
+		if !f.Rules.has(TimesRise) {
+			before = 1 + f.fast(&s)
+		}
+		change(stores, freezeRegion{1 + c, before, me.state})
 	}
 	if me.stored != 0 && f.certified(&s) {
-		change(applies, freezeRegion{me.stored, me.state | applied})
+		change(applies, freezeRegion{me.stored, me.before, me.state | applied})
 	}
 	if me.state == 0 && f.holds(&s, n) {
-		change(hands, freezeRegion{me.stored, waiting})
+		change(hands, freezeRegion{me.stored, me.before, waiting})
 	}
 	if me.state&waiting != 0 && (!f.Rules.has(LeaseAgain) || me.state&applied == 0 && f.holds(&s, n)) {
 		r := s
@@ -109,7 +114,7 @@ func (f Freeze) holds(s *freezeState, n int) bool {
 		}
 		newest := f.fast(s)
 		if r.stored != 0 && f.Rules.has(LeaseNewest|LeaseApplied) {
-			newest = r.stored - 1
+			newest = max(r.stored, r.before) - 1
 		}
 		if f.fresh(now, newest) {
 			others++
@@ -166,7 +171,7 @@ func (f Freeze) canon(s freezeState) freezeState {
 	return s
 }
 
-func (r freezeRegion) rank() int { return int(r.stored)<<8 | int(r.state) }
+func (r freezeRegion) rank() int { return int(r.before)<<16 | int(r.stored)<<8 | int(r.state) }
 
 func (f Freeze) flaw(s freezeState) string {
 	if s.wrong {

@@ -41,7 +41,9 @@ func TestOneLiarLong(t *testing.T) {
 	if !long {
 		t.Skip("MODEL_LONG=1")
 	}
-	for _, l := range []Log{byzantine(3, 2, 2), byzantine(2, 3, 2), byzantine(3, 2, 3)} {
+	snaps := byzantine(3, 2, 2)
+	snaps.Snapshots = true
+	for _, l := range []Log{byzantine(3, 2, 2), byzantine(2, 3, 2), snaps, byzantine(3, 2, 3)} {
 		wantSound(t, run(t, l, Limit{Every: func(states, depth, width int) {
 			fmt.Fprintf(os.Stderr, "%dx%dx%d: depth %d, %d states, %d to expand\n", l.Terms, l.Length, l.Values, depth, states, width)
 		}}))
@@ -137,7 +139,7 @@ func TestTogether(t *testing.T) {
 		wantSound(t, search[logState](sys, Limit{}))
 		return out
 	}
-	for _, l := range []Log{byzantine(2, 2, 2), {Rules: All, Terms: 3, Length: 2, Values: 1}} {
+	for _, l := range []Log{byzantine(2, 2, 2), byzantine(3, 1, 2), {Rules: All, Terms: 3, Length: 2, Values: 1}} {
 		together := reach(l)
 		l.Interleaved = true
 		single := reach(l)

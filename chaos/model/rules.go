@@ -6,7 +6,7 @@ import (
 )
 
 // Rule is a set of rules; each constant is one of them.
-type Rule uint32
+type Rule uint64
 
 const (
 	AckCurrentTerm  Rule = 1 << iota // a region acks only entries of its current term
@@ -37,6 +37,7 @@ const (
 	LeaseOwn                         // what the region itself acked longer ago is applied
 	LeaseApplied                     // they name an entry the region has itself applied
 	LeaseNewest                      // a renewed ack names the newest entry, never an older one
+	TimesRise                        // the times a region signs never go back
 	LeaseAgain                       // lease and clocks are checked again before the answer leaves
 	FreezeWait                       // a freeze is acknowledged one lease and twice the skew after it
 	FreezeNewest                     // that wait counts from the newest time in the certificate
@@ -49,7 +50,7 @@ const All = ruleEnd - 1
 var ruleNames = [...]string{"AckCurrentTerm", "AckOneHash", "AckAfterStore", "LeaderWaits", "SameTuple", "CountRegions",
 	"VoteUpToDate", "VoteHash", "OneVote", "ProofNeeded", "ProofBase", "ProofInside", "TruncateCurrent", "TruncateForeign",
 	"CutRivals", "CutShared", "CutOthers", "CutBases", "CutNoVote", "DrawThree", "SnapshotSigned", "TermJustified", "TermNext",
-	"LeaseFresh", "LeaseTwo", "LeaseOwn", "LeaseApplied", "LeaseNewest", "LeaseAgain", "FreezeWait", "FreezeNewest"}
+	"LeaseFresh", "LeaseTwo", "LeaseOwn", "LeaseApplied", "LeaseNewest", "TimesRise", "LeaseAgain", "FreezeWait", "FreezeNewest"}
 
 func (r Rule) has(x Rule) bool { return r&x == x }
 
@@ -59,7 +60,7 @@ func (r Rule) Without(x Rule) Rule { return r &^ x }
 func (r Rule) String() string {
 	var names []string
 	for x := r & All; x != 0; x &= x - 1 {
-		names = append(names, ruleNames[bits.TrailingZeros32(uint32(x))])
+		names = append(names, ruleNames[bits.TrailingZeros64(uint64(x))])
 	}
 	return strings.Join(names, "+")
 }
