@@ -60,5 +60,10 @@ bench: build
 fuzz: need
 	@deploy/fuzz.sh
 
+## chaos: simulated clusters under faults, CHAOS_SEEDS seeds (default 50) or CHAOS_HOURS hours; docs/design/chaos.md
+.PHONY: chaos
+chaos: need
+	@CHAOS_SEEDS=$${CHAOS_SEEDS:-50} $(GO) test ./chaos/sim -run TestRandomFaults -timeout 0 -v
+
 clean:
 	@rm -rf bin
