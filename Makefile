@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/tetrad-vault/tetrad/internal/version.Version=$(VERSION)
 PKGS    := ./...
 
-.PHONY: deps build test test-long lint generate demo demo-stop bench bench-long fuzz clean
+.PHONY: deps build test test-long lint generate demo demo-stop bench chaos fuzz clean
 
 ## deps: system packages (idempotent); the other targets call it when something is missing
 deps:
@@ -61,7 +61,6 @@ fuzz: need
 	@deploy/fuzz.sh
 
 ## chaos: simulated clusters under faults, CHAOS_SEEDS seeds (default 50) or CHAOS_HOURS hours; docs/design/chaos.md
-.PHONY: chaos
 chaos: need
 	@CHAOS_SEEDS=$${CHAOS_SEEDS:-50} $(GO) test ./chaos/sim -run TestRandomFaults -timeout 0 -v
 

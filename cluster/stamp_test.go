@@ -40,7 +40,7 @@ func commit(t *testing.T, a *clustertest.Nodes, within time.Duration) {
 func notAhead(t *testing.T, a *clustertest.Nodes) {
 	t.Helper()
 	for _, n := range a.Followers(nil) {
-		if d := n.Machine.Clock().Sub(time.Now()); d > skew {
+		if d := time.Until(n.Machine.Clock()); d > skew {
 			t.Errorf("%s: the committed clock is %s ahead", n.Name, d)
 		}
 	}
