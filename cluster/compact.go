@@ -10,11 +10,12 @@ import (
 )
 
 // raft counts entries, and an entry may hold one command or a thousand. Disk, and the
-// time a start takes to check the log, go by bytes: so the log is compacted by them too.
+// time a start takes to check the log and to carry it out again, go by bytes: so the log
+// is compacted by them too. A start carries out 8 MiB of signatures in about a second.
 const (
-	maxLogGrowth   = 256 << 20 // bytes after which a snapshot is taken, whatever raft counts
-	maxLogTrailing = 64 << 20  // about what stays for followers that are a little behind
-	minTrailing    = 256       // entries that stay in any case
+	minLogGrowth   = 8 << 20  // bytes after which a snapshot is taken, or its own size if that is more
+	maxLogTrailing = 32 << 20 // about what stays for followers that are a little behind
+	minTrailing    = 256      // entries that stay in any case
 	compactEvery   = 5 * time.Second
 )
 
@@ -54,7 +55,7 @@ func (c *Cluster) keepCompact() {
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, compactEvery, nil)
 		if in := c.instance(); in != nil && c.ctx.Err() == nil {
-			c.compact(in, maxLogGrowth)
+			c.compact(in, max(minLogGrowth, c.snapshots.lastSize())) // a large state is not written for little news
 		}
 	}
 }

@@ -25,6 +25,7 @@ type replica struct {
 	lineage  [32]byte
 	chain    *chainStore
 	decoded  *decodedCache
+	admit    func(*command.Entry) error // may be nil
 	fatal    func(error)
 	advanced func(link) // after the machine applied; must not block
 	log      *slog.Logger
@@ -109,6 +110,9 @@ func (r *replica) reopen(l *raft.Log, at link) (*command.Entry, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.Corrupt, err, "committed entry %d", l.Index).
 			WithHint("this version cannot read what the cluster committed: it must not go on")
+	}
+	if r.admit != nil {
+		_ = r.admit(e) // it is committed, whatever this says: its signatures are checked in parallel
 	}
 	return e, nil
 }

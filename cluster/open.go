@@ -69,7 +69,7 @@ func (c *Cluster) openStores() error {
 	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), fatal: c.die}
 	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log}
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
-		chain: c.chain, decoded: c.decoded, fatal: c.die, log: c.log, advanced: func(link) { c.transport.nudgeAll() }}
+		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: func(link) { c.transport.nudgeAll() }}
 	if err := c.judgeDisk(); err != nil {
 		return err
 	}

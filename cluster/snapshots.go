@@ -36,6 +36,7 @@ type snapshotStore struct {
 	mu     sync.Mutex
 	serial int
 	newest uint64
+	size   int64 // of the last one written here; 0: none since the start
 }
 
 func snapshotName(l link) string { return fmt.Sprintf("%020d-%020d", l.index, l.term) }
@@ -173,6 +174,18 @@ func (s *snapshotStore) newestIndex() uint64 {
 	return s.newest
 }
 
+func (s *snapshotStore) written(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size = size
+}
+
+func (s *snapshotStore) lastSize() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
 // List implements raft.SnapshotStore.
 func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 	names, err := s.names()
@@ -279,6 +292,7 @@ func (k *sink) finish() error {
 		return err
 	}
 	k.store.found(h.Link)
+	k.store.written(k.size)
 	return k.store.reap()
 }
 
