@@ -41,7 +41,6 @@ func serve(ctx context.Context, cfg *config.Config, started time.Time, stderr io
 	if err := harden(cfg.Mlock, log); err != nil {
 		return err
 	}
-	tuneMemory()
 	// Taken before anything slow, so that a stop during a slow unseal is orderly too.
 	signals, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
