@@ -25,6 +25,7 @@ type options struct {
 	grow     time.Duration
 	kills    int
 	profile  string
+	keep     bool
 }
 
 func main() {
@@ -35,6 +36,7 @@ func main() {
 	flag.DurationVar(&o.grow, "grow", time.Minute, "how long the log grows, for the cost of a signature as it does")
 	flag.IntVar(&o.kills, "kills", 5, "how often the leader is killed")
 	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles of leader and follower to, taken under load")
+	flag.BoolVar(&o.keep, "keep", false, "leave the directory, for its logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -57,7 +59,11 @@ func bounded(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	if o.keep {
+		fmt.Println("in", dir)
+	} else {
+		defer os.RemoveAll(dir)
+	}
 	fmt.Println(machine())
 	l, err := found(ctx, dir, o.bin)
 	defer func() {
