@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// long runs (MODEL_LONG=1) go further; docs/design/certificates.md has their figures.
+// long runs (MODEL_LONG=1, about 22 minutes) go further; docs/design/certificates.md has their figures.
 var long = os.Getenv("MODEL_LONG") != ""
 
 func run(t *testing.T, l Log, lim Limit) Result {
