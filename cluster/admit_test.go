@@ -115,7 +115,7 @@ func TestNudgeNeedsTheSameChain(t *testing.T) {
 			if err := bad(); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // well within the time a silent leader is believed
 			if victim.Machine.Count() != 0 {
 				t.Fatalf("%s: applied", name)
 			}
