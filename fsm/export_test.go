@@ -5,11 +5,9 @@ import "github.com/tetrad-vault/tetrad/internal/identity"
 // Remembers reports whether a signature is in memory.
 func (v *Verifier) Remembers(pub identity.PublicKey, msg, sig []byte) bool {
 	k := verified(pub, msg, sig)
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	_, now := v.now[k]
-	_, old := v.old[k]
-	return now || old
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.remembers(k)
 }
 
 // Pretend has the machine believe that it remembers so many commands.

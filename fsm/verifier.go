@@ -12,42 +12,80 @@ import (
 )
 
 // Verifier remembers signatures that verified, so that a node checks each once: in
-// parallel at admission (Warm), and for nothing in Apply. Safe for concurrent use.
+// parallel from admission on (Warm), and for nothing in Apply. Safe for concurrent use.
 type Verifier struct {
 	half     int
-	mu       sync.RWMutex
+	mu       sync.Mutex
 	now, old map[[32]byte]struct{} // two generations: a full one pushes the older out
+	running  map[[32]byte]*check
+}
+
+// check is one verification under way. Its result is set before done is closed.
+type check struct {
+	done chan struct{}
+	ok   bool
 }
 
 // NewVerifier returns a verifier that remembers at least the last capacity/2 and at most
 // capacity signatures.
 func NewVerifier(capacity int) *Verifier {
-	return &Verifier{half: max(capacity/2, 1), now: map[[32]byte]struct{}{}}
+	return &Verifier{half: max(capacity/2, 1), now: map[[32]byte]struct{}{}, running: map[[32]byte]*check{}}
 }
 
-// Verify reports whether sig is pub's signature of msg. Only what verified is
-// remembered, under a hash of key, message and signature together.
+// Verify reports whether sig is pub's signature of msg. What somebody else is checking at
+// this moment is waited for. Only what verified is remembered, under a hash of key,
+// message and signature together.
 func (v *Verifier) Verify(pub identity.PublicKey, msg, sig []byte) bool {
 	k := verified(pub, msg, sig)
-	v.mu.RLock()
+	c, mine := v.claim(k)
+	switch {
+	case c == nil:
+		return true
+	case mine:
+		defer v.settle(k, c)
+		c.ok = pub.Verify(msg, sig)
+		return c.ok
+	}
+	<-c.done
+	return c.ok
+}
+
+// claim returns nil for what is remembered, else the check under way, or a new one that
+// is the caller's to settle.
+func (v *Verifier) claim(k [32]byte) (c *check, mine bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.remembers(k) {
+		return nil, false
+	}
+	if c = v.running[k]; c != nil {
+		return c, false
+	}
+	c = &check{done: make(chan struct{})}
+	v.running[k] = c
+	return c, true
+}
+
+func (v *Verifier) remembers(k [32]byte) bool {
 	_, ok := v.now[k]
 	if !ok {
 		_, ok = v.old[k]
 	}
-	v.mu.RUnlock()
-	if ok {
-		return true
-	}
-	if !pub.Verify(msg, sig) {
-		return false
-	}
+	return ok
+}
+
+func (v *Verifier) settle(k [32]byte, c *check) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	delete(v.running, k)
+	close(c.done)
+	if !c.ok {
+		return
+	}
 	if len(v.now) >= v.half {
 		v.old, v.now = v.now, make(map[[32]byte]struct{}, v.half)
 	}
 	v.now[k] = struct{}{}
-	return true
 }
 
 func verified(pub identity.PublicKey, msg, sig []byte) (k [32]byte) {

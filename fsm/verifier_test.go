@@ -44,6 +44,33 @@ func TestVerifierBindsEverything(t *testing.T) {
 	}
 }
 
+// TestVerifierSharesChecks: who asks while somebody checks gets the same answer.
+func TestVerifierSharesChecks(t *testing.T) {
+	k := fsmtest.New().Signer("a")
+	v := fsm.NewVerifier(1024)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		msg := []byte{byte(i)}
+		sig, err := k.Sign(t.Context(), msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := append([]byte{}, sig...)
+		bad[5] ^= 1
+		for range 8 {
+			wg.Go(func() {
+				if !v.Verify(k.Public(), msg, sig) || v.Verify(k.Public(), msg, bad) {
+					t.Errorf("message %d", i)
+				}
+			})
+		}
+		wg.Wait()
+		if !v.Remembers(k.Public(), msg, sig) || v.Remembers(k.Public(), msg, bad) {
+			t.Errorf("message %d is remembered wrongly", i)
+		}
+	}
+}
+
 // TestWarm: after Warm, Apply finds every signature of an entry in memory, those inside
 // the commands included.
 func TestWarm(t *testing.T) {

@@ -35,11 +35,13 @@ type Node struct {
 	peers    *rpc.Peers
 	checkup  checkup // of the token, for status
 
-	boots  map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
-	gap    chan struct{}                       // leaves are missing
-	leads  chan struct{}                       // leadership changed
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+	boots    map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
+	gap      chan struct{}                       // leaves are missing
+	leads    chan struct{}                       // leadership changed
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	checks   sync.WaitGroup // of signatures, under way
+	checking chan struct{}  // a place for each of them
 
 	failOnce sync.Once
 	failed   chan struct{} // closed on a fatal fault
@@ -62,7 +64,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o,
-		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), leads: make(chan struct{}, 1), failed: make(chan struct{})}
+		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Shutdown(context.WithoutCancel(ctx))
@@ -144,10 +146,22 @@ func (n *Node) openCluster() (err error) {
 	return err
 }
 
-// admit checks an entry's signatures before it is stored, in parallel; Apply finds them
-// checked.
+// checksMax is how many entries have their signatures checked while they are stored.
+const checksMax = 4
+
+// admit has an entry's signatures checked, in parallel, while it is being stored; Apply
+// waits for those checks. An entry beyond checksMax waits for its own first.
 func (n *Node) admit(e *command.Entry) error {
-	n.verifier.Warm(n.fsm.View(), e)
+	view := n.fsm.View()
+	select {
+	case n.checking <- struct{}{}:
+		n.checks.Go(func() {
+			defer func() { <-n.checking }()
+			n.verifier.Warm(view, e)
+		})
+	default:
+		n.verifier.Warm(view, e)
+	}
 	return nil
 }
 
@@ -280,6 +294,7 @@ func (n *Node) Shutdown(ctx context.Context) {
 		if n.cluster != nil {
 			n.closed("raft", n.cluster.Shutdown(ctx))
 		}
+		n.checks.Wait()
 		if n.conns != nil {
 			n.conns.Close() // after raft: what it applied last may have asked other regions
 		}
