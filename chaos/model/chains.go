@@ -31,7 +31,6 @@ func (m mask) and(o mask) mask {
 func (m mask) or(o mask) mask {
 	return mask{m[0] | o[0], m[1] | o[1], m[2] | o[2], m[3] | o[3]}
 }
-func (m mask) empty() bool { return m == mask{} }
 
 // each calls f for every chain of the set, parents before children.
 func (m mask) each(f func(chainID)) {
