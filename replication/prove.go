@@ -8,7 +8,7 @@ import (
 // Root returns the root of the first size leaves, checked to be a prefix of the tree
 // this region's state machine holds.
 func (s *Store) Root(size uint64) ([32]byte, error) {
-	edge := s.Frontier()
+	gap, edge := s.gapped(), s.Frontier()
 	if size == edge.Size() {
 		return edge.Root(), nil
 	}
@@ -17,34 +17,35 @@ func (s *Store) Root(size uint64) ([32]byte, error) {
 	}
 	root, err := audit.RootAt(s, size)
 	if err != nil {
-		return [32]byte{}, s.unprovable(err)
+		return [32]byte{}, s.unprovable(err, gap)
 	}
 	p, err := audit.ProveConsistency(s, edge.Size(), size)
 	if err == nil {
 		err = audit.CheckConsistency(p, edge.Size(), edge.Root(), size, root)
 	}
 	if err != nil {
-		return [32]byte{}, s.unprovable(err)
+		return [32]byte{}, s.unprovable(err, gap)
 	}
 	return root, nil
 }
 
 // Prove returns the proof that leaf seq stands in the tree of size leaves.
 func (s *Store) Prove(seq, size uint64) (audit.Proof, error) {
+	gap := s.gapped()
 	root, err := s.Root(size)
 	if err != nil {
 		return nil, err
 	}
 	p, err := audit.ProveInclusion(s, size, seq)
 	if err != nil {
-		return nil, s.unprovable(err)
+		return nil, s.unprovable(err, gap)
 	}
 	h, err := s.hashOf(seq)
 	if err == nil {
 		err = audit.CheckInclusion(p, size, root, seq, h)
 	}
 	if err != nil {
-		return nil, s.unprovable(err)
+		return nil, s.unprovable(err, gap)
 	}
 	return p, nil
 }
@@ -52,6 +53,7 @@ func (s *Store) Prove(seq, size uint64) (audit.Proof, error) {
 // Consistency returns the proof that the tree of older leaves is a prefix of the one
 // of size leaves.
 func (s *Store) Consistency(older, size uint64) (audit.Proof, error) {
+	gap := s.gapped()
 	root, err := s.Root(size)
 	if err != nil {
 		return nil, err
@@ -65,14 +67,22 @@ func (s *Store) Consistency(older, size uint64) (audit.Proof, error) {
 		err = audit.CheckConsistency(p, size, root, older, old)
 	}
 	if err != nil {
-		return nil, s.unprovable(err)
+		return nil, s.unprovable(err, gap)
 	}
 	return p, nil
 }
 
-// unprovable says why the stored tree gives no proof: leaves are missing, or hashes
-// are damaged, which Repair then mends.
-func (s *Store) unprovable(err error) error {
+// gapped reports whether leaves are missing now. A proof that was begun then may have
+// read hashes that were not there yet, though the gap is closed when it fails.
+func (s *Store) gapped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.holes) > 0
+}
+
+// unprovable says why the stored tree gives no proof: leaves are missing, or were when
+// the proof was begun (gap), or hashes are damaged, which Repair then mends.
+func (s *Store) unprovable(err error, gap bool) error {
 	if c := errs.CodeOf(err); c != errs.Corrupt && c != errs.Unverified {
 		return err
 	}
@@ -81,6 +91,9 @@ func (s *Store) unprovable(err error) error {
 	if len(s.holes) > 0 {
 		return errs.Wrap(errs.NotReady, err, "audit leaves %d to %d are not stored here yet", s.holes[0].From, s.holes[0].To-1).
 			WithHint("ask another region")
+	}
+	if gap {
+		return errs.Wrap(errs.NotReady, err, "audit leaves were missing here until a moment ago").WithHint("ask again")
 	}
 	s.suspect = true
 	return errs.Wrap(errs.Corrupt, err, "the audit hashes on this disk are damaged").WithHint("they are rebuilt from the leaves; check the disk")
