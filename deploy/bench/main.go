@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -70,7 +71,9 @@ func bounded(ctx context.Context, o options) (err error) {
 		if l == nil {
 			return
 		}
-		if err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted")
+		} else if err != nil {
 			report(l)
 		}
 		if e := l.StopAll(20 * time.Second); err == nil {
@@ -89,9 +92,6 @@ func bounded(ctx context.Context, o options) (err error) {
 	for _, m := range wanted {
 		if err := m.run(b, ctx, o); err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
 		}
 	}
 	return nil
