@@ -55,6 +55,8 @@ func forms(tb testing.TB) []form {
 		{"snapshot offer", as(chain.DecodeOffer), [][]byte{w.offerBytes(1, snap, snap.Encode())}},
 		{"claim", as(chain.DecodeClaim), [][]byte{w.claimBytes(1, 9, noon)}},
 		{"refused entry", as(chain.DecodeRefused), [][]byte{w.refusedBytes(4, 2, "x", []byte("x"))}},
+		{"cover", as(chain.DecodeCover), [][]byte{(&chain.Cover{Certificate: *cert}).Encode(),
+			(&chain.Cover{Certificate: *cert, Path: []chain.Header{{Prev: [32]byte{1}, Term: 1, Index: 1, Type: chain.TypeNoop, Data: sum(nil)}}}).Encode()}},
 		{"evidence", as(chain.DecodeEvidence), [][]byte{w.accuse(chain.RivalEntries, 4, w.entry(4, at(3, 0)), w.entry(4, at(3, 1))).Encode()}},
 	}
 }

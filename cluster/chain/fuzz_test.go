@@ -73,3 +73,5 @@ func FuzzDecodeClaim(f *testing.F) { fuzz(f, "claim") }
 func FuzzDecodeRefused(f *testing.F) { fuzz(f, "refused entry") }
 
 func FuzzDecodeEvidence(f *testing.F) { fuzz(f, "evidence") }
+
+func FuzzDecodeCover(f *testing.F) { fuzz(f, "cover") }

@@ -14,10 +14,14 @@ const (
 	maxExhibit     = 2<<20 + 64<<10
 	maxEvidence    = 2*maxExhibit + 32<<10
 	maxBranch      = 4096 // headers that lead to one report
+	maxCover       = 256  // headers between an entry and the certificate that covers it
 
 	// DefaultWindow is how many uncertified acks of one region a Collector keeps.
 	DefaultWindow = 256
 )
+
+// MaxCover bounds an encoded Cover.
+const MaxCover = 16 + maxQuorumBytes + maxCover*headerSize
 
 // maxQuorumBytes bounds a certificate of maxRegions acks.
 const maxQuorumBytes = 2 + tupleSize + maxRegions*(8+signatureSize)
