@@ -104,7 +104,7 @@ func (c *Cluster) readIndex(ctx context.Context) (uint64, error) {
 	case c.self():
 		return c.barriers.do(ctx)
 	}
-	p, _, err := c.transport.callUntil(ctx, id, addr, &request{Kind: kindRead, Header: c.transport.header()}, c.cfg.Timing.HungWrite, nil)
+	p, conn, err := c.transport.callUntil(ctx, id, addr, &request{Kind: kindRead, Header: c.transport.header()}, c.cfg.Timing.HungWrite, nil)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -114,5 +114,6 @@ func (c *Cluster) readIndex(ctx context.Context) (uint64, error) {
 	default:
 		return 0, errs.Wrap(errs.CodeOf(err), err, "asking the leader %s for a read index", id)
 	}
+	c.claimed(conn.peer, p.Items)
 	return p.LastLog, nil
 }

@@ -3,9 +3,11 @@ package cluster
 import (
 	"crypto/sha256"
 	"errors"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -16,17 +18,26 @@ type chainStore struct {
 	raft.LogStore
 	lineage  [32]byte
 	links    *links
+	book     *book
+	carried  uint64            // index of the newest certificate in the log
+	floor    func() uint64     // newest snapshot: nothing above it is compacted
 	before   func([]*raft.Log) // own entries, about to be stored
 	appended func([]*raft.Log) // own entries, now durable
 	first    func() error      // before the first entry ever, may be nil
 	fatal    func(error)
 	growth   growth
+
+	mu     sync.Mutex
+	proofs map[uint64]*chain.LeaderProof // by term, of what stands in the log
 }
 
 func (s *chainStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 func (s *chainStore) StoreLogs(logs []*raft.Log) error {
 	own, err := s.extend(logs)
+	if errs.CodeOf(err) == errs.BadState {
+		return err // raft gives up its leadership over it
+	}
 	if err == nil && s.first != nil {
 		err = s.first()
 	}
@@ -63,9 +74,11 @@ func (s *chainStore) extend(logs []*raft.Log) (own []*raft.Log, err error) {
 		next := link{index: l.Index, term: l.Term}
 		if len(l.Extensions) == 0 {
 			next.chain = ChainHash(prev.chain, l.Term, l.Index, l.Type, sha256.Sum256(l.Data))
-			l.Extensions = (&Extension{Chain: next.chain}).Encode()
+			if err := s.sign(l, prev, next); err != nil {
+				return nil, err
+			}
 			own = append(own, l)
-		} else if next, err = linkOf(l); err != nil {
+		} else if next, err = s.foreign(l); err != nil {
 			return nil, err
 		}
 		s.links.put(next)
@@ -74,12 +87,82 @@ func (s *chainStore) extend(logs []*raft.Log) (own []*raft.Log, err error) {
 	return own, nil
 }
 
-func linkOf(l *raft.Log) (link, error) {
-	e, err := DecodeExtension(l.Extensions)
+// sign gives an own entry what others believe it by. Without the proof of leading the
+// term nothing is signed: a leader that raft alone elected steps down.
+func (s *chainStore) sign(l *raft.Log, prev, next link) error {
+	x := &Extension{Chain: next.chain}
+	if next.place() == s.book.founding {
+		l.Extensions = x.Encode()
+		return nil
+	}
+	rec := s.book.record()
+	if rec.Proof == nil || rec.Term != l.Term || rec.Proof.Leader != s.book.self {
+		return errs.New(errs.BadState, "this region has no proof that it leads term %d", l.Term)
+	}
+	if l.Term > prev.term {
+		if rec.Proof.Base != prev.place() {
+			return errs.New(errs.BadState, "the log no longer ends where the votes of term %d were given", l.Term)
+		}
+		x.Proof = rec.Proof
+		x.Sessions = rec.Sessions[:min(len(rec.Sessions), maxExtSessions)]
+		s.remember(x.Proof)
+	}
+	e, err := chain.SignEntry(s.book.signer, s.book.tuple(next.place()))
+	if err != nil {
+		return err
+	}
+	x.Signature = &e.Signature
+	if x.Certificate = s.book.newest(s.carried, l.Index-1); x.Certificate != nil {
+		s.carried = x.Certificate.Index
+	}
+	l.Extensions = x.Encode()
+	return nil
+}
+
+// foreign reads an entry that was admitted.
+func (s *chainStore) foreign(l *raft.Log) (link, error) {
+	x, err := DecodeExtension(l.Extensions)
 	if err != nil {
 		return link{}, errs.Wrap(errs.Corrupt, err, "log entry %d", l.Index)
 	}
-	return link{l.Index, l.Term, e.Chain}, nil
+	s.remember(x.Proof)
+	if x.Certificate != nil {
+		s.carried = max(s.carried, x.Certificate.Index)
+	}
+	return link{l.Index, l.Term, x.Chain}, nil
+}
+
+const maxProofs = 1024 // terms whose proofs are kept at hand
+
+func (s *chainStore) remember(p *chain.LeaderProof) {
+	if p == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proofs[p.Term] = p
+	for len(s.proofs) > maxProofs {
+		lowest := p.Term
+		for t := range s.proofs {
+			lowest = min(lowest, t)
+		}
+		delete(s.proofs, lowest)
+	}
+}
+
+// proofOf returns the proof that stands in the log for a term.
+func (s *chainStore) proofOf(term uint64) *chain.LeaderProof {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proofs[term]
+}
+
+func linkOf(l *raft.Log) (link, error) {
+	h, err := peekChain(l.Extensions)
+	if err != nil {
+		return link{}, errs.Wrap(errs.Corrupt, err, "log entry %d", l.Index)
+	}
+	return link{l.Index, l.Term, h}, nil
 }
 
 // at returns the link at index: from memory, the log, or a snapshot's base.
@@ -125,6 +208,11 @@ func (s *chainStore) DeleteRange(lo, hi uint64) error {
 	}
 	if hi >= last { // truncation of a suffix, not compaction
 		s.links.truncate(lo)
+		s.book.truncated(lo)
+	} else if s.floor != nil {
+		if hi = min(hi, max(s.floor(), 1)-1); hi < lo { // its own entry stays: raft asks for its term
+			return nil
+		}
 	}
 	return s.LogStore.DeleteRange(lo, hi)
 }
@@ -163,6 +251,19 @@ func (s *chainStore) settle(base link) error {
 	return nil
 }
 
+// recall takes what an own entry's extension proves. A certificate was stored only after
+// it was found true of this chain.
+func (s *chainStore) recall(x *Extension) {
+	for _, cert := range x.Sessions {
+		s.book.roster.add(cert)
+	}
+	s.remember(x.Proof)
+	if x.Certificate != nil {
+		s.carried = max(s.carried, x.Certificate.Index)
+		s.book.certify(x.Certificate)
+	}
+}
+
 // shed deletes entries that a snapshot covers but that do not lead to it: left behind
 // by an installation, they may never have been committed, and a later leader must
 // not send them to anybody.
@@ -192,14 +293,16 @@ func (s *chainStore) check(index uint64, prev link) (link, error) {
 	if err := s.LogStore.GetLog(index, &e); err != nil {
 		return link{}, errs.Wrap(errs.Corrupt, err, "log entry %d", index)
 	}
-	next, err := linkOf(&e)
+	x, err := DecodeExtension(e.Extensions)
 	if err != nil {
-		return link{}, err
+		return link{}, errs.Wrap(errs.Corrupt, err, "log entry %d", index)
 	}
+	next := link{e.Index, e.Term, x.Chain}
 	s.growth.add(&e)
 	if e.Index != index || ChainHash(prev.chain, e.Term, e.Index, e.Type, sha256.Sum256(e.Data)) != next.chain {
 		return link{}, errs.New(errs.Corrupt, "log entry %d does not match its chain hash", index).
 			WithHint(distrusted)
 	}
+	s.recall(&x)
 	return next, nil
 }

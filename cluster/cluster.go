@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -23,6 +24,9 @@ type Cluster struct {
 	incarnation Incarnation
 	startMark   uint64 // durable high-water mark at start
 
+	book      *book
+	evidence  *evidenceStore
+	marks     *marks
 	stable    *voteStore
 	chain     *chainStore
 	snapshots *snapshotStore
@@ -47,6 +51,7 @@ type Cluster struct {
 	losses   atomic.Uint64 // how often the leader was lost from sight
 	mark     atomic.Uint64
 	refused  atomic.Uint64
+	alarms   atomic.Uint64 // acked entries that were truncated
 	restarts atomic.Uint64
 	lowSpace atomic.Bool
 	started  atomic.Bool // incarnation file says so
@@ -58,6 +63,7 @@ type Cluster struct {
 	offsets map[raft.ServerID]offset // of the own clock
 
 	shun   shun
+	claims claims
 	sparse *sparse
 
 	ownDraws []evaluation // of entries being stored; touched by raft's leader loop only
@@ -71,9 +77,13 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
-		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
+		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, claims: claims{last: map[identity.Fingerprint]chain.Claim{}}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
 	c.transport = c.newTransport()
-	if err := c.openStores(); err != nil {
+	err := c.openBook()
+	if err == nil {
+		err = c.openStores()
+	}
+	if err != nil {
 		c.transport.close()
 		cancel()
 		return nil, err
@@ -91,7 +101,7 @@ func (c *Cluster) Start(context.Context) error {
 	if err != nil {
 		return errs.Wrap(errs.Unavailable, err, "listening on %s", c.cfg.Listen)
 	}
-	c.server = newServer(c.transport.d, ln, c.transport.timeout, c.log)
+	c.server = newServer(c.transport.d, ln, c.transport.timeout, c.book, c.log)
 	c.server.handle = c.serve
 	var in *instance
 	if err = c.bootstrap(); err == nil {
@@ -115,6 +125,7 @@ func (c *Cluster) Start(context.Context) error {
 	c.wg.Go(c.keepReady)
 	c.wg.Go(c.keepMark)
 	c.wg.Go(c.keepCompact)
+	c.wg.Go(c.keepCertified)
 	c.wg.Go(c.watchSpace)
 	return nil
 }

@@ -55,13 +55,13 @@ func (c *Cluster) keepCompact() {
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, compactEvery, nil)
 		if in := c.instance(); in != nil && c.ctx.Err() == nil {
-			c.compact(in, max(minLogGrowth, c.snapshots.lastSize())) // a large state is not written for little news
+			c.compact(in)
 		}
 	}
 }
 
-// compact takes a snapshot when the log grew by more than limit bytes.
-func (c *Cluster) compact(in *instance, limit int64) {
+// compact takes a snapshot when there is a mark that has none.
+func (c *Cluster) compact(in *instance) {
 	g := &c.chain.growth
 	trailing := g.trailing(c.cfg.Timing.TrailingLogs)
 	g.rebase(c.snapshots.newestIndex(), c.lastStored())
@@ -72,7 +72,7 @@ func (c *Cluster) compact(in *instance, limit int64) {
 			c.log.Warn("setting how much of the log stays", slog.String("error", err.Error()))
 		}
 	}
-	if g.bytes.Load() < limit {
+	if c.marks.newest(c.snapshots.newestIndex()) == nil {
 		return
 	}
 	_, err := in.ask(func(r *raft.Raft) raft.Future { return r.Snapshot() })

@@ -31,11 +31,13 @@ type conn struct {
 	net.Conn
 	r    *bufio.Reader
 	peer remote
+	told told
 	turn chan struct{} // held while writing: a channel, because a write may wait
 }
 
 func newConn(c *tls.Conn, peer remote) *conn {
-	return &conn{Conn: c, r: bufio.NewReaderSize(c, 32<<10), peer: peer, turn: make(chan struct{}, 1)}
+	return &conn{Conn: c, r: bufio.NewReaderSize(c, 32<<10), peer: peer, turn: make(chan struct{}, 1),
+		told: told{sessions: map[identity.Fingerprint]bool{}}}
 }
 
 // send writes one frame within the timeout.
@@ -60,52 +62,22 @@ type dialer struct {
 	mu     sync.Mutex
 	open   map[*conn]struct{}
 	client map[identity.RegionID]*tls.Config
-	certs  map[raft.ServerID][]*identity.SessionCert // verified, newest last
+	roster *roster
 	closed bool
 }
 
-// learn remembers a server's verified session certificate, for what its key signs
-// outside TLS.
-func (d *dialer) learn(cert *identity.SessionCert) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known := d.certs[raft.ServerID(cert.ServerID)]
-	for _, k := range known {
-		if k.Session.Equal(cert.Session) {
-			return
-		}
-	}
-	if len(known) == 0 && len(d.certs) >= maxServers {
-		return
-	}
-	if known = append(known, cert); len(known) > 2 {
-		known = known[1:]
-	}
-	d.certs[raft.ServerID(cert.ServerID)] = known
-}
-
-// learnVerified learns a certificate that came outside TLS, if its region's pinned
-// identity key signed it.
-func (d *dialer) learnVerified(cert *identity.SessionCert) {
+// vouched reports whether a certificate that came outside TLS carries its region's name
+// and the signature of one of its pinned identity keys.
+func (d *dialer) vouched(cert *identity.SessionCert) bool {
 	if d.checkName(cert) != nil {
-		return
+		return false
 	}
 	for _, key := range d.pins(cert.Region) {
 		if cert.Verify(d.cluster, key) == nil {
-			d.learn(cert)
-			return
+			return true
 		}
 	}
-}
-
-// sessions returns every certificate learned.
-func (d *dialer) sessions() (out []*identity.SessionCert) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, certs := range d.certs {
-		out = append(out, certs...)
-	}
-	return out
+	return false
 }
 
 func (d *dialer) checkName(cert *identity.SessionCert) error {
@@ -146,7 +118,7 @@ func (d *dialer) identify(c *tls.Conn) (remote, error) {
 	if err := d.checkName(p.Cert); err != nil {
 		return remote{}, err
 	}
-	d.learn(p.Cert)
+	d.roster.add(p.Cert)
 	return remote{p.Cert.Region, raft.ServerID(p.Cert.ServerID)}, nil
 }
 

@@ -23,6 +23,7 @@ func entryContext(lineage [32]byte) []byte {
 // opened is an entry with the hash of the sealed bytes it came from.
 type opened struct {
 	data  [32]byte
+	chain [32]byte // as claimed
 	entry *command.Entry
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"io"
 	"log/slog"
@@ -9,46 +10,175 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
 // Liar speaks the protocol with a region's own identity and says what it likes.
 type Liar struct {
 	t   *transport
 	cfg Config
+	b   *book
+	log *liarLog
 }
+
+// liarLog is whatever the liar says it has.
+type liarLog struct {
+	links map[uint64]chain.Link
+	last  chain.Link
+}
+
+func (l *liarLog) At(i uint64) (chain.Link, bool) { at, ok := l.links[i]; return at, ok }
+func (l *liarLog) Last() chain.Link               { return l.last }
+func (l *liarLog) Floor() uint64                  { return 0 }
 
 func NewLiar(cfg Config) *Liar {
-	c := &Cluster{cfg: cfg}
+	_ = cfg.complete()
+	c := &Cluster{cfg: cfg, log: cfg.Logger}
 	t := c.newTransport()
-	t.onReply = func(remote, uint64, *reply) {}
+	c.transport = t
+	if err := c.openBook(); err != nil {
+		panic(err)
+	}
+	l := &Liar{t, cfg, c.book, &liarLog{links: map[uint64]chain.Link{}}}
+	l.b.own, l.b.founding = l.log, founding(&cfg)
+	l.b.store = func(_, _ []byte) error { return nil }
+	l.b.rec.Store(&record{})
+	t.onReply = func(remote, *raft.AppendEntriesRequest, *reply) error { return nil }
 	t.onClock, t.now = func(remote, time.Time, time.Time, *reply) {}, time.Now
-	return &Liar{t, cfg}
+	t.doubt, t.lost = func(*chain.PreVote) {}, func(uint64) {}
+	t.leads = func() (uint64, bool) { return 0, false }
+	l.Offer(nil)
+	return l
 }
 
-func (l *Liar) Close()                 { l.t.close() }
-func (l *Liar) Endpoint() *endpoint    { return &endpoint{transport: l.t} }
+// Steal makes the liar say what a running node of its region may say.
+func (l *Liar) Steal(c *Cluster) { l.b.rec.Store(c.book.record()) }
+
+// Offer is what the liar sends along with snapshots; nil: nothing.
+func (l *Liar) Offer(p *chain.SnapshotProof) {
+	l.t.offer = func(*raft.InstallSnapshotRequest) (item, []identity.Fingerprint, error) {
+		if p == nil {
+			return item{itemSnapshotProof, nil}, nil, nil
+		}
+		o, err := chain.SignOffer(l.b.signer, p.Tuple, p.Encode())
+		w := wire.NewWriter(1024)
+		w.Blob(o.Encode())
+		w.Blob(p.Encode())
+		var sessions []identity.Fingerprint
+		for i := range p.Signatures {
+			sessions = append(sessions, p.Signatures[i].Session)
+		}
+		return item{itemSnapshotProof, w.Bytes()}, sessions, err
+	}
+}
+
+// Attested is a snapshot's proof, signed by sessions that vouch for it.
+func (l *Liar) Attested(at chain.Link, state []byte, conf raft.Configuration, sessions ...*identity.Session) *chain.SnapshotProof {
+	c := &Cluster{cfg: l.cfg, transport: l.t}
+	a := chain.Attestation{Tuple: l.b.tuple(at), State: DataHash(state), ConfigIndex: 1, Members: c.attestedMembers(conf)}
+	var sigs []chain.Signature
+	for _, s := range sessions {
+		l.b.roster.trust(s.Cert)
+		signer, err := chain.NewSigner(s.Cert.Region, s)
+		if err != nil {
+			panic(err)
+		}
+		sig, err := chain.Attest(signer, &a)
+		if err != nil {
+			panic(err)
+		}
+		sigs = append(sigs, sig)
+	}
+	p, err := chain.Attested(a, sigs)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Lead makes the liar leader of a term on a base, by the votes of sessions that really
+// give them: what an election may have left in a liar's hands.
+func (l *Liar) Lead(term uint64, base chain.Link, voters ...*identity.Session) *chain.LeaderProof {
+	votes := []chain.Vote{}
+	for _, s := range append([]*identity.Session{l.cfg.Session}, voters...) {
+		l.b.roster.trust(s.Cert)
+		signer, err := chain.NewSigner(s.Cert.Region, s)
+		if err != nil {
+			panic(err)
+		}
+		v, err := chain.SignVote(signer, chain.Vote{Lineage: l.cfg.Lineage, Term: term, Candidate: l.b.self, Last: base, Granted: true})
+		if err != nil {
+			panic(err)
+		}
+		votes = append(votes, v)
+	}
+	p, err := chain.Elect(base, votes)
+	if err != nil {
+		panic(err)
+	}
+	l.b.rec.Store(&record{Term: term, Proof: p, Why: &chain.Justification{Proof: p}})
+	return p
+}
+
+// Sign completes an entry as the leader of its term would; p is given with the first.
+func (l *Liar) Sign(e *raft.Log, prev [32]byte, p *chain.LeaderProof) *raft.Log {
+	at := chain.Link{Term: e.Term, Index: e.Index, Hash: ChainHash(prev, e.Term, e.Index, e.Type, DataHash(e.Data))}
+	sig, err := chain.SignEntry(l.b.signer, l.b.tuple(at))
+	if err != nil {
+		panic(err)
+	}
+	e.Extensions = (&Extension{Chain: at.Hash, Signature: &sig.Signature, Proof: p}).Encode()
+	return e
+}
+
+// Certificate joins the sessions' acks of one place.
+func (l *Liar) Certificate(at chain.Link, sessions ...*identity.Session) *chain.Certificate {
+	var acks []chain.Ack
+	for _, s := range sessions {
+		l.b.roster.trust(s.Cert)
+		signer, err := chain.NewSigner(s.Cert.Region, s)
+		if err != nil {
+			panic(err)
+		}
+		a, err := chain.SignAck(signer, l.b.tuple(at), time.Now())
+		if err != nil {
+			panic(err)
+		}
+		acks = append(acks, a)
+	}
+	c, err := chain.Certify(acks)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func (l *Liar) Close() { l.t.close() }
+func (l *Liar) Endpoint() *endpoint {
+	return &endpoint{transport: l.t, life: context.Background(), end: func() {}}
+}
 func (l *Liar) Header() raft.RPCHeader { return l.t.header() }
 func (l *Liar) Seal(e []byte) []byte {
 	b, _ := l.cfg.EntrySealer.Seal(e, entryContext(l.cfg.Lineage))
 	return b
 }
-func (l *Liar) Lineage() [32]byte    { return l.cfg.Lineage }
-func ExtensionFor(c [32]byte) []byte { return (&Extension{Chain: c}).Encode() }
-func Fence(c *Cluster, on bool)      { c.transport.fence(on) }
-func DataHash(b []byte) [32]byte     { return sha256.Sum256(b) }
+func (l *Liar) Session() *identity.Session { return l.cfg.Session }
+func (l *Liar) Lineage() [32]byte          { return l.cfg.Lineage }
+func ExtensionFor(c [32]byte) []byte       { return (&Extension{Chain: c}).Encode() }
+func Place(term, index uint64, hash [32]byte) chain.Link {
+	return chain.Link{Term: term, Index: index, Hash: hash}
+}
+func Fence(c *Cluster, on bool)  { c.transport.fence(on) }
+func DataHash(b []byte) [32]byte { return sha256.Sum256(b) }
 
-// Nudge sends commit news and returns once they are written.
-func (l *Liar) Nudge(id raft.ServerID, addr string, term, at, index uint64, chain [32]byte) error {
-	c, err := l.t.connect(l.t.ctx, id, raft.ServerAddress(addr), time.Second)
-	if err != nil {
-		return err
-	}
-	b, err := frame(&request{Kind: kindNudge, Header: l.t.header(), Nudge: &nudge{term, at, index, chain}}, 256)
-	if err != nil {
-		return err
-	}
-	return c.send(b, time.Second)
+// Nudge sends a certificate and returns once it is written.
+func (l *Liar) Nudge(id raft.ServerID, addr string, term uint64, c *chain.Certificate) error {
+	q := &request{Kind: kindNudge, Header: l.t.header(), Nudge: &nudge{term, c.Index}, Items: []item{{itemCertificate, c.Encode()}}}
+	q.sessions = sessionsOf(nil, nil, c)
+	return l.t.tell(l.t.ctx, id, raft.ServerAddress(addr), q, time.Second)
 }
 
 // Link returns the chain hash and term a node holds at index.
@@ -72,12 +202,26 @@ func Watched(s raft.LogStore, t Timing, fence func(bool), fatal func(error)) raf
 	return &watchedLog{s, &watchdog{slow: t.SlowWrite, hung: t.HungWrite, fence: fence, fatal: fatal}}
 }
 
-// ReplicaOver is a replica without raft.
+// ReplicaOver is a replica without raft, over entries that are all certified.
 func ReplicaOver(m Machine, entries, snaps Sealer, lineage [32]byte, log raft.LogStore, fatal func(error)) (raft.BatchingFSM, func([]*raft.Log) error) {
-	chain := &chainStore{LogStore: log, lineage: lineage, links: newLinks(), fatal: fatal}
-	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(),
+	l := &Liar{b: newBook(1, nil, lineage, newRoster(4, nil)), log: &liarLog{}}
+	l.b.own = l.log
+	l.b.rec.Store(&record{})
+	chain := &chainStore{LogStore: log, lineage: lineage, links: newLinks(), book: l.b, fatal: fatal}
+	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(), kept: &snapshotStore{},
+		marks: &marks{threshold: 1 << 40}, certified: func(uint64) bool { return true },
 		fatal: fatal, advanced: func(link) {}, log: slog.New(slog.DiscardHandler)}
-	return r, chain.StoreLogs
+	return r, func(logs []*raft.Log) error {
+		prev := lineage
+		if at, ok := chain.at(logs[0].Index - 1); ok {
+			prev = at.chain
+		}
+		for _, e := range logs {
+			prev = ChainHash(prev, e.Term, e.Index, e.Type, DataHash(e.Data))
+			e.Extensions = ExtensionFor(prev)
+		}
+		return chain.StoreLogs(logs)
+	}
 }
 
 func SealEntry(s Sealer, lineage [32]byte, b []byte) []byte {
@@ -144,6 +288,11 @@ func RoundTripIncarnation(b []byte) bool { _, err := decodeIncarnation(b); retur
 func RoundTripPartial(b []byte) bool     { _, _, err := decodePartialItem(b); return err == nil }
 func RoundTripSessions(b []byte) int     { return len(decodeSessions(b)) }
 func CheckShape(prev, prevTerm, term uint64, e []*raft.Log) error {
+	for _, l := range e {
+		if err := checkKind(l); err != nil {
+			return err
+		}
+	}
 	return checkShape(prev, prevTerm, term, e)
 }
 
@@ -158,7 +307,7 @@ func SampleRequests() (out [][]byte) {
 		{Kind: kindPreVote, Header: h, PreVote: &raft.RequestPreVoteRequest{Term: 1, LastLogIndex: 2, LastLogTerm: 3}},
 		{Kind: kindSnapshot, Header: h, Snapshot: &raft.InstallSnapshotRequest{SnapshotVersion: 1, Term: 4, LastLogIndex: 9, LastLogTerm: 3, Configuration: conf, ConfigurationIndex: 1, Size: 77}},
 		{Kind: kindTimeout, Header: h},
-		{Kind: kindNudge, Header: h, Nudge: &nudge{1, 1, 2, [32]byte{3}}, Items: []item{{9, []byte("later")}}},
+		{Kind: kindNudge, Header: h, Nudge: &nudge{1, 2}, Items: []item{{9, []byte("later")}}},
 		{Kind: kindRead, Header: h},
 	} {
 		f, _ := frame(q, 512)
@@ -184,10 +333,13 @@ func SealedSnapshot(s Sealer, lineage [32]byte, index, term uint64, conf raft.Co
 	return b.Bytes()
 }
 
-// CompactAt lets the log be compacted beyond limit bytes, and returns how many entries
-// raft is told to leave.
-func CompactAt(c *Cluster, limit int64) (trailing uint64) {
+// Compact takes a snapshot of the newest mark, if it has none, and returns how many
+// entries raft is told to leave.
+func Compact(c *Cluster) (trailing uint64) {
 	in := c.instance()
-	c.compact(in, limit)
+	c.compact(in)
 	return in.raft.ReloadableConfig().TrailingLogs
 }
+
+// Certified returns the highest certified index a node knows of its own log.
+func Certified(c *Cluster) uint64 { return c.book.own.Floor() }

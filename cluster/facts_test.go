@@ -68,8 +68,8 @@ func TestHeartbeatsTakeTheMainWay(t *testing.T) {
 		// While an append waits for the disk, a heartbeat waits behind it.
 		id, addr := raft.ServerID(a.List[1].ServerID), raft.ServerAddress(a.List[1].Addr)
 		prev, prevTerm, _ := cluster.Link(a.List[1].C, 1)
-		entry := &raft.Log{Index: 2, Term: 2, Type: raft.LogNoop}
-		entry.Extensions = cluster.ExtensionFor(cluster.ChainHash(prev, 2, 2, raft.LogNoop, cluster.DataHash(nil)))
+		proof := l.Lead(2, cluster.Place(prevTerm, 1, prev), a.List[2].Session(), a.List[3].Session())
+		entry := l.Sign(&raft.Log{Index: 2, Term: 2, Type: raft.LogNoop}, prev, proof)
 		done := make(chan time.Time, 1)
 		go func() {
 			var r raft.AppendEntriesResponse
@@ -225,11 +225,11 @@ func TestNobodyVotesWithoutMembership(t *testing.T) {
 		defer l.Close()
 		id, addr := raft.ServerID(fresh.ServerID), raft.ServerAddress(fresh.Addr)
 		var v raft.RequestVoteResponse
-		if err := l.Endpoint().RequestVote(id, addr, &raft.RequestVoteRequest{RPCHeader: l.Header(), Term: 9}, &v); err != nil || v.Granted {
+		if err := l.Endpoint().RequestVote(id, addr, &raft.RequestVoteRequest{RPCHeader: l.Header(), Term: 9}, &v); v.Granted {
 			t.Errorf("vote %+v, %v", v, err)
 		}
 		var p raft.RequestPreVoteResponse
-		if err := l.Endpoint().RequestPreVote(id, addr, &raft.RequestPreVoteRequest{RPCHeader: l.Header(), Term: 9}, &p); err != nil || p.Granted {
+		if err := l.Endpoint().RequestPreVote(id, addr, &raft.RequestPreVoteRequest{RPCHeader: l.Header(), Term: 9}, &p); p.Granted {
 			t.Errorf("pre-vote %+v, %v", p, err)
 		}
 	})
@@ -288,8 +288,12 @@ func TestTimeoutNowOnlyFromTheLeader(t *testing.T) {
 		f := a.Followers(l)
 		term := l.C.Stats().Term
 		cfg, _ := f[0].Config()
+		cfg.Session = f[0].Running
 		liar := cluster.NewLiar(cfg)
 		defer liar.Close()
+		last, _ := f[1].Store.LastIndex()
+		hash, at, _ := cluster.Link(f[1].C, last)
+		liar.Lead(term, cluster.Place(at-1, last, hash), f[1].Running, f[2].Running)
 		var r raft.TimeoutNowResponse
 		err := liar.Endpoint().TimeoutNow(raft.ServerID(f[1].ServerID), raft.ServerAddress(f[1].Addr), &raft.TimeoutNowRequest{RPCHeader: liar.Header()}, &r)
 		if errs.CodeOf(err) != errs.Denied {

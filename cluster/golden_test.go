@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden vectors anew")
@@ -63,11 +66,21 @@ func TestGoldenChain(t *testing.T) {
 		prev = cluster.ChainHash(prev, e.term, index, e.kind, cluster.DataHash([]byte(e.data)))
 		x := cluster.Extension{Chain: prev}
 		if index == 4 {
-			x.Signature, x.Proof = []byte("signature"), []byte("proof")
+			x = fullExtension(prev)
 		}
 		out.Entries = append(out.Entries, entry{index, e.term, uint8(e.kind), hex.EncodeToString([]byte(e.data)), hex.EncodeToString(prev[:]), hex.EncodeToString(x.Encode())})
 	}
 	golden(t, "chain.json", out)
+}
+
+// fullExtension has every part, with signatures of zeros: their own vectors are in
+// certificates.json.
+func fullExtension(hash [32]byte) cluster.Extension {
+	sig := func(r identity.RegionID) chain.Signature { return chain.Signature{Region: r} }
+	at := chain.Link{Term: 1, Index: 3, Hash: [32]byte{3}}
+	return cluster.Extension{Chain: hash, Signature: &chain.Signature{Region: 1},
+		Proof:       &chain.LeaderProof{Term: 5, Leader: 1, Base: at, Ballots: []chain.Ballot{{Last: at, Signature: sig(1)}, {Last: at, Signature: sig(2)}, {Last: at, Signature: sig(4)}}},
+		Certificate: &chain.Certificate{Tuple: chain.Tuple{Link: at}, Witnesses: []chain.Witness{{At: time.UnixMilli(9), Signature: sig(1)}, {At: time.UnixMilli(8), Signature: sig(3)}}}}
 }
 
 // plainSealer shows what is sealed and under which context.

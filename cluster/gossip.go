@@ -171,7 +171,7 @@ func (c *Cluster) verifyMeta(name string, b []byte) (gossipMeta, error) {
 	if m.ServerID != name || c.transport.d.regionOf(raft.ServerID(name)) == 0 {
 		return m, errs.New(errs.Unauthenticated, "gossip of %q names server %q", name, m.ServerID)
 	}
-	for _, cert := range c.transport.d.sessions() {
+	for _, cert := range c.transport.d.roster.all() {
 		if cert.ServerID == name && cert.Session.Verify(m.signedBytes(c.cfg.Cluster), m.Sig) {
 			return m, nil
 		}
@@ -216,7 +216,7 @@ func (d *gossipDelegate) NodeMeta(limit int) []byte       { return d.meta[:min(l
 func (d *gossipDelegate) NotifyMsg([]byte)                {}
 func (d *gossipDelegate) GetBroadcasts(int, int) [][]byte { return nil }
 func (d *gossipDelegate) LocalState(bool) []byte {
-	certs := d.d.sessions()
+	certs := d.d.roster.current()
 	w := wire.NewWriter(512)
 	w.U8(uint8(len(certs)))
 	for _, c := range certs {
@@ -226,7 +226,7 @@ func (d *gossipDelegate) LocalState(bool) []byte {
 }
 func (d *gossipDelegate) MergeRemoteState(b []byte, _ bool) {
 	for _, cert := range decodeSessions(b) {
-		d.d.learnVerified(cert)
+		d.d.roster.add(cert)
 	}
 }
 func (d *gossipDelegate) NotifyJoin(n *memberlist.Node)   { d.learn(n) }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 
@@ -39,7 +40,8 @@ func (in *instance) ask(put func(*raft.Raft) raft.Future) (raft.Future, error) {
 }
 
 func (c *Cluster) newEndpoint() *endpoint {
-	return &endpoint{transport: c.transport, rpc: make(chan raft.RPC), stop: make(chan struct{})}
+	life, end := context.WithCancel(context.Background())
+	return &endpoint{transport: c.transport, rpc: make(chan raft.RPC), stop: make(chan struct{}), life: life, end: end}
 }
 
 func (c *Cluster) newInstance() (in *instance, err error) {
@@ -50,7 +52,6 @@ func (c *Cluster) newInstance() (in *instance, err error) {
 			err = errs.New(errs.Corrupt, "raft does not start: %v", p)
 		}
 	}()
-	c.replica.restarted()
 	in.raft, err = raft.NewRaft(c.raftConfig(leading), c.replica, c.chain, c.stable, c.snapshots, in.end)
 	if err != nil {
 		return nil, errs.Wrap(errs.Corrupt, err, "raft does not start")
@@ -98,6 +99,7 @@ func (in *instance) close(t *transport) error {
 	in.asked.Wait()
 	stopping := in.raft.Shutdown()
 	close(in.end.stop)
+	in.end.end()
 	t.reset()
 	err := stopping.Error()
 	in.raft.DeregisterObserver(in.watch)

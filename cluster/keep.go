@@ -2,11 +2,14 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
@@ -166,25 +169,99 @@ func (c *Cluster) watchSpace() {
 	}
 }
 
-// committed is what the pipelines nudge about: how far the machine is while leading.
-func (c *Cluster) committed() (link, uint64) {
-	in := c.instance()
-	if in == nil || in.raft.State() != raft.Leader {
-		return link{}, 0
-	}
-	return c.replica.at(), in.raft.CurrentTerm()
+// leads tells in which proven term this region leads.
+func (c *Cluster) leads() (term uint64, ok bool) {
+	rec := c.book.record()
+	return rec.Term, rec.Proof != nil && rec.Proof.Leader == c.book.self && c.IsLeader()
 }
 
-// onReply sees every answer to an append before raft does.
-func (c *Cluster) onReply(peer remote, last uint64, p *reply) {
-	if !p.Yes {
-		return
+// advanced runs after the machine applied: leases rest on how far it is.
+func (c *Cluster) advanced(at link) {
+	c.book.advanced(at.index)
+	c.transport.nudgeAll()
+}
+
+// onReply judges an answer to an append before raft sees it. What raft counts as stored
+// is what the peer signed: so a certificate exists before raft commits.
+func (c *Cluster) onReply(peer remote, a *raft.AppendEntriesRequest, p *reply) error {
+	if p.Term > a.Term {
+		return c.transport.believe(p)
 	}
-	if last > 0 {
+	acks, err := decodeAcks(find(p.Items, itemAcks))
+	var covered []chain.Link
+	if err == nil {
+		covered, err = c.book.collect(peer.region, acks)
+	}
+	if err != nil {
+		c.badAck(peer, err)
+	}
+	c.transport.nudgeAll()
+	if !p.Yes {
+		return nil
+	}
+	if n := len(a.Entries); n > 0 {
+		last := a.Entries[n-1]
+		if last.Term == a.Term && (!c.stored(last, covered) || !c.enough(last.Index)) {
+			p.Yes, p.NoWait = false, true
+			return nil
+		}
 		c.ackMu.Lock()
-		c.acks[peer.server] = last
+		c.acks[peer.server] = last.Index
 		c.ackMu.Unlock()
 	}
+	c.deliverPartials(peer, p)
+	return nil
+}
+
+// stored reports whether an entry of the own term is acked by the peer, or certified.
+func (c *Cluster) stored(e *raft.Log, covered []chain.Link) bool {
+	at, err := linkOf(e)
+	return err == nil && (slices.Contains(covered, at.place()) || c.book.covers(at.index))
+}
+
+// enough holds an answer back while raft has fewer voters than the rules count, as while
+// a region's server is being replaced: raft would commit what is not certified yet.
+func (c *Cluster) enough(index uint64) bool {
+	in := c.instance()
+	if in == nil {
+		return false
+	}
+	voters := 0
+	for _, s := range in.raft.GetConfiguration().Configuration().Servers {
+		if s.Suffrage == raft.Voter {
+			voters++
+		}
+	}
+	if voters/2+1 >= chain.Quorum(c.book.roster.Regions()) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(c.transport.ctx, c.transport.beat)
+	defer cancel()
+	for {
+		news := c.book.news.wait()
+		if c.book.covers(index) {
+			return true
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (c *Cluster) badAck(peer remote, err error) {
+	var rival *chain.RivalAcks
+	if errors.As(err, &rival) {
+		c.accuseAcks(rival)
+	}
+	if more, ok := c.sparse.allow("ack " + string(peer.server)); ok {
+		c.log.LogAttrs(c.ctx, slog.LevelError, "ack refused", append(more, slog.Int("region", int(peer.region)), slog.String("error", err.Error()))...)
+	}
+}
+
+// deliverPartials passes on the beacon partials that ride on an answer.
+func (c *Cluster) deliverPartials(peer remote, p *reply) {
 	if c.cfg.Beacon == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -19,23 +20,27 @@ import (
 // replica stands between raft and the Machine. It outlives restarts of raft within
 // the process: what the machine applied is not applied again when raft replays.
 type replica struct {
-	machine  Machine
-	entries  Sealer
-	snaps    Sealer
-	lineage  [32]byte
-	chain    *chainStore
-	decoded  *decodedCache
-	admit    func(*command.Entry) error // may be nil
-	fatal    func(error)
-	advanced func(link) // after the machine applied; must not block
-	log      *slog.Logger
+	machine   Machine
+	entries   Sealer
+	snaps     Sealer
+	lineage   [32]byte
+	chain     *chainStore
+	decoded   *decodedCache
+	admit     func(*command.Entry) error // may be nil
+	fatal     func(error)
+	advanced  func(link) // after the machine applied; must not block
+	certified func(index uint64) bool
+	vouched   func(*mark) (*chain.SnapshotProof, error) // by a quorum
+	kept      *snapshotStore
+	marks     *marks
+	log       *slog.Logger
 
 	mu      sync.Mutex
 	applied link // last entry the machine applied
-	seen    uint64
 	stamp   time.Time
 	halted  error
-	config  uint64        // index of the last committed membership
+	config  uint64 // index of the last committed membership
+	members raft.Configuration
 	news    chan struct{} // closed when applied moves; nil when nobody waits
 }
 
@@ -46,39 +51,80 @@ func (r *replica) Apply(l *raft.Log) any { return r.ApplyBatch([]*raft.Log{l})[0
 
 // ApplyBatch implements raft.BatchingFSM: one answer a log, memberships included.
 func (r *replica) ApplyBatch(logs []*raft.Log) []any {
-	out := make([]any, len(logs))
+	b := &batch{r: r, out: make([]any, len(logs))}
 	if r.haltedErr() != nil {
-		return out
+		return b.out
 	}
-	var batch []fsm.Input
-	var places []int
 	for i, l := range logs {
-		if l.Type == raft.LogConfiguration {
-			r.configured(l.Index)
-		}
-		if l.Type != raft.LogCommand || l.Index <= r.at().index {
-			continue
-		}
-		in, err := r.input(l)
-		if err != nil {
+		if err := b.add(i, l); err != nil {
 			r.halt(err)
-			return out
+			return b.out
 		}
-		batch, places = append(batch, in), append(places, i)
 	}
 	last, err := linkOf(logs[len(logs)-1])
 	if err != nil {
 		r.halt(err)
-		return out
+		return b.out
 	}
-	if len(batch) > 0 {
-		outcomes := r.machine.Apply(batch)
-		for i, o := range outcomes {
-			out[places[i]] = o
+	b.apply(last)
+	return b.out
+}
+
+// batch is what goes to the machine at once: the rest of raft's batch, or what comes
+// before a mark.
+type batch struct {
+	r      *replica
+	out    []any
+	inputs []fsm.Input
+	places []int
+}
+
+func (b *batch) add(i int, l *raft.Log) error {
+	r := b.r
+	if !r.certified(l.Index) {
+		return errs.New(errs.Internal, "raft commits entry %d, which is not certified", l.Index)
+	}
+	if l.Type == raft.LogConfiguration {
+		return r.configured(l.Data, l.Index)
+	}
+	if l.Type != raft.LogCommand || l.Index <= r.at().index {
+		return nil
+	}
+	in, err := r.input(l)
+	if err != nil {
+		return err
+	}
+	b.inputs, b.places = append(b.inputs, in), append(b.places, i)
+	mark, err := r.marks.due(l)
+	if err != nil || !mark {
+		return err
+	}
+	at := link{l.Index, l.Term, in.Meta.Chain}
+	b.apply(at)
+	return r.mark(at)
+}
+
+func (b *batch) apply(last link) {
+	if len(b.inputs) > 0 {
+		for i, o := range b.r.machine.Apply(b.inputs) {
+			b.out[b.places[i]] = o
 		}
 	}
-	r.advance(last, batch)
-	return out
+	b.r.advance(last, b.inputs)
+	b.inputs, b.places = nil, nil
+}
+
+// mark keeps the state as it stands after an entry.
+func (r *replica) mark(at link) error {
+	state, err := r.machine.Snapshot()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	k := &mark{at: at, state: state, config: r.members.Clone(), configIndex: r.config}
+	r.mu.Unlock()
+	r.marks.set(k)
+	return nil
 }
 
 // input finds or opens the entry of a committed log. What does not open or decode
@@ -117,9 +163,8 @@ func (r *replica) reopen(l *raft.Log, at link) (*command.Entry, error) {
 	return e, nil
 }
 
-func (r *replica) advance(last link, batch []fsm.Input) {
+func (r *replica) advance(last link, inputs []fsm.Input) {
 	r.mu.Lock()
-	r.seen = max(r.seen, last.index)
 	moved := last.index > r.applied.index
 	if moved {
 		r.applied = last
@@ -128,7 +173,7 @@ func (r *replica) advance(last link, batch []fsm.Input) {
 			r.news = nil
 		}
 	}
-	for _, in := range batch {
+	for _, in := range inputs {
 		if in.Entry.Stamp.After(r.stamp) {
 			r.stamp = in.Entry.Stamp
 		}
@@ -139,10 +184,17 @@ func (r *replica) advance(last link, batch []fsm.Input) {
 	}
 }
 
-func (r *replica) configured(index uint64) {
+func (r *replica) configured(encoded []byte, index uint64) error {
+	members, err := decodeConfiguration(encoded)
+	if err != nil {
+		return err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.config = max(r.config, index)
+	if index >= r.config {
+		r.config, r.members = index, members
+	}
+	return nil
 }
 
 // configuration returns where the last committed membership stands.
@@ -209,38 +261,31 @@ func (r *replica) wait(ctx context.Context, index uint64) error {
 	}
 }
 
-// Snapshot implements raft.FSM. While raft replays what the machine already holds,
-// its idea of the index is behind the state: no snapshot then.
+// Snapshot implements raft.FSM: the state at the newest mark, if no snapshot has it yet.
 func (r *replica) Snapshot() (raft.FSMSnapshot, error) {
-	r.mu.Lock()
-	behind, halted := r.seen < r.applied.index, r.halted
-	r.mu.Unlock()
-	if halted != nil {
-		return nil, halted
-	}
-	if behind {
-		return nil, raft.ErrNothingNewToSnapshot
-	}
-	state, err := r.machine.Snapshot()
-	if err != nil {
+	if err := r.haltedErr(); err != nil {
 		return nil, err
 	}
-	return &pendingSnapshot{r, state}, nil
+	k := r.marks.newest(r.kept.newestIndex())
+	if k == nil {
+		return nil, raft.ErrNothingNewToSnapshot
+	}
+	return &pendingSnapshot{r, k}, nil
 }
 
 type pendingSnapshot struct {
-	r     *replica
-	state io.WriterTo
+	r *replica
+	k *mark
 }
 
-// Persist seals the state into the sink. Later, the other regions' signatures over
-// the snapshot are gathered here: an error comes before the log is compacted.
+// Persist seals the state into the sink and gathers the other regions' signatures over
+// it: an error comes before the log is compacted.
 func (p *pendingSnapshot) Persist(s raft.SnapshotSink) error {
 	k, ok := s.(*sink)
 	if !ok {
 		return errs.New(errs.Internal, "snapshot sink of type %T", s)
 	}
-	h, err := k.header()
+	h, err := k.header(p.k)
 	if err != nil {
 		return err
 	}
@@ -248,10 +293,18 @@ func (p *pendingSnapshot) Persist(s raft.SnapshotSink) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.state.WriteTo(w); err != nil {
+	if _, err := p.k.state.WriteTo(w); err != nil {
 		return err
 	}
-	return w.Close()
+	if err := w.Close(); err != nil {
+		return err
+	}
+	proof, err := p.r.vouched(p.k)
+	if err != nil {
+		return err
+	}
+	p.r.marks.done(p.k.at.index)
+	return p.r.kept.keepProof(proof)
 }
 
 func (p *pendingSnapshot) Release() {}
@@ -267,13 +320,15 @@ func (r *replica) Restore(in io.ReadCloser) error {
 	if e.Header.Lineage != r.lineage {
 		return errs.New(errs.Stale, "snapshot belongs to another lineage")
 	}
-	r.configured(e.Header.ConfigIndex)
-	if e.Header.Link.index <= r.at().index {
-		_, err := io.Copy(io.Discard, e)
-		r.replayed(e.Header.Link.index)
+	if err := r.configured(e.Header.Config, e.Header.ConfigIndex); err != nil {
 		return err
 	}
-	if err := r.machine.Restore(e); err != nil {
+	if e.Header.Link.index <= r.at().index {
+		_, err := io.Copy(io.Discard, e)
+		return err
+	}
+	size := &counter{hash: sha256.New()}
+	if err := r.machine.Restore(io.TeeReader(e, size)); err != nil {
 		return err
 	}
 	if n, err := io.Copy(io.Discard, e); n != 0 || err != nil {
@@ -282,19 +337,7 @@ func (r *replica) Restore(in io.ReadCloser) error {
 		return err
 	}
 	r.log.Info("state restored from a snapshot", slog.Uint64("index", e.Header.Link.index))
+	r.marks.restored(e.Header.Link.index, size.n)
 	r.advance(e.Header.Link, nil)
 	return nil
-}
-
-func (r *replica) replayed(index uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen = max(r.seen, index)
-}
-
-// restarted notes that raft begins again from its newest snapshot.
-func (r *replica) restarted() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen = 0
 }

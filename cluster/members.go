@@ -99,9 +99,9 @@ func (c *Cluster) caughtUp(id raft.ServerID) bool {
 
 // judgeMembers checks memberships that are about to be stored and returns how many
 // entries are good. A server that comes must be approved or a founder; one that is
-// approved may neither go nor lose its vote. What the leader says is committed passes:
-// this region's state may be far behind.
-func (c *Cluster) judgeMembers(in *instance, a *raft.AppendEntriesRequest) (good int, err error) {
+// approved may neither go nor lose its vote. What is certified passes: this region's
+// state may be far behind.
+func (c *Cluster) judgeMembers(in *instance, a *raft.AppendEntriesRequest, certified uint64) (good int, err error) {
 	var current []raft.Server
 	for i, e := range a.Entries {
 		if e.Type != raft.LogConfiguration || c.cfg.Approved == nil {
@@ -115,7 +115,7 @@ func (c *Cluster) judgeMembers(in *instance, a *raft.AppendEntriesRequest) (good
 			current = in.raft.GetConfiguration().Configuration().Servers
 		}
 		own, _ := c.chain.at(e.Index)
-		if at, _ := linkOf(e); e.Index > a.LeaderCommitIndex && own != at {
+		if at, _ := linkOf(e); e.Index > certified && own != at {
 			if err := c.judgeChange(e.Index, current, next.Servers); err != nil {
 				return i, err
 			}

@@ -127,7 +127,7 @@ func TestMembershipNobodyApproved(t *testing.T) {
 		cfg, _ := a.List[0].Config()
 		l := cluster.NewLiar(cfg)
 		defer l.Close()
-		base, _, _ := cluster.Link(victim.C, 1)
+		term := uint64(1)
 		var four []raft.Server
 		for _, m := range a.Members() {
 			four = append(four, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
@@ -142,17 +142,19 @@ func TestMembershipNobodyApproved(t *testing.T) {
 			data := raft.EncodeConfiguration(raft.Configuration{Servers: servers})
 			for _, before := range []int{0, 1} {
 				var entries []*raft.Log
-				prev, index := base, uint64(2)
+				term++
+				last, _ := victim.Store.LastIndex()
+				prev, lastTerm, _ := cluster.Link(victim.C, last)
+				index, p := last+1, l.Lead(term, cluster.Place(lastTerm, last, prev), a.List[2].Session(), a.List[3].Session())
 				if before == 1 {
-					prev = cluster.ChainHash(base, 2, 2, raft.LogNoop, cluster.DataHash(nil))
-					entries, index = append(entries, &raft.Log{Index: 2, Term: 2, Type: raft.LogNoop, Extensions: cluster.ExtensionFor(prev)}), 3
+					entries = append(entries, l.Sign(&raft.Log{Index: index, Term: term, Type: raft.LogNoop}, prev, p))
+					prev, p, index = cluster.ChainHash(prev, term, index, raft.LogNoop, cluster.DataHash(nil)), nil, index+1
 				}
-				chain := cluster.ChainHash(prev, 2, index, raft.LogConfiguration, cluster.DataHash(data))
-				entries = append(entries, &raft.Log{Index: index, Term: 2, Type: raft.LogConfiguration, Data: data, Extensions: cluster.ExtensionFor(chain)})
+				entries = append(entries, l.Sign(&raft.Log{Index: index, Term: term, Type: raft.LogConfiguration, Data: data}, prev, p))
 				var r raft.AppendEntriesResponse
 				err := l.Endpoint().AppendEntries(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr),
-					&raft.AppendEntriesRequest{RPCHeader: l.Header(), Term: 2, PrevLogEntry: 1, PrevLogTerm: 1, Entries: entries}, &r)
-				if err != nil || r.Success || r.LastLog > 2 || len(victim.C.Members()) != 4 {
+					&raft.AppendEntriesRequest{RPCHeader: l.Header(), Term: term, PrevLogEntry: last, PrevLogTerm: lastTerm, Entries: entries}, &r)
+				if err != nil || r.Success || r.LastLog > last+uint64(before) || len(victim.C.Members()) != 4 {
 					t.Errorf("%s after %d entries: %+v, %v", name, before, r, err)
 				}
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -22,8 +23,12 @@ const (
 	kindPreVote  kind = 3
 	kindSnapshot kind = 4 // followed by chunk frames
 	kindTimeout  kind = 5
-	kindNudge    kind = 6 // commit news; no reply
-	kindRead     kind = 7 // asks the leader for an index to wait for
+	kindNudge    kind = 6  // commit news; no reply
+	kindRead     kind = 7  // asks the leader for an index to wait for
+	kindEvidence kind = 8  // passes evidence on; no reply
+	kindReports  kind = 9  // pushes the votes of a lost election; no reply
+	kindHeaders  kind = 10 // asks for headers of a range of the log
+	kindAttest   kind = 11 // asks for a signature over a snapshot's attestation
 )
 
 // item is one extension of an envelope.
@@ -31,9 +36,6 @@ type item struct {
 	Kind uint8
 	Data []byte
 }
-
-// itemPartial carries a beacon partial: place in the log, then the partial's bytes.
-const itemPartial uint8 = 1
 
 // request is one message to a peer. Exactly the field that Kind names is set.
 type request struct {
@@ -44,16 +46,15 @@ type request struct {
 	PreVote  *raft.RequestPreVoteRequest
 	Snapshot *raft.InstallSnapshotRequest
 	Nudge    *nudge
+	From, To uint64 // headers: indexes
 	Items    []item
+	sessions []identity.Fingerprint // whose certificates go along; not part of the form
 }
 
-// nudge is the leader's word that everything up to Index is committed. Chain makes
-// sure that the receiver holds the same entries.
+// nudge brings the certificate of the entry at Index, as an item.
 type nudge struct {
 	Term  uint64 // of the leader
-	At    uint64 // term of the entry at Index
 	Index uint64
-	Chain [32]byte
 }
 
 // reply answers a request. Code and Text are set when it was not carried out.
@@ -136,9 +137,11 @@ func (q *request) encode(w *wire.Writer) {
 		writeSnapshot(w, q.Snapshot)
 	case kindNudge:
 		w.U64(q.Nudge.Term)
-		w.U64(q.Nudge.At)
 		w.U64(q.Nudge.Index)
-		w.Fixed(q.Nudge.Chain[:])
+	}
+	if q.Kind == kindHeaders {
+		w.U64(q.From)
+		w.U64(q.To)
 	}
 	writeItems(w, q.Items)
 }
@@ -161,9 +164,10 @@ func decodeRequest(b []byte) (*request, error) {
 	case kindSnapshot:
 		q.Snapshot = readSnapshot(r, q.Header)
 	case kindNudge:
-		q.Nudge = &nudge{Term: r.U64(), At: r.U64(), Index: r.U64()}
-		r.Fixed(q.Nudge.Chain[:])
-	case kindTimeout, kindRead:
+		q.Nudge = &nudge{Term: r.U64(), Index: r.U64()}
+	case kindHeaders:
+		q.From, q.To = r.U64(), r.U64()
+	case kindTimeout, kindRead, kindEvidence, kindReports, kindAttest:
 	default:
 		r.Fail("message kind %d", q.Kind)
 	}
@@ -188,7 +192,7 @@ func writeAppend(w *wire.Writer, a *raft.AppendEntriesRequest) {
 }
 
 // maxAppendEntries is raft's MaxAppendEntries.
-const maxAppendEntries = 512
+const maxAppendEntries = 64 // each is acked by itself, in one reply
 
 // readAppend aliases the frame: entries live as long as it does.
 func readAppend(r *wire.Reader, h raft.RPCHeader) *raft.AppendEntriesRequest {
@@ -249,22 +253,4 @@ func decodeReply(b []byte) (*reply, error) {
 	p.Yes, p.NoWait = r.Bool(), r.Bool()
 	p.Items = readItems(r)
 	return p, r.Done()
-}
-
-// partialItem packs a beacon partial with its place in the log.
-func partialItem(l link, partial []byte) item {
-	w := wire.NewWriter(64 + len(partial))
-	w.U64(l.index)
-	w.U64(l.term)
-	w.Fixed(l.chain[:])
-	w.Blob(partial)
-	return item{itemPartial, w.Bytes()}
-}
-
-func decodePartialItem(b []byte) (l link, partial []byte, err error) {
-	r := wire.NewReader(b)
-	l.index, l.term = r.U64(), r.U64()
-	r.Fixed(l.chain[:])
-	partial = bytes.Clone(r.Blob(1024))
-	return l, partial, r.Done()
 }

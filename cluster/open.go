@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -52,6 +54,48 @@ func (cfg *Config) names() map[identity.RegionID]string {
 	return names
 }
 
+// regions are the regions of the genesis, which certificates count.
+func (cfg *Config) regions() map[identity.RegionID]bool {
+	out := map[identity.RegionID]bool{}
+	for _, m := range cfg.Members {
+		out[m.Region] = true
+	}
+	return out
+}
+
+// openBook makes what this region signs with and judges by.
+func (c *Cluster) openBook() error {
+	signer, err := chain.NewSigner(c.cfg.Session.Cert.Region, c.cfg.Session)
+	if err != nil {
+		return err
+	}
+	c.book = newBook(c.cfg.Session.Cert.Region, signer, c.cfg.Lineage, c.transport.d.roster)
+	c.book.now = c.cfg.Now
+	c.transport.book = c.book
+	c.book.roster.trust(c.cfg.Session.Cert)
+	c.evidence = &evidenceStore{fs: c.cfg.FS, court: c.court, convict: c.book.convict, log: c.log}
+	c.marks = newMarks(c)
+	return nil
+}
+
+// founding is the place of the first entry, which every founder writes by itself.
+func founding(cfg *Config) chain.Link {
+	data := raft.EncodeConfiguration(cfg.foundingConfiguration())
+	h := chain.Header{Prev: cfg.Lineage, Term: 1, Index: 1, Type: chain.TypeConfiguration, Data: sha256.Sum256(data)}
+	return h.Link()
+}
+
+func (cfg *Config) foundingConfiguration() (conf raft.Configuration) {
+	for _, m := range cfg.Members {
+		s := raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr), Suffrage: raft.Nonvoter}
+		if m.Voter {
+			s.Suffrage = raft.Voter
+		}
+		conf.Servers = append(conf.Servers, s)
+	}
+	return conf
+}
+
 // openStores wraps raft's stores and judges what the disk holds.
 func (c *Cluster) openStores() error {
 	var err error
@@ -66,10 +110,13 @@ func (c *Cluster) openStores() error {
 		return err
 	}
 	c.stable = &voteStore{VoteStore: c.cfg.Stores.Stable, dog: dog}
-	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), fatal: c.die}
-	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log}
+	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), book: c.book, proofs: map[uint64]*chain.LeaderProof{}, fatal: c.die}
+	c.book.own, c.book.founding = ownLog{c.chain, c.book}, founding(&c.cfg)
+	c.book.store = c.stable.Set
+	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, based: func(l link) { c.book.base(l.place()) }}
+	c.chain.floor = c.snapshots.newestIndex
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
-		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: func(link) { c.transport.nudgeAll() }}
+		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: c.advanced, certified: c.book.committable, vouched: c.attested, kept: c.snapshots, marks: c.marks}
 	if err := c.judgeDisk(); err != nil {
 		return err
 	}
@@ -102,6 +149,18 @@ func (c *Cluster) judgeDisk() error {
 	if err := c.chain.settle(base); err != nil {
 		return err
 	}
+	rec, err := readRecord(c.cfg.Stores.Stable)
+	if err != nil {
+		return err
+	}
+	term, err := c.cfg.Stores.Stable.GetUint64([]byte(keyCurrentTerm))
+	if err != nil && err.Error() != "not found" {
+		return errs.Wrap(errs.Corrupt, err, "term")
+	}
+	c.book.resume(rec, term)
+	if err := c.evidence.load(); err != nil {
+		return err
+	}
 	c.startMark = mark.index
 	c.mark.Store(mark.index)
 	return checkMark(mark, c.chain, max(last, base.index))
@@ -131,14 +190,9 @@ func (c *Cluster) bootstrap() error {
 	if err != nil {
 		return errs.Wrap(errs.Corrupt, err, "log")
 	}
-	founder, conf := false, raft.Configuration{}
+	founder, conf := false, c.cfg.foundingConfiguration()
 	for _, m := range c.cfg.Members {
 		founder = founder || m.ServerID == string(c.self())
-		s := raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr), Suffrage: raft.Nonvoter}
-		if m.Voter {
-			s.Suffrage = raft.Voter
-		}
-		conf.Servers = append(conf.Servers, s)
 	}
 	if !c.started.Load() && founder && last == 0 {
 		err := raft.BootstrapCluster(c.raftConfig(nil), c.chain, c.stable, c.snapshots, c.newEndpoint(), conf)
@@ -172,11 +226,11 @@ func (c *Cluster) markStarted() error {
 func (c *Cluster) newTransport() *transport {
 	t := c.cfg.Timing
 	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, names: c.cfg.names(),
-		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{},
-		certs: map[raft.ServerID][]*identity.SessionCert{c.self(): {c.cfg.Session.Cert}}}
+		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
+	d.roster = newRoster(len(c.cfg.regions()), d.vouched)
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
 		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),
-		hint: c.hint, onReply: c.onReply, onClock: c.noteClock, now: c.cfg.Now, commit: c.committed,
+		hint: c.hint, onReply: c.onReply, onClock: c.noteClock, now: c.cfg.Now, leads: c.leads, doubt: c.doubt, lost: c.lost, offer: c.offer,
 		idle: map[raft.ServerID][]*conn{}, pipelines: map[*pipeline]struct{}{}, ctx: ctx, cancel: cancel}
 }

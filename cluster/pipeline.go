@@ -8,7 +8,7 @@ import (
 )
 
 // pipeline sends appends to one peer over a connection of its own without waiting
-// for each reply. Replies come in order. Commit news travel the same way, behind the
+// for each reply. Replies come in order. Certificates travel the same way, behind the
 // entries they are about.
 //
 // raft's decoder stops listening after the first reply that is not a success, while
@@ -25,8 +25,7 @@ type pipeline struct {
 	wg       sync.WaitGroup
 
 	mu   sync.Mutex
-	sent link   // last entry written
-	told uint64 // highest commit index written
+	sent link // last entry written
 }
 
 var _ raft.AppendPipeline = (*pipeline)(nil)
@@ -77,9 +76,12 @@ func (p *pipeline) AppendEntries(a *raft.AppendEntriesRequest, out *raft.AppendE
 		p.breakUp()
 		return nil, errFenced
 	}
+	if err := p.t.mayLead(a); err != nil {
+		return nil, err
+	}
 	trim(a)
 	q := &request{Kind: kindAppend, Header: a.RPCHeader, Append: a}
-	b, err := frame(q, q.size())
+	b, err := p.t.pack(p.c, q)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,6 @@ func (p *pipeline) wrote(a *raft.AppendEntriesRequest) {
 			p.sent = l
 		}
 	}
-	p.told = max(p.told, a.LeaderCommitIndex)
 	p.poke()
 }
 
@@ -128,7 +129,10 @@ func (p *pipeline) receive() {
 		}
 		r, err := receive(p.c, kindAppend, p.t.timeout)
 		if err == nil {
-			p.t.onReply(p.c.peer, lastIndex(f.req), r)
+			p.t.meet(r.Items)
+			err = p.t.onReply(p.c.peer, f.req, r)
+		}
+		if err == nil {
 			*f.resp = appendResponse(r)
 		}
 		f.err = err
@@ -145,7 +149,7 @@ func (p *pipeline) receive() {
 	}
 }
 
-// nudge tells the peer of commits it was not told of with an append.
+// nudge tells the peer of certificates it was not told of with an append.
 func (p *pipeline) nudge() {
 	for {
 		select {
@@ -155,7 +159,7 @@ func (p *pipeline) nudge() {
 		}
 		if n := p.due(); n != nil && !p.t.fenced() {
 			q := &request{Kind: kindNudge, Header: p.t.header(), Nudge: n}
-			b, err := frame(q, 256)
+			b, err := p.t.pack(p.c, q)
 			if err != nil || p.c.send(b, p.t.timeout) != nil {
 				p.breakUp()
 				return
@@ -164,19 +168,19 @@ func (p *pipeline) nudge() {
 	}
 }
 
-// due returns the news for the highest entry that was sent and is committed.
+// due returns the news of the highest certificate whose entry was sent; dress adds it.
 func (p *pipeline) due() *nudge {
-	at, term := p.t.commit()
+	term, leads := p.t.leads()
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.sent.index < at.index {
-		at = p.sent // committed with it: the chain is one
+	sent := p.sent.index
+	p.mu.Unlock()
+	p.c.told.mu.Lock()
+	told := p.c.told.certificate
+	p.c.told.mu.Unlock()
+	if cert := p.t.book.newest(told, sent); leads && cert != nil {
+		return &nudge{Term: term, Index: cert.Index}
 	}
-	if term == 0 || at.index == 0 || at.index <= p.told {
-		return nil
-	}
-	p.told = at.index
-	return &nudge{Term: term, At: at.term, Index: at.index, Chain: at.chain}
+	return nil
 }
 
 // Consumer implements raft.AppendPipeline.

@@ -21,6 +21,7 @@ type server struct {
 	ln      net.Listener
 	handle  func(ctx context.Context, from remote, q *request, body io.Reader) *reply // nil: no reply
 	timeout time.Duration
+	book    *book
 	log     *slog.Logger
 
 	strangers *guests // who has not finished its handshake
@@ -32,9 +33,9 @@ type server struct {
 	cancel    context.CancelFunc
 }
 
-func newServer(d *dialer, ln net.Listener, timeout time.Duration, log *slog.Logger) *server {
+func newServer(d *dialer, ln net.Listener, timeout time.Duration, b *book, log *slog.Logger) *server {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &server{d: d, ln: ln, timeout: timeout, log: log, strangers: newGuests(maxHandshakes),
+	return &server{d: d, ln: ln, timeout: timeout, book: b, log: log, strangers: newGuests(maxHandshakes),
 		peers: map[identity.RegionID]*guests{}, sparse: newSparse(), ctx: ctx, cancel: cancel}
 }
 
@@ -127,6 +128,7 @@ func (s *server) one(c *conn) error {
 	if p == nil {
 		return nil
 	}
+	s.book.answer(c, p)
 	if body != nil {
 		if _, err := io.Copy(io.Discard, body); err != nil { // the stream must end where the next frame begins
 			return err

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
@@ -33,10 +35,10 @@ type snapshotStore struct {
 	chain   *chainStore
 	log     *slog.Logger
 
+	based  func(link) // a snapshot stands there
 	mu     sync.Mutex
 	serial int
 	newest uint64
-	size   int64 // of the last one written here; 0: none since the start
 }
 
 func snapshotName(l link) string { return fmt.Sprintf("%020d-%020d", l.index, l.term) }
@@ -106,16 +108,19 @@ func (s *snapshotStore) verify(name string) (envelopeHeader, error) {
 		return envelopeHeader{}, err
 	}
 	defer r.Close()
-	return verifyEnvelope(r, s.sealer)
+	h, _, err := verifyEnvelope(r, s.sealer)
+	return h, err
 }
 
-func verifyEnvelope(r io.Reader, sealer Sealer) (envelopeHeader, error) {
+// verifyEnvelope opens everything, and says what the state in it amounts to.
+func verifyEnvelope(r io.Reader, sealer Sealer) (envelopeHeader, summary, error) {
 	e, err := newEnvelopeReader(r, sealer)
 	if err != nil {
-		return envelopeHeader{}, err
+		return envelopeHeader{}, summary{}, err
 	}
-	_, err = io.Copy(io.Discard, e)
-	return e.Header, err
+	c := &counter{hash: sha256.New()}
+	_, err = io.Copy(c, e)
+	return e.Header, c.summary(), err
 }
 
 // choose returns the place of the newest snapshot that verifies, zero without one.
@@ -164,8 +169,9 @@ func bridges(index, logFirst, logLast, mark uint64) bool {
 func (s *snapshotStore) found(l link) {
 	s.chain.links.rebase(l)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.newest = max(s.newest, l.index)
+	s.mu.Unlock()
+	s.based(l)
 }
 
 func (s *snapshotStore) newestIndex() uint64 {
@@ -174,16 +180,15 @@ func (s *snapshotStore) newestIndex() uint64 {
 	return s.newest
 }
 
-func (s *snapshotStore) written(size int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.size = size
+const proofSuffix = ".proof"
+
+// proof returns the signatures over a snapshot; keepProof stores them before it.
+func (s *snapshotStore) proof(l link) ([]byte, error) {
+	return s.fs.ReadFile(snapshotDir + "/" + snapshotName(l) + proofSuffix)
 }
 
-func (s *snapshotStore) lastSize() int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.size
+func (s *snapshotStore) keepProof(p *chain.SnapshotProof) error {
+	return s.fs.WriteFile(snapshotDir+"/"+snapshotName(linkAt(p.Link))+proofSuffix, p.Encode())
 }
 
 // List implements raft.SnapshotStore.
@@ -241,14 +246,16 @@ type sink struct {
 	err         error
 }
 
-// header returns what the node's own snapshot at this place begins with.
-func (k *sink) header() (*envelopeHeader, error) {
+// header returns what the node's own snapshot of a mark begins with. raft named a later
+// place.
+func (k *sink) header(m *mark) (*envelopeHeader, error) {
+	k.index, k.term, k.config, k.configIndex = m.at.index, m.at.term, m.config, m.configIndex
 	l, err := k.store.chain.mustAt(k.index)
 	if err != nil {
 		return nil, err
 	}
-	if l.term != k.term {
-		return nil, errs.New(errs.Internal, "snapshot at %d has term %d, the log has %d", k.index, k.term, l.term)
+	if l != m.at {
+		return nil, errs.New(errs.Internal, "snapshot at %d is of another log", k.index)
 	}
 	return &envelopeHeader{Lineage: k.store.lineage, Link: l, Config: raft.EncodeConfiguration(k.config), ConfigIndex: k.configIndex}, nil
 }
@@ -292,7 +299,6 @@ func (k *sink) finish() error {
 		return err
 	}
 	k.store.found(h.Link)
-	k.store.written(k.size)
 	return k.store.reap()
 }
 
@@ -300,7 +306,7 @@ func (k *sink) check() (envelopeHeader, error) {
 	if err := k.f.Sync(); err != nil {
 		return envelopeHeader{}, err
 	}
-	h, err := verifyEnvelope(bufio.NewReaderSize(io.NewSectionReader(k.f, 0, k.size), 64<<10), k.store.sealer)
+	h, _, err := verifyEnvelope(bufio.NewReaderSize(io.NewSectionReader(k.f, 0, k.size), 64<<10), k.store.sealer)
 	if err != nil {
 		return h, err
 	}
@@ -321,7 +327,7 @@ func (s *snapshotStore) reap() error {
 		return err
 	}
 	for _, n := range names[retained:] {
-		if err := s.fs.Remove(snapshotDir + "/" + n); err != nil {
+		if err := errors.Join(s.fs.Remove(snapshotDir+"/"+n), s.fs.Remove(snapshotDir+"/"+n+proofSuffix)); err != nil {
 			return err
 		}
 	}

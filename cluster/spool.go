@@ -22,9 +22,10 @@ const (
 
 type spool struct {
 	io.Reader
-	f  durable.File
-	fs durable.FS
-	at string
+	sum summary
+	f   durable.File
+	fs  durable.FS
+	at  string
 }
 
 // receive stores size bytes of body and verifies them.
@@ -49,7 +50,7 @@ func (s *snapshotStore) receive(body io.Reader, size int64, minFree uint64) (*sp
 		err = errs.New(errs.Malformed, "snapshot of %d bytes ends after %d", size, n)
 	}
 	if err == nil {
-		_, err = verifyEnvelope(p.open(size), s.sealer)
+		_, p.sum, err = verifyEnvelope(p.open(size), s.sealer)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.Close())

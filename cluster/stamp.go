@@ -13,8 +13,7 @@ import (
 // Time moves by the stamps of entries. A follower stores none that is too far from its
 // own clock; a leader does not propose what a quorum would not store.
 //
-// What may not wedge an honest cluster, and so passes: an entry the leader says is
-// committed (a region that catches up, long after clocks were repaired); a stamp no
+// What may not wedge an honest cluster, and so passes: a certified entry (a region that catches up, long after clocks were repaired); a stamp no
 // later than the committed clock, which moves nothing; and an old stamp in an entry of
 // an earlier term, which its next leader may have to send again.
 
@@ -24,7 +23,7 @@ func (t Timing) stampGrace() time.Duration { return t.HungWrite + t.Heartbeat + 
 
 // judgeStamps checks the stamps of entries that are about to be stored and returns how
 // many are good.
-func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival) (good int, err error) {
+func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival, certified uint64) (good int, err error) {
 	if c.cfg.Time == nil {
 		return len(a.Entries), nil
 	}
@@ -35,7 +34,7 @@ func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival) (good in
 		entry := v.entries[i].entry
 		switch {
 		case entry == nil:
-		case e.Index <= a.LeaderCommitIndex:
+		case e.Index <= certified:
 			clock = later(clock, entry.Stamp)
 		case entry.Stamp.After(now.Add(skew)) && entry.Stamp.After(clock):
 			return i, errs.New(errs.Skewed, "entry %d is stamped %s ahead of this region's clock, allowed are %s", e.Index, entry.Stamp.Sub(now), skew)
@@ -78,9 +77,6 @@ func (c *Cluster) shuns(from remote, term uint64) bool {
 	s := &c.shun
 	return s.server == from.server && s.term == term && time.Now().Before(s.until)
 }
-
-// itemClock carries the follower's clock, in the answers to heartbeats.
-const itemClock uint8 = 2
 
 func clockItem(t time.Time) item {
 	return item{itemClock, binary.BigEndian.AppendUint64(nil, uint64(t.UnixMilli()))}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -27,11 +29,16 @@ type transport struct {
 	timeout time.Duration // of one call
 	beat    time.Duration // of a heartbeat
 	hint    func(id raft.ServerID) string
-	onReply func(peer remote, last uint64, p *reply) // append replies, before raft sees them
+	onReply func(peer remote, a *raft.AppendEntriesRequest, p *reply) error // append replies, before raft sees them
 	onClock func(peer remote, began, ended time.Time, p *reply)
-	now     func() time.Time      // the node's clock
-	commit  func() (link, uint64) // what the machine applied, current term; zero unless leading
+	now     func() time.Time // the node's clock
+	book    *book
+	leads   func() (term uint64, ok bool)
+	doubt   func(*chain.PreVote)             // another region's, just received
+	lost    func(term uint64)                // a vote of this candidacy was refused
+	lie     func(to remote, q *request) bool // test builds only; false: not sent
 
+	offer  func(*raft.InstallSnapshotRequest) (item, []identity.Fingerprint, error)
 	fences atomic.Int32
 	dead   atomic.Bool // fenced for good
 
@@ -134,12 +141,13 @@ func (t *transport) call(id raft.ServerID, addr raft.ServerAddress, q *request, 
 
 // callUntil is call, given up when ctx ends.
 func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, q *request, timeout time.Duration, body io.Reader) (*reply, *conn, error) {
-	b, err := frame(q, q.size())
+	c, err := t.connect(ctx, id, addr, timeout)
 	if err != nil {
 		return nil, nil, err
 	}
-	c, err := t.connect(ctx, id, addr, timeout)
+	b, err := t.pack(c, q)
 	if err != nil {
+		t.d.drop(c)
 		return nil, nil, err
 	}
 	if ctx != t.ctx { // whose end closes all connections anyway
@@ -151,11 +159,50 @@ func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.S
 		t.dropIdle(id)
 		return nil, nil, err
 	}
+	t.meet(p.Items)
 	t.release(id, c)
 	if p.Code != errs.OK {
 		return nil, nil, errs.New(p.Code, "%s", p.Text)
 	}
 	return p, c, nil
+}
+
+// pack makes the frame of a request, with what its receiver needs to believe it.
+func (t *transport) pack(c *conn, q *request) ([]byte, error) {
+	t.book.dress(c, q)
+	if t.lie != nil && !t.lie(c.peer, q) {
+		return nil, errFenced
+	}
+	return frame(q, q.size())
+}
+
+// tell sends a request that has no reply.
+func (t *transport) tell(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, q *request, timeout time.Duration) error {
+	c, err := t.connect(ctx, id, addr, timeout)
+	if err != nil {
+		return err
+	}
+	b, err := t.pack(c, q)
+	if err == nil {
+		err = c.send(b, timeout)
+	}
+	if err != nil {
+		t.d.drop(c)
+		return err
+	}
+	t.release(id, c)
+	return nil
+}
+
+// meet takes the session certificates that came with a reply.
+func (t *transport) meet(items []item) {
+	certs, err := decodeSessionsItem(find(items, itemSessions))
+	if err != nil {
+		return
+	}
+	for _, cert := range certs {
+		t.book.roster.add(cert)
+	}
 }
 
 func (t *transport) exchange(c *conn, q *request, b []byte, timeout time.Duration, body io.Reader) (*reply, error) {
@@ -239,7 +286,9 @@ func (t *transport) close() {
 type endpoint struct {
 	*transport
 	rpc  chan raft.RPC
-	stop chan struct{} // closed when its raft instance ends
+	stop chan struct{}   // closed when its raft instance ends
+	life context.Context // ends with stop
+	end  context.CancelFunc
 }
 
 var (
@@ -272,18 +321,14 @@ func trim(a *raft.AppendEntriesRequest) {
 	}
 }
 
-func lastIndex(a *raft.AppendEntriesRequest) uint64 {
-	if n := len(a.Entries); n > 0 {
-		return a.Entries[n-1].Index
-	}
-	return 0
-}
-
 // AppendEntries implements raft.Transport.
 func (e *endpoint) AppendEntries(id raft.ServerID, addr raft.ServerAddress, a *raft.AppendEntriesRequest, out *raft.AppendEntriesResponse) error {
+	if err := e.mayLead(a); err != nil {
+		return err
+	}
 	trim(a)
 	timeout := e.timeout
-	if len(a.Entries) == 0 && a.PrevLogEntry == 0 && a.LeaderCommitIndex == 0 {
+	if isHeartbeat(a) {
 		timeout = e.beat
 	}
 	began := e.now()
@@ -292,8 +337,20 @@ func (e *endpoint) AppendEntries(id raft.ServerID, addr raft.ServerAddress, a *r
 		return err
 	}
 	e.onClock(c.peer, began, e.now(), p)
-	e.onReply(c.peer, lastIndex(a), p)
+	if err := e.onReply(c.peer, a, p); err != nil {
+		return err
+	}
 	*out = appendResponse(p)
+	return nil
+}
+
+// mayLead refuses what a replication of an ended leadership still sends: it may read a log
+// that was cut meanwhile, and would look like a liar's.
+func (t *transport) mayLead(a *raft.AppendEntriesRequest) error {
+	rec := t.book.record()
+	if rec.Term != a.Term || rec.Proof == nil || rec.Proof.Leader != t.book.self {
+		return errs.New(errs.BadState, "this region does not lead term %d", a.Term)
+	}
 	return nil
 }
 
@@ -301,38 +358,20 @@ func appendResponse(p *reply) raft.AppendEntriesResponse {
 	return raft.AppendEntriesResponse{RPCHeader: p.Header, Term: p.Term, LastLog: p.LastLog, Success: p.Yes, NoRetryBackoff: p.NoWait}
 }
 
-// RequestVote implements raft.Transport.
-func (e *endpoint) RequestVote(id raft.ServerID, addr raft.ServerAddress, a *raft.RequestVoteRequest, out *raft.RequestVoteResponse) error {
-	p, _, err := e.call(id, addr, &request{Kind: kindVote, Header: a.RPCHeader, Vote: a}, e.timeout, nil)
-	if err == nil {
-		*out = raft.RequestVoteResponse{RPCHeader: p.Header, Term: p.Term, Granted: p.Yes}
-	}
-	return err
-}
-
-// RequestPreVote implements raft.WithPreVote.
-func (e *endpoint) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, a *raft.RequestPreVoteRequest, out *raft.RequestPreVoteResponse) error {
-	p, _, err := e.call(id, addr, &request{Kind: kindPreVote, Header: a.RPCHeader, PreVote: a}, e.timeout, nil)
-	if err == nil {
-		*out = raft.RequestPreVoteResponse{RPCHeader: p.Header, Term: p.Term, Granted: p.Yes}
-	}
-	return err
-}
-
 // InstallSnapshot implements raft.Transport; data are sealed bytes.
 func (e *endpoint) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
-	p, _, err := e.call(id, addr, &request{Kind: kindSnapshot, Header: a.RPCHeader, Snapshot: a}, e.timeout, io.LimitReader(data, a.Size))
+	q := &request{Kind: kindSnapshot, Header: a.RPCHeader, Snapshot: a}
+	offer, sessions, err := e.offer(a)
+	if err != nil {
+		return err
+	}
+	q.Items, q.sessions = append(q.Items, offer), sessions
+	p, _, err := e.call(id, addr, q, e.timeout, io.LimitReader(data, a.Size))
+	if err == nil && p.Term > a.Term {
+		err = e.believe(p)
+	}
 	if err == nil {
 		*out = raft.InstallSnapshotResponse{RPCHeader: p.Header, Term: p.Term, Success: p.Yes}
-	}
-	return err
-}
-
-// TimeoutNow implements raft.Transport.
-func (e *endpoint) TimeoutNow(id raft.ServerID, addr raft.ServerAddress, a *raft.TimeoutNowRequest, out *raft.TimeoutNowResponse) error {
-	p, _, err := e.call(id, addr, &request{Kind: kindTimeout, Header: a.RPCHeader}, e.timeout, nil)
-	if err == nil {
-		out.RPCHeader = p.Header
 	}
 	return err
 }

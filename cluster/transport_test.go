@@ -39,6 +39,8 @@ func TestBrokenPipelineWakesItsSender(t *testing.T) {
 		cfg, _ := a.List[0].Config()
 		l := cluster.NewLiar(cfg)
 		defer l.Close()
+		base, _, _ := cluster.Link(victim.C, 1)
+		l.Lead(2, cluster.Place(1, 1, base), a.List[2].Session(), a.List[3].Session())
 		p, err := l.Endpoint().AppendEntriesPipeline(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr))
 		if err != nil {
 			t.Fatal(err)
@@ -77,6 +79,8 @@ func TestPipelineCloseUnblocks(t *testing.T) {
 		cfg, _ := a.List[0].Config()
 		l := cluster.NewLiar(cfg)
 		defer l.Close()
+		base, _, _ := cluster.Link(victim.C, 1)
+		l.Lead(2, cluster.Place(1, 1, base), a.List[2].Session(), a.List[3].Session())
 		p, err := l.Endpoint().AppendEntriesPipeline(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr))
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ type AppendState struct {
 	Term      uint64       // of the request, current
 	Proof     *LeaderProof // of Term, verified; nil: none
 	Own       Log
+	Founding  Link                           // the first entry, as the genesis fixes it; nobody led it or signed it
 	Leaders   func(term uint64) *LeaderProof // proofs that stand in the own log
 	Certified []Tuple                        // of verified certificates
 	Acked     uint64                         // highest own index ever acked
@@ -64,6 +65,11 @@ func CheckAppend(s AppendState, entries []Entry) (Admission, error) {
 			a.Cut, a.Rival = e.Index, own.Term == link.Term
 		}
 		a.Fresh = min(a.Fresh, i)
+		if link == s.Founding {
+			over.links = append(over.links, link)
+			prev = link
+			continue
+		}
 		if e.Term > prev.Term {
 			if err := s.opens(e, prev, over); err != nil {
 				return a, err

@@ -50,6 +50,11 @@ func (c *Collector) Add(a Ack) (*Certificate, error) {
 	if err := a.Verify(c.roster); err != nil {
 		return nil, err
 	}
+	return c.Put(a)
+}
+
+// Put is Add for an ack that was verified already, or is the own.
+func (c *Collector) Put(a Ack) (*Certificate, error) {
 	if a.Index <= c.best.Index {
 		return nil, nil
 	}

@@ -43,6 +43,23 @@ func readSignature(r *wire.Reader) (s Signature) {
 	return s
 }
 
+// Encode returns the bare form, without a version: it stands within others.
+func (s *Signature) Encode() []byte {
+	w := wire.NewWriter(signatureSize)
+	s.write(w)
+	return w.Bytes()
+}
+
+// DecodeSignature parses the bare form.
+func DecodeSignature(b []byte) (*Signature, error) {
+	r := wire.NewReader(b)
+	s := readSignature(r)
+	if err := r.Done(); err != nil {
+		return nil, errs.Wrap(errs.CodeOf(err), err, "signature")
+	}
+	return &s, nil
+}
+
 // Signer signs for one region in one boot.
 type Signer struct {
 	region  identity.RegionID

@@ -57,7 +57,8 @@ type Node struct {
 	Store    *Store // nil with bbolt
 	Voter    bool
 
-	C       *cluster.Cluster // nil while stopped
+	C       *cluster.Cluster  // nil while stopped
+	Running *identity.Session // of the newest start
 	Machine *Machine
 	Network network.Network
 
@@ -222,6 +223,7 @@ func (n *Node) TryStart() error {
 	if err != nil {
 		return err
 	}
+	n.Running = cfg.Session
 	c, err := cluster.New(cfg)
 	if err == nil {
 		err = c.Start(context.Background())

@@ -3,6 +3,7 @@ package node
 import (
 	"io"
 
+	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/replication"
@@ -35,7 +36,8 @@ func (m *machine) Apply(batch []fsm.Input) [][]fsm.Outcome {
 // Snapshot captures the state; writing it begins with syncing the leaves, since what a
 // snapshot compacts away cannot be derived again.
 func (m *machine) Snapshot() (io.WriterTo, error) {
-	return &snapshot{m.fsm.Snapshot(), m.leaves}, nil
+	v := m.fsm.View()
+	return &snapshot{m.fsm.Snapshot(), m.leaves, v}, nil
 }
 
 // Restore replaces the state. The leaves it skips are fetched from other regions.
@@ -59,7 +61,19 @@ func (m *machine) missing() {
 type snapshot struct {
 	*fsm.Snapshot
 	leaves *replication.Store
+	view   fsm.View
 }
+
+var _ cluster.Audited = (*snapshot)(nil)
+
+// Audit says where the audit log stands.
+func (s *snapshot) Audit() (root [32]byte, size uint64) {
+	f := s.view.Frontier()
+	return f.Root(), f.Size()
+}
+
+// Beacon is the beacon's group key.
+func (s *snapshot) Beacon() [32]byte { return s.view.Beacon().Public }
 
 func (s *snapshot) WriteTo(w io.Writer) (int64, error) {
 	if err := s.leaves.Sync(); err != nil {

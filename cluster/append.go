@@ -1,0 +1,462 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// arrival is an append on its way in: what it brings, decoded, and what each command
+// entry opened to.
+type arrival struct {
+	entries  []opened
+	chained  []chain.Entry
+	carried  []*chain.Certificate // by the entries
+	proof    *chain.LeaderProof
+	cert     *chain.Certificate // beside the entries, verified
+	acks     []chain.Ack
+	draws    []evaluation
+	admitted chain.Admission
+}
+
+// evaluation is a beacon partial being computed while its entry is stored.
+type evaluation struct {
+	at     link
+	result chan []byte
+}
+
+func (c *Cluster) serveAppend(ctx context.Context, in *instance, from remote, q *request) *reply {
+	a := q.Append
+	arrived, bad := c.inspect(from, q)
+	if err := c.enter(ctx, in); err != nil {
+		return c.fail(err)
+	}
+	p, err := c.admit(ctx, in, from, a, arrived, bad)
+	if err == nil {
+		c.acknowledge(a, arrived, p)
+	}
+	c.leave()
+	if err != nil {
+		return c.fail(err)
+	}
+	if !p.Yes && p.NoWait && len(a.Entries) > 0 {
+		time.Sleep(refusalDelay)
+	}
+	if p.Yes {
+		p.Items = append(p.Items, collect(arrived.draws)...)
+	}
+	if len(a.Entries) == 0 {
+		p.Items = append(p.Items, clockItem(c.cfg.Now()))
+	}
+	return p
+}
+
+// inspect is what can be judged without looking at the own log: shape, decoding,
+// signatures. It runs outside the gate; signatures found good are remembered.
+func (c *Cluster) inspect(from remote, q *request) (*arrival, error) {
+	a := q.Append
+	v := &arrival{entries: make([]opened, len(a.Entries)), chained: make([]chain.Entry, len(a.Entries))}
+	if err := c.unpack(v, q.Items); err != nil {
+		return v, err
+	}
+	if err := checkShape(a.PrevLogEntry, a.PrevLogTerm, a.Term, a.Entries); err != nil {
+		return v, err
+	}
+	for i, e := range a.Entries {
+		if err := c.inspectEntry(v, i, e); err != nil {
+			c.accuseEntry(from, a, v, i, err)
+			return v, errs.Wrap(errs.CodeOf(err), err, "entry %d", e.Index)
+		}
+	}
+	return v, nil
+}
+
+// unpack reads what came beside the entries.
+func (c *Cluster) unpack(v *arrival, items []item) (err error) {
+	if raw := find(items, itemProof); raw != nil {
+		if v.proof, err = chain.DecodeLeaderProof(raw); err != nil {
+			return err
+		}
+	}
+	if raw := find(items, itemCertificate); raw != nil {
+		cert, err := chain.DecodeCertificate(raw)
+		if err == nil {
+			err = cert.Verify(c.book.roster, c.cfg.Lineage)
+		}
+		if err != nil {
+			return err
+		}
+		v.cert = cert
+	}
+	v.acks, err = decodeAcks(find(items, itemAcks))
+	return err
+}
+
+func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log) error {
+	x, err := DecodeExtension(e.Extensions)
+	if err != nil {
+		return err
+	}
+	for _, cert := range x.Sessions {
+		c.book.roster.add(cert)
+	}
+	v.entries[i].data = sha256.Sum256(e.Data)
+	v.chained[i] = chain.Entry{Header: chain.Header{Term: e.Term, Index: e.Index, Type: uint8(e.Type), Data: v.entries[i].data}, Proof: x.Proof}
+	v.entries[i].chain = x.Chain
+	if x.Certificate != nil {
+		v.carried = append(v.carried, x.Certificate)
+	}
+	at := chain.Link{Term: e.Term, Index: e.Index, Hash: x.Chain}
+	if x.Signature != nil {
+		v.chained[i].Sig = *x.Signature
+	}
+	if known, ok := c.chain.links.get(e.Index); ok && known.place() == at {
+		return nil // sent again
+	}
+	if at != c.book.founding {
+		sig := chain.EntrySignature{Tuple: c.book.tuple(at), Signature: v.chained[i].Sig}
+		if err := sig.Verify(c.book.roster); err != nil {
+			return err
+		}
+	}
+	if err := checkKind(e); err != nil || e.Type != raft.LogCommand {
+		return err
+	}
+	v.entries[i].entry, err = c.open(e)
+	return err
+}
+
+func (c *Cluster) open(e *raft.Log) (*command.Entry, error) {
+	entry, err := openEntry(c.cfg.EntrySealer, c.cfg.Lineage, e.Data)
+	if err != nil || c.cfg.Admit == nil {
+		return entry, err
+	}
+	return entry, c.cfg.Admit(entry)
+}
+
+// admit judges an append and hands what is good of it to raft. Nothing of a term is
+// believed without its leader proof. Of a proven leader heartbeats always pass, since
+// raft steps down over a refused one.
+func (c *Cluster) admit(ctx context.Context, in *instance, from remote, a *raft.AppendEntriesRequest, v *arrival, bad error) (*reply, error) {
+	if rec := c.book.record(); a.Term < rec.Term {
+		return c.justify(&reply{Header: c.transport.header(), Code: errs.OK, Term: rec.Term}, a.Term), nil
+	}
+	if err := c.proven(from, a.Term, v.proof); err != nil {
+		return nil, err
+	}
+	if c.shuns(from, a.Term) {
+		return nil, errs.New(errs.Denied, "appends of region %d in this term were refused too often", from.region)
+	}
+	if v.cert != nil {
+		c.book.certify(v.cert)
+	}
+	attached := false
+	if bad == nil && len(a.Entries) > 0 {
+		attached, bad = c.follows(from, a, v)
+	}
+	if bad != nil {
+		c.refuse(from, a, bad)
+	}
+	if bad != nil || !attached && len(a.Entries) > 0 {
+		return c.deliverBare(ctx, in, a, bad)
+	}
+	if v.admitted.Rival {
+		return nil, c.cut(v.admitted.Cut)
+	}
+	if good, bad := c.judge(in, a, v); bad != nil {
+		c.refuse(from, a, bad)
+		c.accuseEntry(from, a, v, good, bad)
+		return c.deliverPart(ctx, in, a, v, good)
+	}
+	c.keep(a, v)
+	a.LeaderCommitIndex = c.book.allow(c.capCommit(a, v))
+	r, err := c.deliver(ctx, in, a, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.appendReply(r.(*raft.AppendEntriesResponse), a.Term), nil
+}
+
+// proven wants the sender to have proved, now or before, that it leads the term.
+func (c *Cluster) proven(from remote, term uint64, p *chain.LeaderProof) error {
+	if p != nil && p.Term == term {
+		if err := c.believeLeader(from, p); err != nil {
+			return err
+		}
+	}
+	rec := c.book.record()
+	if rec.Term != term || rec.Proof == nil {
+		return errs.New(errs.Unverified, "region %d did not prove that it leads term %d", from.region, term)
+	}
+	if rec.Proof.Leader != from.region {
+		return errs.New(errs.Denied, "region %d leads term %d, not region %d", rec.Proof.Leader, term, from.region)
+	}
+	return nil
+}
+
+// believeLeader takes a proof. A second base for one term convicts its leader, whose own
+// ballot reports it.
+func (c *Cluster) believeLeader(from remote, p *chain.LeaderProof) error {
+	rec := c.book.record()
+	if rec.Term == p.Term && rec.Proof != nil && rec.Proof.Base == p.Base && rec.Proof.Leader == p.Leader {
+		return nil
+	}
+	if err := p.Verify(c.book.roster, c.cfg.Lineage); err != nil {
+		return err
+	}
+	if rec.Term == p.Term && rec.Proof != nil {
+		c.accuseBases(rec.Proof, p)
+		return errs.New(errs.Unverified, "region %d proves two bases for term %d", from.region, p.Term)
+	}
+	return c.book.follow(p)
+}
+
+// capCommit is how far raft may commit: as far as certificates reach on the own log with
+// what this append brings.
+func (c *Cluster) capCommit(a *raft.AppendEntriesRequest, v *arrival) uint64 {
+	tuples := c.book.certifiedTuples()
+	if v.cert != nil {
+		tuples = append(tuples, v.cert.Tuple)
+	}
+	l := v.admitted.Log
+	if l == nil {
+		l = c.book.own
+	}
+	return chain.CapCommit(a.LeaderCommitIndex, tuples, l)
+}
+
+func (c *Cluster) appendReply(r *raft.AppendEntriesResponse, asked uint64) *reply {
+	return c.justify(&reply{Header: r.RPCHeader, Code: errs.OK, Term: r.Term, LastLog: r.LastLog, Yes: r.Success, NoWait: r.NoRetryBackoff}, asked)
+}
+
+// deliverBare lets raft learn term and leader from an append whose entries it must
+// not see, and answers that they were not stored. Where the own log parts from the
+// leader's before them, the leader has to go further back.
+func (c *Cluster) deliverBare(ctx context.Context, in *instance, a *raft.AppendEntriesRequest, bad error) (*reply, error) {
+	bare := &raft.AppendEntriesRequest{RPCHeader: a.RPCHeader, Term: a.Term, PrevLogEntry: a.PrevLogEntry, PrevLogTerm: a.PrevLogTerm}
+	r, err := c.deliver(ctx, in, bare, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := c.appendReply(r.(*raft.AppendEntriesResponse), a.Term)
+	if p.Yes && bad == nil && a.PrevLogEntry > 0 {
+		p.LastLog = a.PrevLogEntry - 1
+	}
+	p.Yes, p.NoWait = false, true
+	return p, nil
+}
+
+// judge checks what only the own clock and state can: stamps and memberships.
+func (c *Cluster) judge(in *instance, a *raft.AppendEntriesRequest, v *arrival) (good int, err error) {
+	certified := c.capCommit(&raft.AppendEntriesRequest{LeaderCommitIndex: ^uint64(0)}, v)
+	stamps, err := c.judgeStamps(a, v, certified)
+	if members, bad := c.judgeMembers(in, a, certified); bad != nil && members <= stamps {
+		return members, bad
+	}
+	return stamps, err
+}
+
+// deliverPart hands raft the entries before a bad one, and the commit news about them:
+// what they decide may be what makes the next one good. The answer is that not all were
+// stored; the leader sends the rest again.
+func (c *Cluster) deliverPart(ctx context.Context, in *instance, a *raft.AppendEntriesRequest, v *arrival, good int) (*reply, error) {
+	part := *a
+	part.Entries = a.Entries[:good]
+	part.LeaderCommitIndex = c.book.allow(min(c.capCommit(a, v), a.PrevLogEntry+uint64(good)))
+	c.keep(&part, v)
+	r, err := c.deliver(ctx, in, &part, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := c.appendReply(r.(*raft.AppendEntriesResponse), a.Term)
+	p.Yes, p.NoWait = false, true
+	return p, nil
+}
+
+// follows judges the entries as a continuation of the own chain. attached is false when
+// this region does not hold the entry they follow: the leader has to go further back.
+func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival) (attached bool, err error) {
+	prev, ok := c.chain.at(a.PrevLogEntry)
+	if !ok || prev.term != a.PrevLogTerm {
+		return false, nil
+	}
+	for i := range v.chained {
+		e := &v.chained[i]
+		e.Prev = prev.chain
+		if e.Hash() != v.entries[i].chain {
+			if i == 0 && prev.index > c.book.own.Floor() {
+				return false, nil // it follows a rival of an entry here
+			}
+			return true, errs.New(errs.Unverified, "entry %d does not continue this region's chain", e.Index)
+		}
+		prev = link{e.Index, e.Term, v.entries[i].chain}
+	}
+	best, err := c.highestCarried(v, prev.index)
+	if err != nil {
+		return true, err
+	}
+	rec := c.book.record()
+	s := chain.AppendState{Roster: c.book.roster, Lineage: c.cfg.Lineage, Term: rec.Term, Proof: rec.Proof, Own: c.book.own, Founding: c.book.founding,
+		Leaders: c.leaders, Certified: append(c.book.certifiedTuples(), best...), Acked: c.book.highestAcked()}
+	v.admitted, err = chain.CheckAppend(s, v.chained)
+	if v.admitted.Rival {
+		c.accuseRival(v, v.admitted.Cut)
+	}
+	if err == nil && v.admitted.Alarm && v.admitted.Cut > 0 {
+		c.alarms.Add(1)
+		c.log.Error("an acked entry is truncated: a region lies, or a disk does", slog.Int("leader", int(from.region)), slog.Uint64("index", v.admitted.Cut))
+	}
+	if err == nil {
+		err = c.checkCarried(v)
+	}
+	return true, err
+}
+
+// leaders returns the proof of a term as it stands in the own log: in the term's first
+// entry.
+func (c *Cluster) leaders(term uint64) *chain.LeaderProof {
+	if rec := c.book.record(); rec.Proof != nil && rec.Proof.Term == term {
+		return rec.Proof
+	}
+	return c.chain.proofOf(term)
+}
+
+// highestCarried verifies the highest certificate that entries carry, for what it proves
+// about the others. most is the last index of the append.
+func (c *Cluster) highestCarried(v *arrival, most uint64) (out []chain.Tuple, err error) {
+	if v.cert != nil {
+		out = append(out, v.cert.Tuple)
+	}
+	var best *chain.Certificate
+	for _, cert := range v.carried {
+		if cert.Index <= most && cert.Index > c.book.own.Floor() && (best == nil || cert.Index > best.Index) {
+			best = cert
+		}
+	}
+	if best == nil || v.cert != nil && v.cert.Index >= best.Index {
+		return out, nil
+	}
+	if err := best.Verify(c.book.roster, c.cfg.Lineage); err != nil {
+		return nil, err
+	}
+	if v.cert == nil {
+		v.cert = best
+	}
+	return append(out, best.Tuple), nil
+}
+
+// checkCarried wants every certificate that is stored to be true of this chain: below a
+// verified one it is, whoever signed it.
+func (c *Cluster) checkCarried(v *arrival) error {
+	highest := c.capCommit(&raft.AppendEntriesRequest{LeaderCommitIndex: ^uint64(0)}, v)
+	for _, cert := range v.carried {
+		at, ok := v.admitted.Log.At(cert.Index)
+		if cert.Lineage != c.cfg.Lineage || ok && at != cert.Link || !ok && cert.Index > highest || cert.Index > highest {
+			return errs.New(errs.Unverified, "an entry carries a certificate of index %d that is not of this chain", cert.Index)
+		}
+	}
+	return nil
+}
+
+// keep caches opened entries for Apply and starts the partials of those that open
+// draws, so that they are ready when the disk is.
+func (c *Cluster) keep(a *raft.AppendEntriesRequest, v *arrival) {
+	for i, e := range a.Entries {
+		if v.entries[i].entry == nil {
+			continue
+		}
+		at, _ := linkOf(e) // checked by follows
+		c.decoded.put(at.chain, v.entries[i].entry)
+		if e.Term == a.Term && len(a.Entries)-i <= maxDraws && opensDraws(v.entries[i].entry) && c.cfg.Beacon != nil {
+			v.draws = append(v.draws, c.evaluate(at))
+		}
+	}
+}
+
+func (c *Cluster) evaluate(at link) evaluation {
+	e := evaluation{at, make(chan []byte, 1)}
+	c.work.Go(func() {
+		partial, err := c.cfg.Beacon.Evaluate(command.Meta{Index: at.index, Term: at.term, Chain: at.chain})
+		if err != nil {
+			c.log.Warn("no beacon partial", slog.Uint64("index", at.index), slog.String("error", err.Error()))
+		}
+		e.result <- partial
+	})
+	return e
+}
+
+func collect(draws []evaluation) (items []item) {
+	for _, d := range draws {
+		if partial := <-d.result; len(partial) > 0 {
+			items = append(items, partialItem(d.at, partial))
+		}
+	}
+	return items
+}
+
+// acknowledge signs what was stored, and on what is not news the time of now. The caller
+// holds the gate: nothing is being stored meanwhile.
+func (c *Cluster) acknowledge(a *raft.AppendEntriesRequest, v *arrival, p *reply) {
+	c.book.grown()
+	if v.cert != nil {
+		c.book.certify(v.cert)
+	}
+	for i := range v.acks {
+		ack := &v.acks[i]
+		if chain.Fresh(c.book.roster, &ack.Signature) == nil && ack.Lineage == c.cfg.Lineage && ack.Verify(c.book.roster) == nil {
+			c.book.hear(*ack)
+		}
+	}
+	var acks []chain.Ack
+	switch n := len(a.Entries); {
+	case p.Yes && n > 0:
+		acks = c.book.ack(a.Entries[0].Index, a.Entries[n-1].Index)
+	case n == 0:
+		if own := c.book.renew(); own != nil {
+			acks = append(acks, *own)
+		}
+	}
+	if len(acks) > 0 {
+		p.Items = append(p.Items, acksItem(acks))
+	}
+}
+
+func (c *Cluster) refuse(from remote, a *raft.AppendEntriesRequest, why error) {
+	c.refused.Add(1)
+	c.resent(from, a.Term)
+	more, ok := c.sparse.allow("append " + string(from.server))
+	if !ok {
+		return
+	}
+	c.log.LogAttrs(c.ctx, slog.LevelError, "append refused", append(more, slog.Int("region", int(from.region)), slog.String("server", string(from.server)),
+		slog.Uint64("term", a.Term), slog.Uint64("after", a.PrevLogEntry), slog.Int("entries", len(a.Entries)), slog.String("error", why.Error()))...)
+}
+
+// serveNudge learns of a certificate: an empty append of the leader's, made here. What
+// raft then commits is what the certificate names.
+func (c *Cluster) serveNudge(ctx context.Context, in *instance, from remote, q *request) {
+	n := q.Nudge
+	_, leader := in.raft.LeaderWithID()
+	if leader != from.server || in.raft.CurrentTerm() != n.Term || in.raft.CommitIndex() >= n.Index || c.enter(ctx, in) != nil {
+		return
+	}
+	defer c.leave()
+	cert, err := chain.DecodeCertificate(find(q.Items, itemCertificate))
+	if err == nil {
+		err = cert.Verify(c.book.roster, c.cfg.Lineage)
+	}
+	own, ok := c.chain.at(n.Index)
+	if err != nil || !ok || own.place() != cert.Link {
+		return
+	}
+	c.book.certify(cert)
+	_, _ = c.deliver(ctx, in, &raft.AppendEntriesRequest{RPCHeader: q.Header, Term: n.Term,
+		PrevLogEntry: n.Index, PrevLogTerm: own.term, LeaderCommitIndex: n.Index}, nil)
+}

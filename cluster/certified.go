@@ -1,0 +1,112 @@
+package cluster
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// keepCertified gives up a leadership that brings no certificates: heartbeats alone would
+// keep it in office. raft starts again as a follower, and another region is elected.
+func (c *Cluster) keepCertified() {
+	var term, floor uint64
+	since := time.Now()
+	for c.ctx.Err() == nil {
+		sleep(c.ctx, c.cfg.Timing.Heartbeat/2, nil)
+		now, leads := c.leads()
+		done := c.book.own.Floor()
+		if !leads || now != term || done > floor || c.book.own.Last().Index <= done {
+			term, floor, since = now, done, time.Now()
+			continue
+		}
+		if time.Since(since) < 4*c.cfg.Timing.Heartbeat {
+			continue
+		}
+		c.log.Error("leadership given up: nothing is certified any more", slog.Uint64("term", term), slog.Uint64("certified", done))
+		if err := c.stepDown(); err != nil && c.ctx.Err() == nil {
+			c.log.Warn("leadership not given up", slog.String("error", err.Error()))
+		}
+		since = time.Now()
+	}
+}
+
+func (c *Cluster) stepDown() error {
+	select {
+	case c.gate <- struct{}{}:
+	case <-c.ctx.Done():
+		return errStopped
+	}
+	defer c.leave()
+	return c.restart(func() error { return nil })
+}
+
+// Cover proves that the entry at index is certified, for auditors and clients.
+// errs.NotFound: not yet, or its certificate is no longer at hand.
+func (c *Cluster) Cover(index uint64) (*chain.Cover, error) {
+	if index == 0 || !c.book.covers(index) {
+		return nil, errs.New(errs.NotFound, "entry %d is not certified yet", index)
+	}
+	cert, err := c.certificateFrom(index)
+	if err != nil {
+		return nil, err
+	}
+	out := &chain.Cover{Certificate: *cert}
+	prev, err := c.chain.mustAt(index)
+	if err != nil {
+		return nil, errs.Wrap(errs.NotFound, err, "entry %d is compacted", index)
+	}
+	for i := index + 1; i <= cert.Index; i++ {
+		var l raft.Log
+		if err := c.chain.LogStore.GetLog(i, &l); err != nil {
+			return nil, errs.Wrap(errs.NotFound, err, "entry %d is compacted", i)
+		}
+		out.Path = append(out.Path, chain.Header{Prev: prev.chain, Term: l.Term, Index: l.Index, Type: uint8(l.Type), Data: dataHash(&l)})
+		if prev, err = linkOf(&l); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// certificateFrom finds the first certificate at or after index, in memory or in the log.
+func (c *Cluster) certificateFrom(index uint64) (*chain.Certificate, error) {
+	const far = 256 // headers that a cover may have
+	for i := index; i <= index+far; i++ {
+		c.book.mu.Lock()
+		cert := c.book.certs[i]
+		c.book.mu.Unlock()
+		if cert != nil && cert.Verify(c.book.roster, c.cfg.Lineage) == nil {
+			return cert, nil
+		}
+	}
+	for i := index + 1; i <= index+far; i++ {
+		var l raft.Log
+		if err := c.chain.LogStore.GetLog(i, &l); errors.Is(err, raft.ErrLogNotFound) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		x, err := DecodeExtension(l.Extensions)
+		if err != nil {
+			return nil, err
+		}
+		if x.Certificate != nil && x.Certificate.Index >= index && x.Certificate.Verify(c.book.roster, c.cfg.Lineage) == nil {
+			return x.Certificate, nil
+		}
+	}
+	return nil, errs.New(errs.NotFound, "no certificate of entry %d is at hand", index)
+}
+
+// Sessions returns the session certificates that covers are verified with.
+func (c *Cluster) Sessions() [][]byte {
+	var out [][]byte
+	for _, cert := range c.book.roster.all() {
+		out = append(out, cert.Encode())
+	}
+	return out
+}

@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// hearing is what one region's acks say to leases: the newest time beside an entry that
+// is applied here, and times beside entries that are not yet.
+type hearing struct {
+	best    time.Time
+	waiting []chain.Ack
+	last    chain.Ack // newest of all, to be passed on
+}
+
+// hear takes a verified ack of another region.
+func (b *book) hear(a chain.Ack) {
+	if a.Region == b.self {
+		return
+	}
+	at, ok := b.own.At(a.Index)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.heard[a.Region]
+	if h == nil {
+		h = &hearing{}
+		b.heard[a.Region] = h
+	}
+	if a.At.After(h.last.At) {
+		h.last = a
+	}
+	switch {
+	case a.Index <= b.applied && ok && at == a.Link:
+		h.best = later(h.best, a.At)
+	case a.Index > b.applied && a.At.After(h.best):
+		if h.waiting = append(h.waiting, a); len(h.waiting) > maxHeard {
+			h.waiting = h.waiting[1:]
+		}
+	}
+}
+
+// advanced notes how far the machine is.
+func (b *book) advanced(index uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.applied = max(b.applied, index)
+	done := 0
+	for done < len(b.unapplied) && b.unapplied[done].index <= b.applied {
+		done++
+	}
+	b.unapplied = b.unapplied[done:]
+	for _, h := range b.heard {
+		h.waiting = slices.DeleteFunc(h.waiting, func(a chain.Ack) bool {
+			if a.Index > b.applied {
+				return false
+			}
+			if at, ok := b.own.At(a.Index); ok && at == a.Link {
+				h.best = later(h.best, a.At)
+			}
+			return true
+		})
+	}
+}
+
+// lease returns nil while nothing can have been certified a lease's length ago or
+// earlier that this region has not applied. docs/design/certificates.md proves it.
+func (b *book) lease() error {
+	now := b.now()
+	since := now.Add(-leaseLength)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fresh := 0
+	for _, h := range b.heard {
+		if h.best.After(since) {
+			fresh++
+		}
+	}
+	if need := chain.Quorum(b.roster.Regions()) - 1; fresh < need {
+		return errs.New(errs.NotReady, "no lease: %d other regions confirmed the own state within %s, %d are needed", fresh, leaseLength, need).
+			WithHint("three regions must reach each other, with clocks that agree")
+	}
+	if len(b.unapplied) > 0 && !b.unapplied[0].at.After(since) {
+		return errs.New(errs.NotReady, "no lease: entry %d was acked here %s ago and is not applied", b.unapplied[0].index, now.Sub(b.unapplied[0].at))
+	}
+	return nil
+}
+
+// relayed returns the newest ack of every other region, to be passed on.
+func (b *book) relayed() (out []chain.Ack) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, h := range b.heard {
+		if h.last.Region != 0 {
+			out = append(out, h.last)
+		}
+	}
+	return out
+}
+
+// Lease returns nil while this region may let a signature leave: nothing certified a
+// second ago or earlier can have passed it by. errs.NotReady otherwise.
+func (c *Cluster) Lease() error {
+	if err := c.Ready(); err != nil {
+		return err
+	}
+	return c.book.lease()
+}

@@ -1,0 +1,341 @@
+package cluster
+
+import (
+	"log/slog"
+	"slices"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+)
+
+// A leader that showed rivals to several regions and fell silent leaves logs between
+// which no vote can choose. From the signed reports of the other three everybody computes
+// the same branch; whoever is on another cuts, and the next election succeeds
+// (chain.ResolveEquivocation).
+
+// lost runs when a candidacy missed a vote. With the reports of all but one region at
+// hand, rivals can be told from a log that is merely behind.
+func (c *Cluster) lost(term uint64) {
+	reports := c.book.ballots(term)
+	if len(reports) < c.book.roster.Regions()-1 || !c.book.tryOnce(term) {
+		return
+	}
+	c.pushReports(reports)
+	c.wg.Go(func() { c.settle(reports) })
+}
+
+// tryOnce is true once a term.
+func (b *book) tryOnce(term uint64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.settled >= term {
+		return false
+	}
+	b.settled = term
+	return true
+}
+
+// pushReports shows all the reports of a lost election to all: the one that must cut may
+// have the shorter log and never stand.
+func (c *Cluster) pushReports(reports []chain.Vote) {
+	w := wire.NewWriter(256 * len(reports))
+	w.U8(uint8(len(reports)))
+	var sessions []identity.Fingerprint
+	for i := range reports {
+		w.Blob(reports[i].Encode())
+		sessions = append(sessions, reports[i].Session)
+	}
+	for _, m := range c.Members() {
+		if m.Region == c.book.self {
+			continue
+		}
+		c.wg.Go(func() {
+			q := &request{Kind: kindReports, Header: c.transport.header(), Items: []item{{itemReports, w.Bytes()}}, sessions: sessions}
+			if err := c.transport.tell(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout); err != nil {
+				c.log.Debug("reports not pushed", slog.Int("region", int(m.Region)), slog.String("error", err.Error()))
+			}
+		})
+	}
+}
+
+func decodeReports(b []byte) (reports []chain.Vote, err error) {
+	r := wire.NewReader(b)
+	n := int(r.U8())
+	if n > maxReports {
+		r.Fail("%d reports, limit %d", n, maxReports)
+	}
+	for i := 0; i < n && r.Err() == nil; i++ {
+		v, err := chain.DecodeVote(r.Blob(512))
+		if err != nil {
+			return nil, err
+		}
+		reports = append(reports, *v)
+	}
+	return reports, r.Done()
+}
+
+func (c *Cluster) serveReports(from remote, q *request) {
+	reports, err := decodeReports(find(q.Items, itemReports))
+	if err != nil || len(reports) < c.book.roster.Regions()-1 || reports[0].Term != c.book.record().Term || !c.book.tryOnce(reports[0].Term) {
+		return
+	}
+	c.wg.Go(func() { c.settle(reports) })
+}
+
+// settle looks whether the reports of one term conflict, who signed the rivals, and cuts
+// the own log if the rule says so.
+func (c *Cluster) settle(reports []chain.Vote) {
+	liar, others, ok := c.parties(reports)
+	if !ok || !c.conflicting(others) {
+		return
+	}
+	branches, err := c.branches(others)
+	if err != nil {
+		c.log.Warn("rivals not settled", slog.String("error", err.Error()))
+		return
+	}
+	guilt, ok := c.guilty(liar, branches)
+	if !ok {
+		c.log.Warn("reports conflict, but nobody is convicted of it", slog.Int("left out", int(liar)))
+		return
+	}
+	select {
+	case c.gate <- struct{}{}:
+	case <-c.ctx.Done():
+		return
+	}
+	defer c.leave()
+	if c.book.record().Term != reports[0].Term {
+		return // overtaken: the next election tries again
+	}
+	plain := make([]chain.Branch, len(branches))
+	for i := range branches {
+		plain[i] = branches[i].Branch
+	}
+	to, cut, err := chain.ResolveEquivocation(c.book.roster, c.cfg.Lineage, guilt, c.book.self, c.book.own, plain)
+	if err != nil || !cut {
+		if err != nil {
+			c.log.Error("rivals not settled", slog.String("error", err.Error()))
+		}
+		return
+	}
+	if err := c.book.cutting(); err != nil {
+		return
+	}
+	c.alarms.Add(1)
+	c.log.Error("rival entries are cut", slog.Int("liar", int(liar)), slog.Uint64("after", to.Index))
+	_ = c.cut(to.Index + 1) // says to send again: nobody sent
+}
+
+// parties returns the region whose report is left out, and the reports of all others.
+func (c *Cluster) parties(reports []chain.Vote) (liar identity.RegionID, others []chain.Vote, ok bool) {
+	seen := map[identity.RegionID]bool{}
+	own := false
+	for _, v := range reports {
+		if seen[v.Region] || v.Term != reports[0].Term || v.Verify(c.book.roster) != nil {
+			return 0, nil, false
+		}
+		seen[v.Region] = true
+		own = own || v.Region == c.book.self
+	}
+	for r := range c.cfg.regions() {
+		if !seen[r] {
+			liar = r
+		}
+	}
+	if liar == 0 { // all spoke: leave out whoever is convicted
+		for r := range seen {
+			if slices.Contains(c.book.distrusted(0), r) {
+				liar = r
+			}
+		}
+	}
+	others = slices.DeleteFunc(slices.Clone(reports), func(v chain.Vote) bool { return v.Region == liar })
+	return liar, others, own && liar != 0 && liar != c.book.self && len(others) == c.book.roster.Regions()-1
+}
+
+// conflicting reports whether two of the reports with the highest last term may be of
+// logs that part: one of them this region cannot find in its own log, or own it is behind.
+func (c *Cluster) conflicting(reports []chain.Vote) bool {
+	top := uint64(0)
+	for _, v := range reports {
+		top = max(top, v.Last.Term)
+	}
+	for _, v := range reports {
+		if at, ok := c.book.own.At(v.Last.Index); v.Last.Term == top && (!ok || at != v.Last) {
+			return true
+		}
+	}
+	return false
+}
+
+// branch is a report with the headers that lead to it, and who signed them.
+type branch struct {
+	chain.Branch
+	sigs   []chain.Signature // of the headers
+	proofs []*chain.LeaderProof
+}
+
+func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
+	for _, v := range reports {
+		b := branch{Branch: chain.Branch{Report: v}}
+		if v.Region == c.book.self {
+			err = c.readHeaders(&b, v.Last.Index)
+		} else {
+			err = c.fetchHeaders(&b, v)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// readHeaders reads the own log back from an index to before its term, as far as a reply
+// holds.
+func (c *Cluster) readHeaders(b *branch, to uint64) error {
+	term := uint64(0)
+	for i := to; i > 0 && len(b.Path) < maxHeaders; i-- {
+		var l raft.Log
+		if err := c.chain.LogStore.GetLog(i, &l); err != nil {
+			break // compacted: certified
+		}
+		prev, err := c.chain.mustAt(i - 1)
+		if err != nil {
+			break
+		}
+		x, err := DecodeExtension(l.Extensions)
+		if err != nil {
+			return err
+		}
+		if x.Signature == nil {
+			x.Signature = &chain.Signature{}
+		}
+		b.Path = append(b.Path, chain.Header{Prev: prev.chain, Term: l.Term, Index: l.Index, Type: uint8(l.Type), Data: dataHash(&l)})
+		b.sigs, b.proofs = append(b.sigs, *x.Signature), append(b.proofs, x.Proof)
+		if term == 0 {
+			term = l.Term
+		}
+		if l.Term < term {
+			break
+		}
+	}
+	slices.Reverse(b.Path)
+	slices.Reverse(b.sigs)
+	slices.Reverse(b.proofs)
+	return nil
+}
+
+const maxHeaders = 512 // in one reply
+
+func (c *Cluster) fetchHeaders(b *branch, v chain.Vote) error {
+	for _, m := range c.Members() {
+		if m.Region != v.Region {
+			continue
+		}
+		q := &request{Kind: kindHeaders, Header: c.transport.header(), To: v.Last.Index}
+		p, _, err := c.transport.callUntil(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout, nil)
+		if err != nil {
+			return err
+		}
+		return decodeHeaders(find(p.Items, itemHeaders), b)
+	}
+	return errs.New(errs.NotFound, "region %d is no member", v.Region)
+}
+
+func (c *Cluster) serveHeaders(q *request) *reply {
+	var b branch
+	if err := c.readHeaders(&b, q.To); err != nil {
+		return c.fail(err)
+	}
+	return &reply{Header: c.transport.header(), Code: errs.OK, Yes: true, Items: []item{{itemHeaders, encodeHeaders(&b)}}}
+}
+
+func encodeHeaders(b *branch) []byte {
+	w := wire.NewWriter(256 * len(b.Path))
+	w.U32(uint32(len(b.Path)))
+	for i, h := range b.Path {
+		w.Fixed(h.Prev[:])
+		w.U64(h.Term)
+		w.U64(h.Index)
+		w.U8(h.Type)
+		w.Fixed(h.Data[:])
+		w.Fixed(b.sigs[i].Encode())
+		writeOptional(w, b.proofs[i] != nil, func() []byte { return b.proofs[i].Encode() })
+	}
+	return w.Bytes()
+}
+
+func decodeHeaders(raw []byte, b *branch) error {
+	r := wire.NewReader(raw)
+	n := r.Count(maxHeaders)
+	for i := 0; i < n && r.Err() == nil; i++ {
+		var h chain.Header
+		var sig [signatureSize]byte
+		r.Fixed(h.Prev[:])
+		h.Term, h.Index, h.Type = r.U64(), r.U64(), r.U8()
+		r.Fixed(h.Data[:])
+		r.Fixed(sig[:])
+		s, err := chain.DecodeSignature(sig[:])
+		if err != nil {
+			return err
+		}
+		b.Path, b.sigs, b.proofs = append(b.Path, h), append(b.sigs, *s), append(b.proofs, readOptional(r, maxExtProof, chain.DecodeLeaderProof))
+	}
+	return r.Done()
+}
+
+// guilty finds in two branches what convicts the leader of their last term: two entries
+// it signed for one place, or two bases.
+func (c *Cluster) guilty(liar identity.RegionID, bs []branch) (chain.Conviction, bool) {
+	for i := range bs {
+		for j := range i {
+			if g, ok := c.rivals(liar, &bs[i], &bs[j]); ok {
+				return g, true
+			}
+		}
+	}
+	return chain.Conviction{}, false
+}
+
+func (c *Cluster) rivals(liar identity.RegionID, a, b *branch) (chain.Conviction, bool) {
+	term := a.Report.Last.Term
+	if term != b.Report.Last.Term {
+		return chain.Conviction{}, false
+	}
+	var pa, pb *chain.LeaderProof
+	for i := range a.Path {
+		for j := range b.Path {
+			x, y := &a.Path[i], &b.Path[j]
+			if x.Term == term && y.Term == term && x.Index == y.Index && x.Hash() != y.Hash() {
+				first := chain.EntrySignature{Tuple: c.book.tuple(x.Link()), Signature: a.sigs[i]}
+				second := chain.EntrySignature{Tuple: c.book.tuple(y.Link()), Signature: b.sigs[j]}
+				if first.Region == liar && first.Verify(c.book.roster) == nil && second.Region == liar && second.Verify(c.book.roster) == nil {
+					c.accuseEntries(&first, &second)
+					return chain.Conviction{Region: liar, Term: term}, true
+				}
+			}
+		}
+	}
+	pa, pb = proofIn(a, term), proofIn(b, term)
+	if pa == nil || pb == nil || pa.Base == pb.Base || pa.Leader != liar || pb.Leader != liar ||
+		pa.Verify(c.book.roster, c.cfg.Lineage) != nil || pb.Verify(c.book.roster, c.cfg.Lineage) != nil {
+		return chain.Conviction{}, false
+	}
+	c.accuseBases(pa, pb)
+	return chain.Conviction{Region: liar, Term: term}, true
+}
+
+func proofIn(b *branch, term uint64) *chain.LeaderProof {
+	for _, p := range b.proofs {
+		if p != nil && p.Term == term {
+			return p
+		}
+	}
+	return nil
+}
