@@ -28,6 +28,9 @@ type Replica interface {
 	WaitApplied(ctx context.Context, index uint64) error
 	// Ready is nil only when the replica is past its durable high-water mark and a barrier.
 	Ready() error
+	// Lease is nil while nothing certified a lease ago or earlier can have passed this
+	// replica by (docs/design/certificates.md). It may come and go from call to call.
+	Lease() error
 }
 
 // Token is the region's HSM. Sign returns 64 bytes r||s with low s over a 32-byte
@@ -60,6 +63,7 @@ type Sealer interface {
 type Timing struct {
 	Partial   time.Duration // wait for partials on append replies before asking for them
 	Question  time.Duration // an answer to a co-sign question
+	Lease     time.Duration // wait for a lease before a co-signer says "not now"
 	HSM       time.Duration // the HSM's part of it
 	PerItem   time.Duration // allowed on top for each signature asked for
 	Late      time.Duration // wait for the last region before filing what is done
@@ -76,7 +80,7 @@ type Timing struct {
 // DefaultTiming suits regions up to 250 ms apart.
 func DefaultTiming() Timing {
 	return Timing{
-		Partial: 20 * time.Millisecond, Question: 2 * time.Second, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
+		Partial: 20 * time.Millisecond, Question: 2 * time.Second, Lease: 300 * time.Millisecond, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
 		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
 		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
 		Statement: 10 * time.Second, KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
@@ -89,7 +93,7 @@ func (t Timing) answer(n int) time.Duration { return t.Question + time.Duration(
 func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{
-		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
+		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.Lease, &d.Lease}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
 		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
 		{&t.Statement, &d.Statement}, {&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
 	} {

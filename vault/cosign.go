@@ -53,37 +53,75 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
-	if err := s.ready(ctx, q); err != nil {
-		return nil, err
+	tasks := make([]*task, len(q.Items))
+	for i, it := range q.Items {
+		tasks[i] = &task{item: it, meta: q.Meta}
 	}
-	tasks, err := s.judge(q)
-	if err != nil {
+	late, err := s.ready(ctx, q)
+	switch {
+	case err != nil:
 		return nil, err
+	case late != nil:
+		refuse(tasks, late)
+	default:
+		if err := s.judge(q, tasks); err != nil {
+			return nil, err
+		}
+		s.sign(ctx, tasks)
 	}
-	s.sign(ctx, tasks)
 	return s.release(ctx, q, tasks)
 }
 
 // ready waits until the own replica holds the attempts, and wants it fit to judge. It also
 // waits for what the leader knew when it asked: a region that lags must not sign by a
 // state from before a freeze that was acknowledged since.
-func (s *cosigner) ready(ctx context.Context, q *Question) error {
+//
+// What only the leader may be to blame for, entries and acks that did not come, is late:
+// a signed "not now", which is no ground for another draw. It takes half the question's
+// time at most, so that it reaches whoever asked.
+func (s *cosigner) ready(ctx context.Context, q *Question) (late *errs.Error, err error) {
 	seen := make(map[Item]bool, len(q.Items))
 	for _, it := range q.Items {
 		if seen[it] {
-			return errs.New(errs.Malformed, "co-sign question names request %s twice", it.Request)
+			return nil, errs.New(errs.Malformed, "co-sign question names request %s twice", it.Request)
 		}
 		seen[it] = true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question/2)
 	defer cancel()
-	if err := s.cfg.Replica.WaitApplied(ctx, max(q.Meta.Index, q.Known)); err != nil {
-		return err
-	}
+	index := max(q.Meta.Index, q.Known)
+	behind := s.cfg.Replica.WaitApplied(ctx, index)
 	if err := s.cfg.Replica.Ready(); err != nil {
-		return err
+		return nil, err
 	}
-	return s.registered(ctx)
+	if err := s.registered(ctx); err != nil {
+		return nil, err
+	}
+	if behind != nil {
+		return errs.Wrap(errs.NotReady, behind, "region %d has not applied entry %d", s.cfg.Region, index), nil
+	}
+	return s.lease(ctx), nil
+}
+
+// lease waits a moment for a lease: a region whose acks are just being renewed must not
+// lose the request.
+func (s *cosigner) lease(ctx context.Context) *errs.Error {
+	for end := time.Now().Add(s.cfg.Timing.Lease); ; {
+		err := s.cfg.Replica.Lease()
+		if err == nil {
+			return nil
+		}
+		if !time.Now().Before(end) || !sleep(ctx, leasePause) {
+			return errs.Wrap(errs.NotReady, err, "region %d holds no lease", s.cfg.Region)
+		}
+	}
+}
+
+// refuse refuses what still stands.
+func refuse(tasks []*task, why *errs.Error) {
+	for _, t := range standing(tasks) {
+		t.refusal = why
+	}
 }
 
 // registered waits until the log knows this region's session. A region that has just
@@ -105,6 +143,7 @@ func (s *cosigner) registered(ctx context.Context) error {
 // task is one item on its way through the co-signer.
 type task struct {
 	item     Item
+	meta     command.Meta
 	ground   ground
 	signers  []identity.RegionID // the k drawn, in drawn order
 	refusal  *errs.Error         // nil while it stands
@@ -114,21 +153,16 @@ type task struct {
 
 // judge decides every item by the own state. The draw is verified only if some item
 // stands, that is if the entry is really in this region's log.
-func (s *cosigner) judge(q *Question) ([]*task, error) {
+func (s *cosigner) judge(q *Question, tasks []*task) error {
 	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
-	tasks := make([]*task, len(q.Items))
-	stands := false
-	for i, it := range q.Items {
-		t := &task{item: it}
-		t.ground, t.refusal = permit(view, it, q.Meta, now)
-		stands = stands || t.refusal == nil
-		tasks[i] = t
+	for _, t := range tasks {
+		t.ground, t.refusal = permit(view, t.item, t.meta, now)
 	}
-	if !stands {
-		return tasks, nil
+	if len(standing(tasks)) == 0 {
+		return nil
 	}
 	if err := s.beacon.verify(q); err != nil {
-		return nil, err
+		return err
 	}
 	unfit := s.cfg.Leaves.Healthy()
 	for _, t := range tasks {
@@ -145,7 +179,29 @@ func (s *cosigner) judge(q *Question) ([]*task, error) {
 			s.fault(t, unfit)
 		}
 	}
-	return tasks, nil
+	return nil
+}
+
+// allowed is the last word before an HSM is called or a signature leaves: a lease, and
+// then, by what is applied under it and by both clocks, the permit. A freeze or an expiry
+// that came meanwhile still counts. Its refusals are no faults of this region.
+func (s *cosigner) allowed(ctx context.Context, tasks ...*task) {
+	tasks = standing(tasks)
+	if len(tasks) == 0 {
+		return
+	}
+	if late := s.lease(ctx); late != nil {
+		refuse(tasks, late)
+		return
+	}
+	s.permitted(tasks)
+}
+
+func (s *cosigner) permitted(tasks []*task) {
+	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now() // after the lease was looked at
+	for _, t := range tasks {
+		_, t.refusal = permit(view, t.item, t.meta, now)
+	}
 }
 
 // fault refuses an item this region should sign but cannot, and remembers so.
@@ -231,8 +287,9 @@ func (s *cosigner) prepare(mine []*task) (signatures int) {
 	return signatures
 }
 
-// signOne has the HSM sign each message of an item. What it signed wrongly does not leave:
-// a faulty signature can tell the key, and would stand as this region's lie.
+// signOne has the HSM sign each message of an item, unless it is refused now; an error is
+// a fault of this region. What the HSM signed wrongly does not leave: a faulty signature
+// can tell the key, and would stand as this region's lie.
 func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err error) {
 	if t.slot.Signatures != nil {
 		return nil
@@ -246,8 +303,13 @@ func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err er
 		case <-ctx.Done():
 			return errs.New(errs.HSMTimeout, "no time left at the HSM")
 		}
-		signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(key.Curve), m)
+		if s.allowed(ctx, t); t.refusal == nil {
+			signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(key.Curve), m)
+		}
 		<-s.hsm
+		if t.refusal != nil {
+			return nil
+		}
 		switch c := errs.CodeOf(err); c {
 		case errs.OK:
 		case errs.Canceled, errs.DeadlineExceeded:
@@ -302,29 +364,31 @@ func (s *cosigner) await(ctx context.Context, theirs []*task) {
 	}
 }
 
-// release judges every item once more, after the HSM and right before anything leaves:
-// a freeze or an expiry that came meanwhile still counts.
+// release judges every item once more, after the HSM and right before anything leaves,
+// cached signatures like fresh ones. The last look is at the finished answer: what may
+// not leave by then is taken out, and the answer made anew.
 func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*command.Answer, error) {
-	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
 	if err := s.cfg.Replica.Ready(); err != nil {
 		return nil, err
 	}
-	a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: now, Items: make([]command.AnswerItem, len(tasks))}
-	for i, t := range tasks {
-		if t.refusal == nil {
-			_, t.refusal = permit(view, t.item, q.Meta, now)
+	s.allowed(ctx, tasks...)
+	for {
+		a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: s.cfg.Clock.Now(), Items: make([]command.AnswerItem, len(tasks))}
+		for i, t := range tasks {
+			a.Items[i] = t.answer()
 		}
-		a.Items[i] = t.answer()
-		if t.refusal != nil {
-			s.stats.refusals.Add(1)
+		if err := a.Sign(ctx, s.cfg.Replica.View().Cluster(), s.cfg.Session); err != nil {
+			return nil, err
 		}
+		leaving := standing(tasks)
+		if s.allowed(ctx, leaving...); len(standing(leaving)) < len(leaving) {
+			continue
+		}
+		s.stats.questions.Add(1)
+		s.stats.refusals.Add(uint64(len(tasks) - len(leaving)))
+		s.statements.add(a, q.Partials)
+		return a, nil
 	}
-	s.stats.questions.Add(1)
-	if err := a.Sign(ctx, view.Cluster(), s.cfg.Session); err != nil {
-		return nil, err
-	}
-	s.statements.add(a, q.Partials)
-	return a, nil
 }
 
 func (t *task) answer() command.AnswerItem {

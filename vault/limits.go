@@ -22,5 +22,7 @@ const (
 	maxAnswersFile = 16 << 20  // bytes of one file of answers
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
 
+	leasePause = 10 * time.Millisecond // between two looks for a lease
+
 	statementLife = time.Minute // expiry of commands the region signs itself; ids are remembered that long
 )

@@ -60,6 +60,7 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		case it.done:
 		case r.err != nil:
 			silent = append(silent, it.Item)
+		case no && code == errs.NotReady: // not now: a sweep asks again
 		case no && everywhere(code):
 			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
 		case no:

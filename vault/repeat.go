@@ -12,7 +12,8 @@ import (
 // unanswered: this region puts the same question and judges the answer as a leader does.
 // It returns the attempts without good signatures. The question has to be right by the
 // own state: else a leader could have an honest region refuse a wrong one, and choose
-// another pair.
+// another pair. "Not now" under a region's signature is no silence: it may be the leader
+// that keeps entries or acks from it.
 func (c *coordinator) repeat(ctx context.Context, ask *Ask) ([]Item, error) {
 	if len(ask.Question) == 0 {
 		return nil, nil
@@ -32,7 +33,7 @@ func (c *coordinator) repeat(ctx context.Context, ask *Ask) ([]Item, error) {
 	}
 	var unanswered []Item
 	for _, it := range items {
-		if r.good[it] == nil && !everywhere(r.refused[it]) {
+		if code := r.refused[it]; r.good[it] == nil && code != errs.NotReady && !everywhere(code) {
 			unanswered = append(unanswered, it.Item)
 		}
 	}

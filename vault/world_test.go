@@ -83,6 +83,7 @@ type node struct {
 	down    bool
 	paused  bool // applies nothing
 	unready error
+	lease   func() error // nil: holds one
 	leaves  error
 	news    chan struct{} // closed when something was applied
 	cancel  context.CancelFunc
@@ -380,6 +381,16 @@ func (n *node) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.unready
+}
+
+func (n *node) Lease() error {
+	n.mu.Lock()
+	lease := n.lease
+	n.mu.Unlock()
+	if lease == nil {
+		return nil
+	}
+	return lease()
 }
 
 func (n *node) WaitApplied(ctx context.Context, index uint64) error {

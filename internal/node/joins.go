@@ -52,6 +52,18 @@ type replica struct{ n *Node }
 
 func (r replica) View() fsm.View { return r.n.fsm.View() }
 func (r replica) Ready() error   { return r.n.cluster.Ready() }
+
+// leaser and certifier are what the cluster gives once it keeps acks and certificates.
+// They are asserted, not called, so that a cluster without them still joins: it holds
+// every lease and knows no certificate.
+type leaser interface{ Lease() error }
+
+func (r replica) Lease() error {
+	if c, ok := any(r.n.cluster).(leaser); ok {
+		return c.Lease()
+	}
+	return nil
+}
 func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 	return r.n.cluster.WaitApplied(ctx, index)
 }
