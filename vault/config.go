@@ -33,6 +33,12 @@ type Replica interface {
 	Lease() error
 }
 
+// Covers proves that entries of the log are certified. The proof is for whoever reads the
+// audit; nothing here looks into it. errs.NotFound while, or since, there is none.
+type Covers interface {
+	Cover(index uint64) ([]byte, error)
+}
+
 // Token is the region's HSM. Sign returns 64 bytes r||s with low s over a 32-byte
 // digest, or an Ed25519 signature over the message. Generate is idempotent per label.
 type Token interface {
@@ -69,6 +75,7 @@ type Timing struct {
 	Late      time.Duration // wait for the last region before filing what is done
 	Probe     time.Duration // another region's reach for a silent one
 	Propose   time.Duration // one proposal of our own
+	Cover     time.Duration // wait for the proof that goes into a completion
 	Retry     time.Duration // first pause before something is tried again; doubles
 	RetryMost time.Duration
 	Statement time.Duration // a completion to appear before a co-signer files its own statement
@@ -81,7 +88,7 @@ type Timing struct {
 func DefaultTiming() Timing {
 	return Timing{
 		Partial: 20 * time.Millisecond, Question: 2 * time.Second, Lease: 300 * time.Millisecond, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
-		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
+		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second, Cover: 2 * time.Second,
 		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
 		Statement: 10 * time.Second, KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
 	}
@@ -94,7 +101,7 @@ func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{
 		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.Lease, &d.Lease}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
-		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
+		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Cover, &d.Cover}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
 		{&t.Statement, &d.Statement}, {&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
 	} {
 		if *f.have == 0 {
@@ -119,6 +126,7 @@ type Config struct {
 	Leaves   Leaves
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
+	Covers   Covers // optional, completions are filed without proofs
 
 	// Verify checks signatures of sessions; optional, the key's own. A memory shared with
 	// admission spares each node one of two checks of the same statement.

@@ -211,7 +211,8 @@ func (d *redraw) report(ctx context.Context, r *command.ReportHealth) {
 // open proposes the next attempt; opening one beyond the last gives the request up.
 func (d *redraw) open(ctx context.Context, it *item) {
 	next := it.Attempt + 1
-	out, err := d.author.file(ctx, d.cfg.Session, &command.OpenAttempt{Request: it.Request, Attempt: next, Words: d.words[it.Item]})
+	out, err := d.author.file(ctx, d.cfg.Session, &command.OpenAttempt{Request: it.Request, Attempt: next, Words: d.words[it.Item],
+		Partials: d.drawn.encoded()})
 	if err == nil {
 		err = out.Err()
 	}
