@@ -153,14 +153,14 @@ func (d *redraw) ask(ctx context.Context, region identity.RegionID, ask *Ask) ([
 // carries it beside good ones.
 func (d *redraw) genuine(words []*command.Word, by identity.RegionID, ask *Ask) error {
 	view := d.cfg.Replica.View()
-	asked := map[Item]bool{{}: true} // the word on health
+	asked := map[Item]bool{}
 	for _, it := range ask.Items {
 		asked[it] = true
 	}
 	for _, w := range words {
 		owner, cert, ok := view.RegionBySession(w.Session)
 		if !ok || owner.ID != by || w.By != by || w.Kind != ask.Kind || w.About != ask.About ||
-			!asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
+			w.Attempt != 0 && !asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
 			return d.blame(by, "word is not its own, or not what was asked")
 		}
 	}

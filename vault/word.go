@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -139,13 +140,21 @@ func (w *witness) probe(ctx context.Context, about identity.RegionID) error {
 	return err
 }
 
+// spell is what a word on a region's health is about, by this view.
+func spell(view fsm.View, about identity.RegionID) (it Item) {
+	if row, ok := view.Region(about); ok {
+		it.Request = command.HealthSpell(row.Since)
+	}
+	return it
+}
+
 // words signs one word an attempt, after one on health if asked for.
 func (w *witness) words(ctx context.Context, ask *Ask, health bool) ([]*command.Word, error) {
-	items := ask.Items
+	view, items := w.cfg.Replica.View(), ask.Items
 	if health {
-		items = append([]Item{{}}, items...)
+		items = append([]Item{spell(view, ask.About)}, items...)
 	}
-	cluster, now := w.cfg.Replica.View().Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
+	cluster, now := view.Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
 	out := make([]*command.Word, len(items))
 	for i, it := range items {
 		out[i] = &command.Word{Kind: ask.Kind, About: ask.About, Request: it.Request, Attempt: it.Attempt, By: w.cfg.Region, At: now}
