@@ -14,10 +14,12 @@ import (
 // batchBytesMax keeps a batch within one message of the server.
 const batchBytesMax = 1 << 20
 
-// Submit sends a command and returns its outcome; a refusal is also an error.
+// Submit sends a command and returns its outcome; a refusal is also an error. An outcome
+// whose entry is not proven to be certified is OutcomeUnknown.
 func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
 	reply := &tetradv1.SubmitResponse{}
-	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true)
+	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true,
+		func() error { return c.proof.outcome(reply.Outcome) })
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,8 @@ func (c *Client) Open(ctx context.Context, cmd *Command) (*Request, error) {
 func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, error) {
 	reply := &tetradv1.SignResponse{}
 	req := &tetradv1.SignRequest{Command: cmd.Encode(), Wait: wait}
-	if err := c.call(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true); err != nil {
+	_, err := c.attempts(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true, func() error { return c.proof.request(reply.Request) })
+	if err != nil {
 		return nil, err
 	}
 	return reply.Request, nil
@@ -88,12 +91,24 @@ func (c *Client) SignBatch(ctx context.Context, cmds []*Command) ([]Result, erro
 		if len(reply.Items) != len(req.Commands) {
 			return out, errs.New(errs.Malformed, "%d results for %d requests", len(reply.Items), len(req.Commands))
 		}
+		shared(reply.Items)
 		for _, it := range reply.Items {
-			out = append(out, Result{it.Request, faultOf(it)})
+			out = append(out, c.result(it))
 		}
 		cmds = cmds[len(req.Commands):]
 	}
 	return out, nil
+}
+
+func (c *Client) result(it *tetradv1.SignItem) Result {
+	err := faultOf(it)
+	if err == nil {
+		err = c.proof.request(it.Request)
+	}
+	if err != nil {
+		return Result{Err: err}
+	}
+	return Result{Request: it.Request}
 }
 
 func faultOf(it *tetradv1.SignItem) error {
@@ -109,8 +124,12 @@ func faultOf(it *tetradv1.SignItem) error {
 // Await waits until a request is final, or the context ends.
 func (c *Client) Await(ctx context.Context, id RequestID) (*Request, error) {
 	reply := &tetradv1.AwaitResponse{}
-	err := c.call(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false)
-	return reply.Request, err
+	_, err := c.attempts(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false,
+		func() error { return c.proof.request(reply.Request) })
+	if err != nil {
+		return nil, err
+	}
+	return reply.Request, nil
 }
 
 // Request shows one request.
