@@ -247,9 +247,7 @@ func TestConfigIsChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := client.Dial(client.Config{Addresses: []string{"a:1"}, Signer: k, Regions: pins, Unproven: true}); err != nil {
-		t.Errorf("on the nodes' word: %v", err)
-	}
+	dial(t, client.Config{Addresses: []string{"a:1"}, Signer: k, Regions: pins, Unproven: true}) // on the nodes' word
 }
 
 func TestBatchesAreSplit(t *testing.T) {

@@ -74,7 +74,7 @@ func (p *prover) request(r *Request) error {
 }
 
 // verify returns the place of the entry that a proof covers.
-func (p *prover) verify(c *tetradv1.Certified, index uint64) (at chain.Link, err error) {
+func (p *prover) verify(c *Certified, index uint64) (at chain.Link, err error) {
 	if len(c.GetCover()) == 0 {
 		return at, unproven(index, "the answer carries no proof")
 	}
@@ -128,7 +128,7 @@ func (p *prover) learn(sessions [][]byte) error {
 
 // shared gives each item of a batch the proof that stands with the first of its entry.
 func shared(items []*tetradv1.SignItem) {
-	first := map[uint64]*tetradv1.Certified{}
+	first := map[uint64]*Certified{}
 	for _, it := range items {
 		c := it.GetRequest().GetCertified()
 		switch {
@@ -143,7 +143,7 @@ func shared(items []*tetradv1.SignItem) {
 
 // CertifiedBy returns the regions that certified the entry an outcome or request reports.
 // What Submit, Sign, SignBatch and Await return was verified before.
-func CertifiedBy(c *tetradv1.Certified) (regions []RegionID) {
+func CertifiedBy(c *Certified) (regions []RegionID) {
 	cover, err := chain.DecodeCover(c.GetCover())
 	if err != nil {
 		return nil
