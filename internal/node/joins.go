@@ -83,18 +83,32 @@ func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 
 // covers proves entries by sessions the state machine knows, so that whoever has only the
 // log can verify them too.
-type covers struct{ n *Node }
+type covers struct {
+	log  certifier
+	view func() fsm.View
+}
 
-func (c covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
-	cluster, ok := any(c.n.cluster).(certifier)
-	if !ok {
-		return nil, nil, errs.New(errs.NotFound, "this region keeps no certificates")
+// covers returns nil where the cluster has no certificates.
+func (n *Node) covers() *covers {
+	if !Certifies {
+		return nil
 	}
-	cover, err := cluster.Cover(index)
+	return &covers{lateCertifier{n}, n.fsm.View}
+}
+
+// lateCertifier is the cluster, which does not exist yet when the vault is made.
+type lateCertifier struct{ n *Node }
+
+func (l lateCertifier) Cover(index uint64) (*chain.Cover, error) {
+	return any(l.n.cluster).(certifier).Cover(index)
+}
+
+func (c *covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
+	cover, err := c.log.Cover(index)
 	if err != nil {
 		return nil, nil, err
 	}
-	view := c.n.fsm.View()
+	view := c.view()
 	var sessions [][]byte
 	for _, w := range cover.Certificate.Witnesses {
 		_, cert, ok := view.RegionBySession(w.Session)
@@ -107,7 +121,7 @@ func (c covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
 }
 
 // Cover serves the vault's completions.
-func (c covers) Cover(index uint64) ([]byte, error) {
+func (c *covers) Cover(index uint64) ([]byte, error) {
 	cover, _, err := c.prove(index)
 	if err != nil {
 		return nil, err
@@ -116,7 +130,7 @@ func (c covers) Cover(index uint64) ([]byte, error) {
 }
 
 // Proof serves the API's answers.
-func (c covers) Proof(index uint64) (*rpc.Proof, error) {
+func (c *covers) Proof(index uint64) (*rpc.Proof, error) {
 	cover, sessions, err := c.prove(index)
 	if err != nil {
 		return nil, err

@@ -115,8 +115,8 @@ func (n *Node) openVault() (err error) {
 		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log,
 	}
-	if Certifies {
-		cfg.Covers = covers{n}
+	if c := n.covers(); c != nil {
+		cfg.Covers = c
 	}
 	n.vault, err = vault.New(cfg)
 	return err
@@ -215,8 +215,8 @@ func (n *Node) run(ctx context.Context) (err error) {
 	n.cancel = cancel
 	rooms := rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n},
 		Leader: n.cluster, Genesis: n.genesis.Encode()}
-	if Certifies {
-		rooms.Covers = covers{n}
+	if c := n.covers(); c != nil {
+		rooms.Covers = c
 	}
 	n.server.Attach(rooms)
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
