@@ -21,8 +21,8 @@
 //
 // What a node answers is not believed: an outcome, or a request with its signatures, comes
 // with the proof that three regions have its entry on disk, verified against the identity
-// keys above. Without it the outcome is unknown. A refusal that comes as an error, not as
-// an outcome, is the word of the node that answers.
+// keys above. Without it the outcome is unknown. Only what a node refuses at the door, and
+// the fault of an item in a batch, is that node's word alone.
 //
 // Errors are *client.Error; client.CodeOf tells what happened.
 package client

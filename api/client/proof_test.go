@@ -1,13 +1,16 @@
 package client_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/internal/rpc/rpctest"
@@ -81,7 +84,7 @@ func TestUnprovenIsUnknown(t *testing.T) {
 		_, err = cl.Await(within(t, patience), client.RequestIDOf(cmd))
 		want(t, err, client.OutcomeUnknown)
 		freeze, err := boss.Command(&command.FreezeVault{Reason: name})
-		want(t, err, 1)
+		want(t, err, errs.OK)
 		_, err = boss.Submit(within(t, patience), freeze)
 		want(t, err, client.OutcomeUnknown)
 		if t.Failed() {
@@ -91,12 +94,12 @@ func TestUnprovenIsUnknown(t *testing.T) {
 			n.OnProve(nil)
 		}
 		r, err := cl.Sign(within(t, 5*time.Second), cmd)
-		want(t, err, 1)
+		want(t, err, errs.OK)
 		if by := client.CertifiedBy(r.GetCertified()); !slices.Equal(by, []client.RegionID{1, 2, 3, 4}) {
 			t.Fatalf("certified by %v", by)
 		}
 		o, err := boss.Submit(within(t, 5*time.Second), freeze)
-		want(t, err, 1)
+		want(t, err, errs.OK)
 		if by := client.CertifiedBy(o.GetCertified()); len(by) != 4 {
 			t.Fatalf("certified by %v", by)
 		}
@@ -130,10 +133,46 @@ func TestCoverByHeaders(t *testing.T) {
 		return p
 	})
 	r, err := cl.Sign(within(t, 5*time.Second), request(t, cl, "m"))
-	want(t, err, 1)
+	want(t, err, errs.OK)
 	if by := client.CertifiedBy(r.GetCertified()); !slices.Equal(by, []client.RegionID{2, 3, 4}) {
 		t.Errorf("certified by %v", by)
 	}
+}
+
+// TestRefusalsAreProven: a leader that signs a request and tells its client that it was
+// refused is found out, whatever it says; a true refusal is believed with its proof only.
+func TestRefusalsAreProven(t *testing.T) {
+	c := start(t, 4)
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	hidden := func(code errs.Code) rpctest.Sign {
+		return func(_ context.Context, cmd *command.Command) (*fsm.Request, error) {
+			if _, err := c.State.Decide(cmd); err != nil {
+				return nil, err
+			}
+			return nil, errs.New(code, "refused, believe me")
+		}
+	}
+	for _, code := range []errs.Code{errs.Frozen, errs.Expired, errs.BadState, errs.NotFound, errs.Denied} {
+		c.Nodes[0].OnSign(hidden(code))
+		r, err := cl.Sign(within(t, 5*time.Second), request(t, cl, code.String()))
+		if err != nil || len(r.Results) != 2 {
+			t.Errorf("%s: the request was signed: %v, %v", code, r, err)
+		}
+	}
+	c.Nodes[0].OnSign(func(_ context.Context, cmd *command.Command) (*fsm.Request, error) {
+		o, err := c.State.Decide(cmd)
+		if err == nil {
+			err = o.Err()
+		}
+		return nil, err
+	})
+	cmd, err := cl.Command(client.NewSignMessage(client.KeyID{7}, client.HashSHA256, []byte("m"), ""))
+	want(t, err, errs.OK)
+	_, err = cl.Sign(within(t, 5*time.Second), cmd)
+	want(t, err, errs.NotFound)
+	c.Nodes[0].OnProve(func(uint64) *rpc.Proof { return nil })
+	_, err = cl.Sign(within(t, time.Second), cmd)
+	want(t, err, client.OutcomeUnknown)
 }
 
 // TestBatchesAreProven item by item.
@@ -151,7 +190,7 @@ func TestBatchesAreProven(t *testing.T) {
 		cmds = append(cmds, request(t, cl, "m"))
 	}
 	results, err := cl.SignBatch(within(t, 5*time.Second), cmds)
-	want(t, err, 1)
+	want(t, err, errs.OK)
 	proven := 0
 	for _, r := range results {
 		if r.Err == nil && len(client.CertifiedBy(r.Request.GetCertified())) == 3 {
