@@ -53,11 +53,12 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
+	by := time.Now().Add(s.cfg.Timing.Question / 2)
 	tasks := make([]*task, len(q.Items))
 	for i, it := range q.Items {
 		tasks[i] = &task{item: it, meta: q.Meta}
 	}
-	late, err := s.ready(ctx, q)
+	late, err := s.ready(ctx, q, by)
 	switch {
 	case err != nil:
 		return nil, err
@@ -67,7 +68,7 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 		if err := s.judge(q, tasks); err != nil {
 			return nil, err
 		}
-		s.sign(ctx, tasks)
+		s.sign(ctx, tasks, by)
 	}
 	return s.release(ctx, q, tasks)
 }
@@ -77,9 +78,9 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 // state from before a freeze that was acknowledged since.
 //
 // What only the leader may be to blame for, entries and acks that did not come, is late:
-// a signed "not now", which is no ground for another draw. It takes half the question's
-// time at most, so that it reaches whoever asked.
-func (s *cosigner) ready(ctx context.Context, q *Question) (late *errs.Error, err error) {
+// a signed "not now", which is no ground for another draw. Waiting ends by half the
+// question's time, so that this reaches whoever asked.
+func (s *cosigner) ready(ctx context.Context, q *Question, by time.Time) (late *errs.Error, err error) {
 	seen := make(map[Item]bool, len(q.Items))
 	for _, it := range q.Items {
 		if seen[it] {
@@ -87,7 +88,7 @@ func (s *cosigner) ready(ctx context.Context, q *Question) (late *errs.Error, er
 		}
 		seen[it] = true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question/2)
+	ctx, cancel := context.WithDeadline(ctx, by)
 	defer cancel()
 	index := max(q.Meta.Index, q.Known)
 	behind := s.cfg.Replica.WaitApplied(ctx, index)
@@ -212,7 +213,7 @@ func (s *cosigner) fault(t *task, err error) {
 
 // sign finds or makes the signatures of every item that stands. An item somebody else
 // is signing at this moment is waited for, never signed beside him.
-func (s *cosigner) sign(ctx context.Context, tasks []*task) {
+func (s *cosigner) sign(ctx context.Context, tasks []*task, by time.Time) {
 	var mine, theirs []*task
 	for _, t := range standing(tasks) {
 		slot, own, err := s.answers.claim(t.item, t.ground.req.Expiry)
@@ -227,8 +228,8 @@ func (s *cosigner) sign(ctx context.Context, tasks []*task) {
 			theirs = append(theirs, t)
 		}
 	}
-	s.make(ctx, mine)
-	s.await(ctx, theirs)
+	s.make(ctx, mine, by)
+	s.await(ctx, theirs, by)
 }
 
 func standing(tasks []*task) (out []*task) {
@@ -243,11 +244,12 @@ func standing(tasks []*task) (out []*task) {
 // make signs claimed items in the HSM, writes the answers down and publishes them. After
 // the HSM failed once, the rest of the question is not tried.
 //
-// The time for it is the region's own: a leader that hangs up early must not make
-// it look as if the HSM had failed, which would be a ground for another draw.
-func (s *cosigner) make(ctx context.Context, mine []*task) {
+// The time for it is the region's own: a leader that hangs up early, or asks for more at
+// once than the HSM can do, must not make it look as if the HSM had failed, which would
+// be a ground for another draw.
+func (s *cosigner) make(ctx context.Context, mine []*task, by time.Time) {
 	n := s.prepare(mine)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM+time.Duration(n)*s.cfg.Timing.PerItem)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), by.Add(time.Duration(n)*s.cfg.Timing.PerItem))
 	defer cancel()
 	var broken atomic.Pointer[errs.Error]
 	open, keys := standing(mine), verifiers{}
@@ -298,13 +300,12 @@ func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err er
 	label := keyLabel(s.cfg.Replica.View().Cluster(), key.ID)
 	signatures := make([][]byte, len(t.messages))
 	for i, m := range t.messages {
-		select {
-		case s.hsm <- struct{}{}:
-		case <-ctx.Done():
-			return errs.New(errs.HSMTimeout, "no time left at the HSM")
+		if !s.enter(ctx) {
+			t.refusal = errs.New(errs.NotReady, "the HSM of region %d has more to sign than there is time for", s.cfg.Region)
+			return nil
 		}
 		if s.allowed(ctx, t); t.refusal == nil {
-			signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(key.Curve), m)
+			signatures[i], err = s.call(ctx, label, uint8(key.Curve), m)
 		}
 		<-s.hsm
 		if t.refusal != nil {
@@ -327,6 +328,29 @@ func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err er
 	return nil
 }
 
+// enter takes a place at the HSM; false if none became free in time.
+func (s *cosigner) enter(ctx context.Context) bool {
+	select {
+	case s.hsm <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case s.hsm <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// call has the HSM sign once. It gets its whole time, however long the wait for a place
+// was: only what takes longer than that is the HSM's fault.
+func (s *cosigner) call(ctx context.Context, label string, curve uint8, message []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM)
+	defer cancel()
+	return s.cfg.Token.Sign(ctx, label, curve, message)
+}
+
 // publish writes down what was signed and frees what was not.
 func (s *cosigner) publish(ctx context.Context, mine []*task) {
 	var done []*slot
@@ -337,6 +361,8 @@ func (s *cosigner) publish(ctx context.Context, mine []*task) {
 		}
 		done = append(done, t.slot)
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM) // the disk's own time, too
+	defer cancel()
 	if err := s.answers.settle(ctx, done); err != nil {
 		for _, t := range standing(mine) {
 			s.fault(t, err)
@@ -345,12 +371,14 @@ func (s *cosigner) publish(ctx context.Context, mine []*task) {
 }
 
 // await waits for the items others are signing.
-func (s *cosigner) await(ctx context.Context, theirs []*task) {
+func (s *cosigner) await(ctx context.Context, theirs []*task, by time.Time) {
+	ctx, cancel := context.WithDeadline(ctx, by)
+	defer cancel()
 	for _, t := range theirs {
 		select {
 		case <-t.slot.done:
 		case <-ctx.Done():
-			t.refusal = errs.Wrap(errs.CodeOf(ctx.Err()), ctx.Err(), "waiting for a running signature of request %s", t.item.Request)
+			t.refusal = errs.New(errs.NotReady, "attempt %d of request %s is being signed still", t.item.Attempt, t.item.Request)
 			continue
 		}
 		switch {

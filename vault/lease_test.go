@@ -2,8 +2,10 @@ package vault_test
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -275,5 +277,57 @@ func TestEveryHiddenReleaseIsFiled(t *testing.T) {
 		if got := filed(); got != want || want == 0 {
 			t.Errorf("%d statements of released signatures in the log, want %d", got, want)
 		}
+	})
+}
+
+// TestOverloadIsNoGround: a leader that asks for so much at once that the HSM cannot keep
+// up gets a signed "not now" for the rest, never a word for another draw.
+func TestOverloadIsNoGround(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		n, witness := w.nodes[3], w.nodes[4]
+		var questions []*vault.Question
+		for i := 0; len(questions) < 12; i++ {
+			q, drawn := w.question(w.abandoned(w.request(k, fmt.Sprint("flood ", i))))
+			if slices.Contains(drawn, 3) {
+				questions = append(questions, q)
+			}
+		}
+		n.token.set(func(t *token) { t.delay = 400 * time.Millisecond })
+		codes := make([]errs.Code, len(questions))
+		var asking sync.WaitGroup
+		for i, q := range questions {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				raw, err := n.vault.HandleCoSign(ctx, 1, q.Encode())
+				if err != nil {
+					t.Errorf("no answer in time: %v", err)
+					return
+				}
+				a, _ := command.DecodeAnswer(raw)
+				codes[i] = a.Items[0].Code
+			})
+		}
+		asking.Wait()
+		late := slices.Index(codes, errs.NotReady)
+		if late < 0 || !slices.Contains(codes, errs.OK) {
+			t.Fatalf("answered %v, want some signed and some not now", codes)
+		}
+		for _, code := range codes {
+			if code != errs.OK && code != errs.NotReady {
+				t.Errorf("answered %s", code)
+			}
+		}
+		q := questions[late]
+		ask := &vault.Ask{Kind: command.WordRefused, About: 3, Items: q.Items}
+		if _, err := n.vault.HandleWord(t.Context(), 1, ask.Encode()); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("overload became the region's own refusal: %v", err)
+		}
+		ask = &vault.Ask{Kind: command.WordUnreachable, About: 3, Items: q.Items, Question: q.Encode()}
+		if _, err := witness.vault.HandleWord(t.Context(), 1, ask.Encode()); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("overload became a witness's word: %v", err)
+		}
+		w.consistent()
 	})
 }

@@ -60,7 +60,7 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		case it.done:
 		case r.err != nil:
 			silent = append(silent, it.Item)
-		case no && code == errs.NotReady: // not now: a sweep asks again
+		case no && notNow(code): // a sweep asks again
 		case no && everywhere(code):
 			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
 		case no:
@@ -69,6 +69,10 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 	}
 	return silent, refused
 }
+
+// notNow tells a refusal that who asks may have brought about itself: by keeping entries
+// or acks from the region, or by asking for more than it can do.
+func notNow(c errs.Code) bool { return c == errs.NotReady || c == errs.Throttled }
 
 // everywhere tells a refusal that every region would give.
 func everywhere(c errs.Code) bool { return c == errs.Frozen || c == errs.Expired || c == errs.Skewed }

@@ -20,7 +20,7 @@ func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Qu
 	}
 	var unanswered []Item
 	for _, it := range items {
-		if code := r.refused[it]; r.good[it] == nil && code != errs.NotReady && !everywhere(code) {
+		if code := r.refused[it]; r.good[it] == nil && !notNow(code) && !everywhere(code) {
 			unanswered = append(unanswered, it.Item)
 		}
 	}
