@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"sync"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
@@ -10,8 +11,11 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
-// sessionsMax bounds the session certificates remembered; beyond it they are learnt anew.
-const sessionsMax = 1024
+// Bounds of what is remembered; beyond them it is learnt anew.
+const (
+	sessionsMax = 1024 // session certificates
+	provenMax   = 256  // covers that verified: many answers come from one entry
+)
 
 // prover verifies that entries are certified, by session certificates that the pinned
 // identity keys vouch for. No node's word counts: whoever answers, three regions must
@@ -19,9 +23,10 @@ const sessionsMax = 1024
 type prover struct {
 	cfg *Config
 
-	mu    sync.Mutex
-	book  *chain.Book
-	known map[string]bool // encoded session certificates in the book
+	mu     sync.RWMutex
+	book   *chain.Book
+	known  map[string]bool       // encoded session certificates in the book
+	proven map[[32]byte]struct{} // by SHA-256
 }
 
 func newProver(cfg *Config) *prover {
@@ -33,6 +38,7 @@ func newProver(cfg *Config) *prover {
 func (p *prover) reset() {
 	pins := func(r RegionID) []PublicKey { return p.cfg.Regions[r] }
 	p.book, p.known = chain.NewBook(p.cfg.Cluster, pins, len(p.cfg.Regions)), map[string]bool{}
+	p.proven = map[[32]byte]struct{}{}
 }
 
 func unproven(index uint64, why string) error {
@@ -85,15 +91,40 @@ func (p *prover) verify(c *Certified, index uint64) (at chain.Link, err error) {
 	if at = covered(cover); at.Index != index || index == 0 {
 		return at, unproven(index, "the proof is of another index")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.learn(c.Sessions); err != nil {
-		return at, unproven(index, err.Error())
-	}
-	if err := cover.Verify(p.book, p.cfg.Lineage, at); err != nil {
+	if err := p.check(c, cover, at); err != nil {
 		return at, unproven(index, err.Error())
 	}
 	return at, nil
+}
+
+func (p *prover) check(c *Certified, cover *chain.Cover, at chain.Link) error {
+	sum := sha256.Sum256(c.Cover)
+	if p.remembers(sum) {
+		return nil
+	}
+	if err := p.learn(c.Sessions); err != nil {
+		return err
+	}
+	p.mu.RLock()
+	err := cover.Verify(p.book, p.cfg.Lineage, at)
+	p.mu.RUnlock()
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.proven) >= provenMax {
+		clear(p.proven)
+	}
+	p.proven[sum] = struct{}{}
+	return nil
+}
+
+func (p *prover) remembers(sum [32]byte) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	_, ok := p.proven[sum]
+	return ok
 }
 
 // covered is the entry a cover speaks of: the certified one, or the one before the first
@@ -107,6 +138,8 @@ func covered(c *chain.Cover) chain.Link {
 }
 
 func (p *prover) learn(sessions [][]byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, raw := range sessions[:min(len(sessions), len(p.cfg.Regions))] {
 		if p.known[string(raw)] {
 			continue
