@@ -72,7 +72,9 @@ func (c *Client) attempts(ctx context.Context, method string, req, reply any, ch
 		case err == nil:
 			return unknown, nil
 		case code == errs.OutcomeUnknown:
-			unknown = err
+			if unknown == nil || ctx.Err() == nil { // the last one only says that time is up
+				unknown = err
+			}
 		case unknown != nil && silent(code):
 			return unknown, unknown
 		}
