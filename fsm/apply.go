@@ -24,7 +24,7 @@ func (w *work) apply(in Input) Result {
 		}
 		return res
 	}
-	w.meta, w.stamp, w.result = in.Meta, res.Stamp, &res
+	w.meta, w.stamp, w.result, w.before = in.Meta, res.Stamp, &res, w.roster
 	w.head.meta = in.Meta
 	if len(commands) > 0 && res.Stamp.After(w.head.clock) { // time moves only where a leaf tells of it
 		w.head.clock = res.Stamp

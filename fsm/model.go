@@ -73,7 +73,7 @@ type Region struct {
 	Curves     []command.Curve
 	Status     RegionStatus
 	Healthy    bool
-	Since      uint64                 // index of the last change of health
+	Since      uint64                 // index of the last change of health, or of the last session
 	Sessions   []identity.SessionCert // newest first, at most four
 }
 

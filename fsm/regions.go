@@ -72,7 +72,7 @@ func (t *task) reportHealth(b *command.ReportHealth) (deed, error) {
 		return nil, errs.New(errs.NotFound, "there is no region %d", b.Region)
 	}
 	if t.region.ID != r.ID {
-		if err := t.vouched(b); err != nil {
+		if err := t.vouched(b, r); err != nil {
 			return nil, err
 		}
 	}
@@ -89,8 +89,10 @@ func (t *task) reportHealth(b *command.ReportHealth) (deed, error) {
 	}, nil
 }
 
-// vouched requires the fresh words of two regions other than the one they are about.
-func (t *task) vouched(b *command.ReportHealth) error {
+// vouched requires the fresh words of two regions other than the one they are about. A
+// word is of one spell of health: once the region's health changed, or it started again,
+// it says nothing more, or a leader could take the region out again and again with it.
+func (t *task) vouched(b *command.ReportHealth, r *Region) error {
 	want := command.WordUnreachable
 	if b.Healthy {
 		want = command.WordReachable
@@ -102,7 +104,7 @@ func (t *task) vouched(b *command.ReportHealth) error {
 			return err
 		}
 		fresh := v.At.After(t.head.clock.Add(-WordAge)) && v.At.Before(t.head.clock.Add(WordAge))
-		if v.Kind != want || v.About != b.Region || v.By == b.Region || v.Request != (command.RequestID{}) || !fresh {
+		if v.Kind != want || v.About != b.Region || v.By == b.Region || v.Attempt != 0 || v.Request != command.HealthSpell(r.Since) || !fresh {
 			return errs.New(errs.Unverified, "a word of region %d does not say this of region %d now", v.By, b.Region)
 		}
 		if !slices.Contains(by, v.By) {

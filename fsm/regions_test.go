@@ -57,7 +57,8 @@ func TestSessions(t *testing.T) {
 func TestHealth(t *testing.T) {
 	l, signer, key := fsmtest.New().Ready(fsm.Options{})
 	word := func(kind command.WordKind, by, about identity.RegionID, at time.Time) []byte {
-		return l.Word(by, command.Word{Kind: kind, About: about, At: at})
+		r, _ := l.Machine.View().Region(about)
+		return l.Word(by, command.Word{Kind: kind, About: about, Request: command.HealthSpell(r.Since), At: at})
 	}
 	down := func(words ...[]byte) *command.Command {
 		return l.By(l.Region(1).Session, &command.ReportHealth{Region: 3, Words: words})
@@ -81,6 +82,68 @@ func TestHealth(t *testing.T) {
 	want(t, l, errs.NoEligiblePair, l.By(signer, fsmtest.Digest(key, [32]byte{1})))
 	l.Must(l.By(l.Region(2).Session, &command.ReportHealth{Region: 2, Healthy: true}))
 	opened(t, l, signer, key)
+}
+
+// TestHealthWordsAreUsedUp: a leader that kept two true words on a region takes it out no
+// second time with them, and brings none back.
+func TestHealthWordsAreUsedUp(t *testing.T) {
+	l, _, _ := fsmtest.New().Ready(fsm.Options{})
+	words := func(kind command.WordKind) (out [][]byte) {
+		r, _ := l.Machine.View().Region(3)
+		for _, by := range []identity.RegionID{1, 2} {
+			out = append(out, l.Word(by, command.Word{Kind: kind, About: 3, Request: command.HealthSpell(r.Since), At: l.Now}))
+		}
+		return out
+	}
+	by1 := func(healthy bool, words [][]byte) *command.Command {
+		return l.By(l.Region(1).Session, &command.ReportHealth{Region: 3, Healthy: healthy, Words: words})
+	}
+	away, there := words(command.WordUnreachable), words(command.WordReachable)
+	want(t, l, errs.OK, by1(false, away))
+	want(t, l, errs.Unverified, by1(true, there))
+	l.Must(l.By(l.Region(3).Session, &command.ReportHealth{Region: 3, Healthy: true}))
+	want(t, l, errs.Unverified, by1(false, away))
+	want(t, l, errs.OK, by1(false, words(command.WordUnreachable)))
+	want(t, l, errs.OK, by1(true, words(command.WordReachable)))
+	old := words(command.WordUnreachable)
+	l.NewSession(l.Region(3), l.Now.Add(time.Millisecond))
+	l.Must(l.Register(l.Region(3)))
+	want(t, l, errs.Unverified, by1(false, old))
+}
+
+// TestHealthCountsForLaterEntries: who leads decides what stands in an entry and in what
+// order; what is said of health in it does not touch the draws it opens.
+func TestHealthCountsForLaterEntries(t *testing.T) {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	health := func(region identity.RegionID, healthy bool) *command.Command {
+		return l.By(l.Region(region).Session, &command.ReportHealth{Region: region, Healthy: healthy})
+	}
+	ask := func(n byte) (*command.Command, func() []identity.RegionID) {
+		c := l.By(signer, fsmtest.Digest(key, [32]byte{n}))
+		return c, func() []identity.RegionID {
+			q, ok := l.Machine.View().Request(command.RequestIDOf(c.Principal, c.ID))
+			if !ok {
+				t.Fatal("the request was refused")
+			}
+			return q.Open().Eligible
+		}
+	}
+	before, amongBefore := ask(1)
+	after, amongAfter := ask(2)
+	l.Apply(before, health(1, false), after)
+	if a, b := amongBefore(), amongAfter(); !slices.Equal(a, b) || len(b) != 4 {
+		t.Errorf("drawn among %v before, %v after the report of one entry", a, b)
+	}
+	back, amongBack := ask(3)
+	l.Apply(health(1, true), back)
+	if ids := amongBack(); slices.Contains(ids, 1) {
+		t.Errorf("drawn among %v: region 1 came back in this entry", ids)
+	}
+	next, amongNext := ask(4)
+	l.Must(next)
+	if ids := amongNext(); len(ids) != 4 {
+		t.Errorf("drawn among %v in the entry after", ids)
+	}
 }
 
 func TestReplaceMember(t *testing.T) {

@@ -87,11 +87,15 @@ func checkPayload(k *Key, b *command.RequestSignature) error {
 	return nil
 }
 
-// eligible returns the regions a draw for k is among at this index.
+// eligible returns the regions a draw for k is among at this index. Health is that of
+// before the entry: a change counts for later entries, wherever in the entry it stands.
 func (w *work) eligible(k *Key) []identity.RegionID {
 	ids := make([]identity.RegionID, 0, len(k.Regions))
 	for _, r := range w.roster.regions {
-		if r.Status == RegionActive && r.Healthy && len(r.Sessions) > 0 && k.Attested(r.ID) != nil &&
+		if was, ok := w.before.region(r.ID); !ok || !was.Healthy {
+			continue
+		}
+		if r.Status == RegionActive && len(r.Sessions) > 0 && k.Attested(r.ID) != nil &&
 			slices.Contains(r.Curves, k.Curve) {
 			ids = append(ids, r.ID)
 		}

@@ -28,6 +28,7 @@ type work struct {
 	// Of the entry in progress.
 	meta   command.Meta
 	stamp  time.Time
+	before *roster // as the entry found it
 	result *Result
 	effect audit.Effect                  // of the command in progress
 	due    map[int64][]command.RequestID // what the entry made, by second of expiry

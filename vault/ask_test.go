@@ -75,3 +75,18 @@ func (n *node) ask(q *vault.Question) (*command.Answer, error) {
 	}
 	return command.DecodeAnswer(raw)
 }
+
+// drawing commits requests while nobody leads until one draws the region, and returns it
+// with who is drawn, that region last.
+func (w *world) drawing(k *fsm.Key, region identity.RegionID) (*fsm.Request, []identity.RegionID) {
+	w.t.Helper()
+	for i := range 64 {
+		req := w.abandoned(w.request(k, "draw "+string(rune('A'+i))))
+		_, drawn := w.question(req)
+		if drawn[1] == region {
+			return req, drawn
+		}
+	}
+	w.t.Fatal("64 draws without that region")
+	return nil, nil
+}

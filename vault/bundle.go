@@ -221,7 +221,7 @@ func (b *bundle) completion() *command.Complete {
 // file commits a completion. It rides in the next entry; until it is in the log the
 // round stays, and a next leader would gather the same answers again.
 func (b *bundle) file(ctx context.Context, c *command.Complete) {
-	out, err := b.author.file(ctx, b.cfg.Session, c)
+	out, err := b.author.complete(ctx, c)
 	if err == nil {
 		err = out.Err()
 	}

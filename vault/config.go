@@ -28,6 +28,15 @@ type Replica interface {
 	WaitApplied(ctx context.Context, index uint64) error
 	// Ready is nil only when the replica is past its durable high-water mark and a barrier.
 	Ready() error
+	// Lease is nil while nothing certified a lease ago or earlier can have passed this
+	// replica by (docs/design/certificates.md). It may come and go from call to call.
+	Lease() error
+}
+
+// Covers proves that entries of the log are certified. The proof is for whoever reads the
+// audit; nothing here looks into it. errs.NotFound while, or since, there is none.
+type Covers interface {
+	Cover(index uint64) ([]byte, error)
 }
 
 // Token is the region's HSM. Sign returns 64 bytes r||s with low s over a 32-byte
@@ -60,11 +69,13 @@ type Sealer interface {
 type Timing struct {
 	Partial   time.Duration // wait for partials on append replies before asking for them
 	Question  time.Duration // an answer to a co-sign question
+	Lease     time.Duration // wait for a lease before a co-signer says "not now"
 	HSM       time.Duration // the HSM's part of it
 	PerItem   time.Duration // allowed on top for each signature asked for
 	Late      time.Duration // wait for the last region before filing what is done
 	Probe     time.Duration // another region's reach for a silent one
 	Propose   time.Duration // one proposal of our own
+	Cover     time.Duration // wait for the proof that goes into a completion
 	Retry     time.Duration // first pause before something is tried again; doubles
 	RetryMost time.Duration
 	Statement time.Duration // a completion to appear before a co-signer files its own statement
@@ -76,8 +87,8 @@ type Timing struct {
 // DefaultTiming suits regions up to 250 ms apart.
 func DefaultTiming() Timing {
 	return Timing{
-		Partial: 20 * time.Millisecond, Question: 2 * time.Second, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
-		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second,
+		Partial: 20 * time.Millisecond, Question: 2 * time.Second, Lease: 300 * time.Millisecond, HSM: 1500 * time.Millisecond, PerItem: 20 * time.Millisecond,
+		Late: 100 * time.Millisecond, Probe: time.Second, Propose: 5 * time.Second, Cover: 2 * time.Second,
 		Retry: 100 * time.Millisecond, RetryMost: 5 * time.Second,
 		Statement: 10 * time.Second, KeyStep: 20 * time.Second, Health: 5 * time.Second, Tick: 30 * time.Second,
 	}
@@ -89,8 +100,8 @@ func (t Timing) answer(n int) time.Duration { return t.Question + time.Duration(
 func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{
-		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
-		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
+		{&t.Partial, &d.Partial}, {&t.Question, &d.Question}, {&t.Lease, &d.Lease}, {&t.HSM, &d.HSM}, {&t.PerItem, &d.PerItem}, {&t.Late, &d.Late},
+		{&t.Probe, &d.Probe}, {&t.Propose, &d.Propose}, {&t.Cover, &d.Cover}, {&t.Retry, &d.Retry}, {&t.RetryMost, &d.RetryMost},
 		{&t.Statement, &d.Statement}, {&t.KeyStep, &d.KeyStep}, {&t.Health, &d.Health}, {&t.Tick, &d.Tick},
 	} {
 		if *f.have == 0 {
@@ -115,6 +126,7 @@ type Config struct {
 	Leaves   Leaves
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
+	Covers   Covers // optional, completions are filed without proofs
 
 	// Verify checks signatures of sessions; optional, the key's own. A memory shared with
 	// admission spares each node one of two checks of the same statement.

@@ -53,37 +53,55 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
-	if err := s.ready(ctx, q); err != nil {
-		return nil, err
+	by := time.Now().Add(s.cfg.Timing.Question / 2)
+	tasks := make([]*task, len(q.Items))
+	for i, it := range q.Items {
+		tasks[i] = &task{item: it, meta: q.Meta}
 	}
-	tasks, err := s.judge(q)
-	if err != nil {
+	late, err := s.ready(ctx, q, by)
+	switch {
+	case err != nil:
 		return nil, err
+	case late != nil:
+		refuse(tasks, late)
+	default:
+		if err := s.judge(q, tasks); err != nil {
+			return nil, err
+		}
+		s.sign(ctx, tasks, by)
 	}
-	s.sign(ctx, tasks)
 	return s.release(ctx, q, tasks)
 }
 
 // ready waits until the own replica holds the attempts, and wants it fit to judge. It also
 // waits for what the leader knew when it asked: a region that lags must not sign by a
 // state from before a freeze that was acknowledged since.
-func (s *cosigner) ready(ctx context.Context, q *Question) error {
+//
+// What only the leader may be to blame for, entries and acks that did not come, is late:
+// a signed "not now", which is no ground for another draw. Waiting ends by half the
+// question's time, so that this reaches whoever asked.
+func (s *cosigner) ready(ctx context.Context, q *Question, by time.Time) (late *errs.Error, err error) {
 	seen := make(map[Item]bool, len(q.Items))
 	for _, it := range q.Items {
 		if seen[it] {
-			return errs.New(errs.Malformed, "co-sign question names request %s twice", it.Request)
+			return nil, errs.New(errs.Malformed, "co-sign question names request %s twice", it.Request)
 		}
 		seen[it] = true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timing.Question)
+	ctx, cancel := context.WithDeadline(ctx, by)
 	defer cancel()
-	if err := s.cfg.Replica.WaitApplied(ctx, max(q.Meta.Index, q.Known)); err != nil {
-		return err
-	}
+	index := max(q.Meta.Index, q.Known)
+	behind := s.cfg.Replica.WaitApplied(ctx, index)
 	if err := s.cfg.Replica.Ready(); err != nil {
-		return err
+		return nil, err
 	}
-	return s.registered(ctx)
+	if err := s.registered(ctx); err != nil {
+		return nil, err
+	}
+	if behind != nil {
+		return errs.Wrap(errs.NotReady, behind, "region %d has not applied entry %d", s.cfg.Region, index), nil
+	}
+	return s.lease(ctx), nil
 }
 
 // registered waits until the log knows this region's session. A region that has just
@@ -105,6 +123,7 @@ func (s *cosigner) registered(ctx context.Context) error {
 // task is one item on its way through the co-signer.
 type task struct {
 	item     Item
+	meta     command.Meta
 	ground   ground
 	signers  []identity.RegionID // the k drawn, in drawn order
 	refusal  *errs.Error         // nil while it stands
@@ -114,21 +133,16 @@ type task struct {
 
 // judge decides every item by the own state. The draw is verified only if some item
 // stands, that is if the entry is really in this region's log.
-func (s *cosigner) judge(q *Question) ([]*task, error) {
+func (s *cosigner) judge(q *Question, tasks []*task) error {
 	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
-	tasks := make([]*task, len(q.Items))
-	stands := false
-	for i, it := range q.Items {
-		t := &task{item: it}
-		t.ground, t.refusal = permit(view, it, q.Meta, now)
-		stands = stands || t.refusal == nil
-		tasks[i] = t
+	for _, t := range tasks {
+		t.ground, t.refusal = permit(view, t.item, t.meta, now)
 	}
-	if !stands {
-		return tasks, nil
+	if len(standing(tasks)) == 0 {
+		return nil
 	}
 	if err := s.beacon.verify(q); err != nil {
-		return nil, err
+		return err
 	}
 	unfit := s.cfg.Leaves.Healthy()
 	for _, t := range tasks {
@@ -145,7 +159,7 @@ func (s *cosigner) judge(q *Question) ([]*task, error) {
 			s.fault(t, unfit)
 		}
 	}
-	return tasks, nil
+	return nil
 }
 
 // fault refuses an item this region should sign but cannot, and remembers so.
@@ -156,7 +170,7 @@ func (s *cosigner) fault(t *task, err error) {
 
 // sign finds or makes the signatures of every item that stands. An item somebody else
 // is signing at this moment is waited for, never signed beside him.
-func (s *cosigner) sign(ctx context.Context, tasks []*task) {
+func (s *cosigner) sign(ctx context.Context, tasks []*task, by time.Time) {
 	var mine, theirs []*task
 	for _, t := range standing(tasks) {
 		slot, own, err := s.answers.claim(t.item, t.ground.req.Expiry)
@@ -171,8 +185,8 @@ func (s *cosigner) sign(ctx context.Context, tasks []*task) {
 			theirs = append(theirs, t)
 		}
 	}
-	s.make(ctx, mine)
-	s.await(ctx, theirs)
+	s.make(ctx, mine, by)
+	s.await(ctx, theirs, by)
 }
 
 func standing(tasks []*task) (out []*task) {
@@ -187,11 +201,12 @@ func standing(tasks []*task) (out []*task) {
 // make signs claimed items in the HSM, writes the answers down and publishes them. After
 // the HSM failed once, the rest of the question is not tried.
 //
-// The time for it is the region's own: a leader that hangs up early must not make
-// it look as if the HSM had failed, which would be a ground for another draw.
-func (s *cosigner) make(ctx context.Context, mine []*task) {
+// The time for it is the region's own: a leader that hangs up early, or asks for more at
+// once than the HSM can do, must not make it look as if the HSM had failed, which would
+// be a ground for another draw.
+func (s *cosigner) make(ctx context.Context, mine []*task, by time.Time) {
 	n := s.prepare(mine)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM+time.Duration(n)*s.cfg.Timing.PerItem)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), by.Add(time.Duration(n)*s.cfg.Timing.PerItem))
 	defer cancel()
 	var broken atomic.Pointer[errs.Error]
 	open, keys := standing(mine), verifiers{}
@@ -231,8 +246,9 @@ func (s *cosigner) prepare(mine []*task) (signatures int) {
 	return signatures
 }
 
-// signOne has the HSM sign each message of an item. What it signed wrongly does not leave:
-// a faulty signature can tell the key, and would stand as this region's lie.
+// signOne has the HSM sign each message of an item, unless it is refused now; an error is
+// a fault of this region. What the HSM signed wrongly does not leave: a faulty signature
+// can tell the key, and would stand as this region's lie.
 func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err error) {
 	if t.slot.Signatures != nil {
 		return nil
@@ -241,13 +257,17 @@ func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err er
 	label := keyLabel(s.cfg.Replica.View().Cluster(), key.ID)
 	signatures := make([][]byte, len(t.messages))
 	for i, m := range t.messages {
-		select {
-		case s.hsm <- struct{}{}:
-		case <-ctx.Done():
-			return errs.New(errs.HSMTimeout, "no time left at the HSM")
+		if !s.enter(ctx) {
+			t.refusal = errs.New(errs.NotReady, "the HSM of region %d has more to sign than there is time for", s.cfg.Region)
+			return nil
 		}
-		signatures[i], err = s.cfg.Token.Sign(ctx, label, uint8(key.Curve), m)
+		if s.allowed(ctx, t); t.refusal == nil {
+			signatures[i], err = s.call(ctx, label, uint8(key.Curve), m)
+		}
 		<-s.hsm
+		if t.refusal != nil {
+			return nil
+		}
 		switch c := errs.CodeOf(err); c {
 		case errs.OK:
 		case errs.Canceled, errs.DeadlineExceeded:
@@ -265,6 +285,29 @@ func (s *cosigner) signOne(ctx context.Context, t *task, keys verifiers) (err er
 	return nil
 }
 
+// enter takes a place at the HSM; false if none became free in time.
+func (s *cosigner) enter(ctx context.Context) bool {
+	select {
+	case s.hsm <- struct{}{}:
+		return true
+	default:
+	}
+	select {
+	case s.hsm <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// call has the HSM sign once. It gets its whole time, however long the wait for a place
+// was: only what takes longer than that is the HSM's fault.
+func (s *cosigner) call(ctx context.Context, label string, curve uint8, message []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM)
+	defer cancel()
+	return s.cfg.Token.Sign(ctx, label, curve, message)
+}
+
 // publish writes down what was signed and frees what was not.
 func (s *cosigner) publish(ctx context.Context, mine []*task) {
 	var done []*slot
@@ -275,6 +318,8 @@ func (s *cosigner) publish(ctx context.Context, mine []*task) {
 		}
 		done = append(done, t.slot)
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM) // the disk's own time, too
+	defer cancel()
 	if err := s.answers.settle(ctx, done); err != nil {
 		for _, t := range standing(mine) {
 			s.fault(t, err)
@@ -283,12 +328,14 @@ func (s *cosigner) publish(ctx context.Context, mine []*task) {
 }
 
 // await waits for the items others are signing.
-func (s *cosigner) await(ctx context.Context, theirs []*task) {
+func (s *cosigner) await(ctx context.Context, theirs []*task, by time.Time) {
+	ctx, cancel := context.WithDeadline(ctx, by)
+	defer cancel()
 	for _, t := range theirs {
 		select {
 		case <-t.slot.done:
 		case <-ctx.Done():
-			t.refusal = errs.Wrap(errs.CodeOf(ctx.Err()), ctx.Err(), "waiting for a running signature of request %s", t.item.Request)
+			t.refusal = errs.New(errs.NotReady, "attempt %d of request %s is being signed still", t.item.Attempt, t.item.Request)
 			continue
 		}
 		switch {
@@ -300,31 +347,6 @@ func (s *cosigner) await(ctx context.Context, theirs []*task) {
 			s.stats.cachedAnswers.Add(1)
 		}
 	}
-}
-
-// release judges every item once more, after the HSM and right before anything leaves:
-// a freeze or an expiry that came meanwhile still counts.
-func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*command.Answer, error) {
-	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
-	if err := s.cfg.Replica.Ready(); err != nil {
-		return nil, err
-	}
-	a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: now, Items: make([]command.AnswerItem, len(tasks))}
-	for i, t := range tasks {
-		if t.refusal == nil {
-			_, t.refusal = permit(view, t.item, q.Meta, now)
-		}
-		a.Items[i] = t.answer()
-		if t.refusal != nil {
-			s.stats.refusals.Add(1)
-		}
-	}
-	s.stats.questions.Add(1)
-	if err := a.Sign(ctx, view.Cluster(), s.cfg.Session); err != nil {
-		return nil, err
-	}
-	s.statements.add(a, q.Partials)
-	return a, nil
 }
 
 func (t *task) answer() command.AnswerItem {

@@ -22,5 +22,8 @@ const (
 	maxAnswersFile = 16 << 20  // bytes of one file of answers
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
 
+	leasePause = 10 * time.Millisecond // between two looks for a lease
+	coverPause = 20 * time.Millisecond // between two looks for the proof of an entry
+
 	statementLife = time.Minute // expiry of commands the region signs itself; ids are remembered that long
 )

@@ -60,6 +60,7 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		case it.done:
 		case r.err != nil:
 			silent = append(silent, it.Item)
+		case no && notNow(code): // a sweep asks again
 		case no && everywhere(code):
 			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
 		case no:
@@ -68,6 +69,10 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 	}
 	return silent, refused
 }
+
+// notNow tells a refusal that who asks may have brought about itself: by keeping entries
+// or acks from the region, or by asking for more than it can do.
+func notNow(c errs.Code) bool { return c == errs.NotReady || c == errs.Throttled }
 
 // everywhere tells a refusal that every region would give.
 func everywhere(c errs.Code) bool { return c == errs.Frozen || c == errs.Expired || c == errs.Skewed }
@@ -152,14 +157,14 @@ func (d *redraw) ask(ctx context.Context, region identity.RegionID, ask *Ask) ([
 // carries it beside good ones.
 func (d *redraw) genuine(words []*command.Word, by identity.RegionID, ask *Ask) error {
 	view := d.cfg.Replica.View()
-	asked := map[Item]bool{{}: true} // the word on health
+	asked := map[Item]bool{}
 	for _, it := range ask.Items {
 		asked[it] = true
 	}
 	for _, w := range words {
 		owner, cert, ok := view.RegionBySession(w.Session)
 		if !ok || owner.ID != by || w.By != by || w.Kind != ask.Kind || w.About != ask.About ||
-			!asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
+			w.Attempt != 0 && !asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
 			return d.blame(by, "word is not its own, or not what was asked")
 		}
 	}
@@ -210,7 +215,8 @@ func (d *redraw) report(ctx context.Context, r *command.ReportHealth) {
 // open proposes the next attempt; opening one beyond the last gives the request up.
 func (d *redraw) open(ctx context.Context, it *item) {
 	next := it.Attempt + 1
-	out, err := d.author.file(ctx, d.cfg.Session, &command.OpenAttempt{Request: it.Request, Attempt: next, Words: d.words[it.Item]})
+	out, err := d.author.file(ctx, d.cfg.Session, &command.OpenAttempt{Request: it.Request, Attempt: next, Words: d.words[it.Item],
+		Partials: d.drawn.encoded()})
 	if err == nil {
 		err = out.Err()
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -330,21 +331,59 @@ func TestNoWordsInAdvance(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(p256, 2)
 		w.nodes[3].kill()
-		req := w.abandoned(w.request(k, "open"))
+		req, drawn := w.drawing(k, 3)
 		later := w.request(k, "not yet asked")
-		ask := &vault.Ask{Kind: command.WordUnreachable, About: 3, Items: []vault.Item{
-			{Request: req.ID, Attempt: 1}, {Request: req.ID, Attempt: 2}, {Request: command.RequestIDOf(later.Principal, later.ID), Attempt: 1}}}
-		raw, err := w.nodes[2].vault.HandleWord(t.Context(), 4, ask.Encode())
-		w.ok(err)
-		words, err := vault.DecodeWords(raw)
-		w.ok(err)
-		for _, v := range words {
-			if v.Attempt != 0 && (v.Request != req.ID || v.Attempt != 1) {
-				t.Errorf("a word on attempt %d of request %s, which is not open", v.Attempt, v.Request)
+		q, _ := w.question(req)
+		witness := w.nodes[drawn[0]%2+1] // neither drawn region
+		words := func(items ...vault.Item) int {
+			question := *q
+			question.Items = items
+			ask := &vault.Ask{Kind: command.WordUnreachable, About: 3, Items: items, Question: question.Encode()}
+			raw, err := witness.vault.HandleWord(t.Context(), 4, ask.Encode())
+			w.ok(err)
+			list, err := vault.DecodeWords(raw)
+			w.ok(err)
+			n := 0
+			for _, v := range list {
+				if v.Attempt != 0 {
+					n++
+				}
+			}
+			if n == len(list) {
+				t.Error("no word on health")
+			}
+			return n
+		}
+		if n := words(vault.Item{Request: req.ID, Attempt: 1}); n != 1 {
+			t.Errorf("%d words on an open attempt", n)
+		}
+		for _, it := range []vault.Item{{Request: req.ID, Attempt: 2}, {Request: command.RequestIDOf(later.Principal, later.ID), Attempt: 1}} {
+			if n := words(it); n != 0 {
+				t.Errorf("%d words on an attempt that is not open", n)
 			}
 		}
-		if len(words) != 2 {
-			t.Errorf("%d words, want one on health and one on the open attempt", len(words))
+	})
+}
+
+// TestNoWordOnARegionThatIsNotDrawn: a region that happens to be away is no reason to have
+// another pair drawn where it was not drawn, or where nobody shows that it was.
+func TestNoWordOnARegionThatIsNotDrawn(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		w.nodes[3].kill()
+		var q *vault.Question
+		for i, drawn := 0, []identity.RegionID{3}; slices.Contains(drawn, 3); i++ {
+			q, drawn = w.question(w.abandoned(w.request(k, fmt.Sprint("others sign ", i))))
+		}
+		for name, question := range map[string][]byte{"not drawn": q.Encode(), "nothing shown": nil, "nonsense": []byte("x")} {
+			ask := &vault.Ask{Kind: command.WordUnreachable, About: 3, Items: q.Items, Question: question}
+			raw, err := w.nodes[2].vault.HandleWord(t.Context(), 4, ask.Encode())
+			w.ok(err)
+			words, err := vault.DecodeWords(raw)
+			w.ok(err)
+			if len(words) != 1 || words[0].Attempt != 0 {
+				t.Errorf("%s: %d words, want one on health", name, len(words))
+			}
 		}
 	})
 }

@@ -10,37 +10,39 @@ import (
 
 // repeat is the witness's check on a region that is there, yet is said to leave a question
 // unanswered: this region puts the same question and judges the answer as a leader does.
-// It returns the attempts without good signatures. The question has to be right by the
-// own state: else a leader could have an honest region refuse a wrong one, and choose
-// another pair.
-func (c *coordinator) repeat(ctx context.Context, ask *Ask) ([]Item, error) {
-	if len(ask.Question) == 0 {
-		return nil, nil
-	}
-	q, err := DecodeQuestion(ask.Question)
-	if err != nil {
-		return nil, err
-	}
-	items, err := c.rightly(q, ask.About)
-	if err != nil {
-		return nil, err
-	}
+// It returns the attempts without good signatures. "Not now" under a region's signature is no silence: it may be the leader
+// that keeps entries or acks from it.
+func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Question, items []*item) ([]Item, error) {
 	b := &bundle{round: &round{coordinator: c, meta: q.Meta}, drawn: c.beacon.at(q.Meta).known()}
-	r := b.ask(ctx, ask.About, items)
+	r := b.ask(ctx, about, items)
 	if errs.CodeOf(r.err) == errs.Throttled {
 		return nil, r.err // of too many questions, maybe ours: nothing was learnt
 	}
 	var unanswered []Item
 	for _, it := range items {
-		if r.good[it] == nil && !everywhere(r.refused[it]) {
+		if code := r.refused[it]; r.good[it] == nil && !notNow(code) && !everywhere(code) {
 			unanswered = append(unanswered, it.Item)
 		}
 	}
 	return unanswered, nil
 }
 
-// rightly returns the items of a question if, by the own state, it may be put to a region.
-func (c *coordinator) rightly(q *Question, about identity.RegionID) ([]*item, error) {
+// rightly returns the question an Ask is about, and its items, if by the own state it may
+// be put to that region: else a leader could have an honest region refuse a wrong one,
+// and choose another pair. Nothing without a question.
+func (c *coordinator) rightly(ask *Ask) (*Question, []*item, error) {
+	if len(ask.Question) == 0 {
+		return nil, nil, nil
+	}
+	q, err := DecodeQuestion(ask.Question)
+	if err != nil {
+		return nil, nil, err
+	}
+	items, err := c.rightful(q, ask.About)
+	return q, items, err
+}
+
+func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, error) {
 	view, now := c.cfg.Replica.View(), c.cfg.Clock.Now()
 	var items []*item
 	for _, named := range q.Items {

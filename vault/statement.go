@@ -56,7 +56,7 @@ func (s *statements) completed(ids []command.RequestID) {
 func (s *statements) file(ctx context.Context) {
 	for _, r := range s.due() {
 		c := &command.Complete{Index: r.answer.Index, Partials: r.partials, Answers: [][]byte{r.answer.Encode()}}
-		out, err := s.author.file(ctx, s.cfg.Session, c)
+		out, err := s.author.complete(ctx, c)
 		if err == nil {
 			err = out.Err()
 		}

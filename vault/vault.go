@@ -51,7 +51,7 @@ func New(cfg Config) (*Vault, error) {
 	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
 		waiting: v.waiting, stats: &v.stats, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
-	v.witness.repeat = v.leader.repeat
+	v.witness.asker = v.leader
 	return v, nil
 }
 

@@ -2,8 +2,10 @@ package vault
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -16,7 +18,13 @@ type witness struct {
 	cfg     *Config
 	answers *answers
 	fit     func() error // nil while HSM and leaf store are in order
-	repeat  func(context.Context, *Ask) (unanswered []Item, err error)
+	asker   asker
+}
+
+// asker judges the question another region could not get answered, and puts it again.
+type asker interface {
+	rightly(ask *Ask) (*Question, []*item, error)
+	repeat(ctx context.Context, about identity.RegionID, q *Question, items []*item) (unanswered []Item, err error)
 }
 
 func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
@@ -53,12 +61,21 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 }
 
 // unreachable gives the word on a region that does not answer a probe; or that answers it,
-// but not the question, put to it by this region too.
+// but not the question, put to it by this region too. On an attempt it gives one only if
+// the question shows that the region was drawn for it: else a leader could use any region
+// that happens to be away to have another pair drawn.
 func (w *witness) unreachable(ctx context.Context, ask *Ask) ([]*command.Word, error) {
-	silent, gone := w.open(ask.Items), w.probe(ctx, ask.About) != nil
-	var err error
-	if !gone {
-		silent, err = w.repeat(ctx, ask)
+	gone := w.probe(ctx, ask.About) != nil
+	q, items, err := w.asker.rightly(ask)
+	var silent []Item
+	switch {
+	case gone && err == nil:
+		silent = names(items)
+	case gone:
+		w.cfg.Logger.Info("no word on attempts", slog.Int("about", int(ask.About)), slog.Any("error", err))
+		err = nil // on its health there is one all the same
+	case err == nil && len(items) > 0:
+		silent, err = w.asker.repeat(ctx, ask.About, q, items)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -69,6 +86,13 @@ func (w *witness) unreachable(ctx context.Context, ask *Ask) ([]*command.Word, e
 		return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
 	}
 	return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: silent}, gone)
+}
+
+func names(items []*item) (out []Item) {
+	for _, it := range items {
+		out = append(out, it.Item)
+	}
+	return out
 }
 
 // refused gives the word on those attempts this region did refuse; from then on it is
@@ -116,13 +140,21 @@ func (w *witness) probe(ctx context.Context, about identity.RegionID) error {
 	return err
 }
 
+// spell is what a word on a region's health is about, by this view.
+func spell(view fsm.View, about identity.RegionID) (it Item) {
+	if row, ok := view.Region(about); ok {
+		it.Request = command.HealthSpell(row.Since)
+	}
+	return it
+}
+
 // words signs one word an attempt, after one on health if asked for.
 func (w *witness) words(ctx context.Context, ask *Ask, health bool) ([]*command.Word, error) {
-	items := ask.Items
+	view, items := w.cfg.Replica.View(), ask.Items
 	if health {
-		items = append([]Item{{}}, items...)
+		items = append([]Item{spell(view, ask.About)}, items...)
 	}
-	cluster, now := w.cfg.Replica.View().Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
+	cluster, now := view.Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
 	out := make([]*command.Word, len(items))
 	for i, it := range items {
 		out[i] = &command.Word{Kind: ask.Kind, About: ask.About, Request: it.Request, Attempt: it.Attempt, By: w.cfg.Region, At: now}

@@ -53,6 +53,8 @@ type world struct {
 	partials func(from identity.RegionID) bool                   // false: not on append replies
 	forged   func(meta command.Meta) (identity.RegionID, []byte) // on append replies
 	sent     map[string]int                                      // messages by kind
+
+	uncovered bool // no entry has a proof
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
@@ -83,6 +85,7 @@ type node struct {
 	down    bool
 	paused  bool // applies nothing
 	unready error
+	lease   func() error // nil: holds one
 	leaves  error
 	news    chan struct{} // closed when something was applied
 	cancel  context.CancelFunc
@@ -205,7 +208,7 @@ func (n *node) start() {
 	v, err := vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{},
+		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
 		Attributes: func(a []byte) error {
 			if string(a) != goodAttributes {
 				return errs.New(errs.Invalid, "the key can leave its HSM")
@@ -380,6 +383,27 @@ func (n *node) Ready() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.unready
+}
+
+func (n *node) Lease() error {
+	n.mu.Lock()
+	lease := n.lease
+	n.mu.Unlock()
+	if lease == nil {
+		return nil
+	}
+	return lease()
+}
+
+// Cover names the entry and who proves it.
+func (n *node) Cover(index uint64) ([]byte, error) {
+	n.world.mu.Lock()
+	uncovered := n.uncovered
+	n.world.mu.Unlock()
+	if uncovered {
+		return nil, errs.New(errs.NotFound, "entry %d is not certified", index)
+	}
+	return fmt.Appendf(nil, "entry %d by %d", index, n.id), nil
 }
 
 func (n *node) WaitApplied(ctx context.Context, index uint64) error {

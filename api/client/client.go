@@ -31,7 +31,12 @@ type Config struct {
 	Addresses []string                 // of the nodes' API, in order of preference
 	Cluster   ClusterID                // from the genesis
 	Regions   map[RegionID][]PublicKey // identity keys of the regions, from the genesis
+	Lineage   [32]byte                 // hash of the genesis: what answers must be certified in
 	Signer    *KeySigner               // the principal
+
+	// Unproven takes answers without proof that they are certified: the word of the one
+	// node that answers. For clusters of before there were proofs.
+	Unproven bool
 
 	Dial     func(ctx context.Context, addr string) (net.Conn, error) // nil: TCP
 	Random   io.Reader                                                // ids and salts; nil: crypto/rand
@@ -43,6 +48,7 @@ type Config struct {
 // Client speaks for one principal. It is safe for concurrent use.
 type Client struct {
 	cfg   Config
+	proof *prover
 	nodes []*node
 	mu    sync.Mutex
 	first int // node to ask first
@@ -61,6 +67,7 @@ func Dial(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg}
+	c.proof = newProver(&c.cfg)
 	pins := func(r RegionID) []PublicKey { return cfg.Regions[r] }
 	for _, addr := range cfg.Addresses {
 		tc := identity.PrincipalTLS(cfg.Signer, 0, pins, cfg.Cluster)
@@ -92,6 +99,9 @@ func (cfg *Config) check() error {
 		return errs.New(errs.Invalid, "a client needs the key of a principal")
 	case len(cfg.Regions) == 0:
 		return errs.New(errs.Invalid, "a client needs the identity keys of the regions").WithHint("they stand in the genesis document")
+	}
+	if !cfg.Unproven && cfg.Lineage == ([32]byte{}) {
+		return errs.New(errs.Invalid, "a client needs the hash of the genesis, or takes answers on a node's word").WithHint("Lineage, or Unproven")
 	}
 	for id, keys := range cfg.Regions {
 		for _, k := range keys {

@@ -31,7 +31,8 @@ func start(t *testing.T, n int) *rpctest.Cluster {
 }
 
 func config(c *rpctest.Cluster, k *identity.KeySigner) client.Config {
-	return client.Config{Addresses: c.Addresses(), Cluster: c.ID, Regions: c.Pins(), Signer: k, Dial: c.Net.Host("client").Dial}
+	return client.Config{Addresses: c.Addresses(), Cluster: c.ID, Regions: c.Pins(), Signer: k, Dial: c.Net.Host("client").Dial,
+		Lineage: c.State.Lineage(), Unproven: len(c.Nodes) < 2} // one region cannot prove anything
 }
 
 func dial(t *testing.T, cfg client.Config) *client.Client {
@@ -239,12 +240,14 @@ func TestConfigIsChecked(t *testing.T) {
 		"no address": {Signer: k, Regions: pins},
 		"no signer":  {Addresses: []string{"a:1"}, Regions: pins},
 		"no regions": {Addresses: []string{"a:1"}, Signer: k},
-		"bad region": {Addresses: []string{"a:1"}, Signer: k, Regions: map[client.RegionID][]client.PublicKey{1: {{}}}},
+		"no lineage": {Addresses: []string{"a:1"}, Signer: k, Regions: pins},
+		"bad region": {Addresses: []string{"a:1"}, Signer: k, Lineage: [32]byte{1}, Regions: map[client.RegionID][]client.PublicKey{1: {{}}}},
 	} {
 		if _, err := client.Dial(cfg); client.CodeOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	dial(t, client.Config{Addresses: []string{"a:1"}, Signer: k, Regions: pins, Unproven: true}) // on the nodes' word
 }
 
 func TestBatchesAreSplit(t *testing.T) {

@@ -22,6 +22,7 @@ func Example_sign() {
 		Addresses: vault.Addresses(),           // any of them will do
 		Cluster:   vault.ID,                    // from the genesis document,
 		Regions:   vault.Pins(),                // compared out of band
+		Lineage:   vault.State.Lineage(),       // its hash
 		Signer:    me,                          // an Ed25519 or P-256 key
 		Dial:      vault.Net.Host("shop").Dial, // leave out: TCP
 	})

@@ -47,6 +47,7 @@ type (
 	Key       = tetradv1.Key
 	Principal = tetradv1.Principal
 	Outcome   = tetradv1.Outcome
+	Certified = tetradv1.Certified
 	Status    = tetradv1.StatusResponse
 )
 

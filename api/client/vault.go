@@ -14,10 +14,12 @@ import (
 // batchBytesMax keeps a batch within one message of the server.
 const batchBytesMax = 1 << 20
 
-// Submit sends a command and returns its outcome; a refusal is also an error.
+// Submit sends a command and returns its outcome; a refusal is also an error. An outcome
+// whose entry is not proven to be certified is OutcomeUnknown.
 func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
 	reply := &tetradv1.SubmitResponse{}
-	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true)
+	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true,
+		func() error { return c.proof.outcome(reply.Outcome) })
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +42,8 @@ func (c *Client) Do(ctx context.Context, body command.Body) (*Outcome, error) {
 	return c.Submit(ctx, cmd)
 }
 
-// Sign sends a signature request and returns it with its signatures. If it returns
+// Sign sends a signature request and returns it with its signatures, proven like an
+// outcome; a refusal is proven too, except what a node refuses at the door. If it returns
 // OutcomeUnknown, call it again with the same command, or Await.
 func (c *Client) Sign(ctx context.Context, cmd *Command) (*Request, error) {
 	return c.sign(ctx, cmd, true)
@@ -54,10 +57,36 @@ func (c *Client) Open(ctx context.Context, cmd *Command) (*Request, error) {
 func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, error) {
 	reply := &tetradv1.SignResponse{}
 	req := &tetradv1.SignRequest{Command: cmd.Encode(), Wait: wait}
-	if err := c.call(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true); err != nil {
-		return nil, err
+	_, err := c.attempts(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true, func() error { return c.proof.request(reply.Request) })
+	if err != nil {
+		return c.refused(ctx, cmd, err)
 	}
 	return reply.Request, nil
+}
+
+// refused does not believe an error that says what became of a request: that is the word
+// of one node, and the request may have been signed. The outcome of the command is
+// proven; if it says that the request was accepted, so must be what ended it.
+func (c *Client) refused(ctx context.Context, cmd *Command, said error) (*Request, error) {
+	if c.cfg.Unproven || elsewhere(errs.CodeOf(said)) {
+		return nil, said
+	}
+	o, err := c.Submit(ctx, cmd)
+	switch {
+	case err != nil && o == nil && errs.CodeOf(err) != errs.OutcomeUnknown:
+		return nil, said // at the door, as before: nothing was proposed, the node says
+	case err != nil:
+		return nil, err
+	}
+	r, err := c.Await(ctx, RequestIDOf(cmd))
+	switch {
+	case err == nil && r.State == tetradv1.RequestState_REQUEST_STATE_COMPLETE:
+		return r, nil
+	case err == nil && r.State != tetradv1.RequestState_REQUEST_STATE_OPEN:
+		return nil, said
+	}
+	return nil, errs.Wrap(errs.OutcomeUnknown, said, "the request was accepted, and its end is not proven").
+		WithHint("wait for it, or send the same command again")
 }
 
 // Result is one item of a batch: a request or an error.
@@ -67,7 +96,8 @@ type Result struct {
 }
 
 // SignBatch is Sign for many requests in one call; each has its own result, in order.
-// It splits what does not fit into one message. An error concerns the batch whole:
+// It splits what does not fit into one message. An item's fault is the word of the node
+// that answers: Submit of the same command proves it. An error concerns the batch whole:
 // then no result is known, and sending it again is safe.
 func (c *Client) SignBatch(ctx context.Context, cmds []*Command) ([]Result, error) {
 	var out []Result
@@ -88,12 +118,24 @@ func (c *Client) SignBatch(ctx context.Context, cmds []*Command) ([]Result, erro
 		if len(reply.Items) != len(req.Commands) {
 			return out, errs.New(errs.Malformed, "%d results for %d requests", len(reply.Items), len(req.Commands))
 		}
+		shared(reply.Items)
 		for _, it := range reply.Items {
-			out = append(out, Result{it.Request, faultOf(it)})
+			out = append(out, c.result(it))
 		}
 		cmds = cmds[len(req.Commands):]
 	}
 	return out, nil
+}
+
+func (c *Client) result(it *tetradv1.SignItem) Result {
+	err := faultOf(it)
+	if err == nil {
+		err = c.proof.request(it.Request)
+	}
+	if err != nil {
+		return Result{Err: err}
+	}
+	return Result{Request: it.Request}
 }
 
 func faultOf(it *tetradv1.SignItem) error {
@@ -109,8 +151,12 @@ func faultOf(it *tetradv1.SignItem) error {
 // Await waits until a request is final, or the context ends.
 func (c *Client) Await(ctx context.Context, id RequestID) (*Request, error) {
 	reply := &tetradv1.AwaitResponse{}
-	err := c.call(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false)
-	return reply.Request, err
+	_, err := c.attempts(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false,
+		func() error { return c.proof.request(reply.Request) })
+	if err != nil {
+		return nil, err
+	}
+	return reply.Request, nil
 }
 
 // Request shows one request.

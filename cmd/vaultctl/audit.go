@@ -264,7 +264,8 @@ func (a *app) printReport(r *auditor.Report) error {
 		a.pairs(w, "audit log", verdict, "cluster", r.Name, "genesis", r.Genesis, "leaves", itoa(r.Leaves), "root", r.Root,
 			"from", stamp(r.First), "to", stamp(r.Last), "checkpoint by", strings.Join(r.SignedBy, ", "),
 			"requests", fmt.Sprintf("%d (%d complete, %d failed, %d expired, %d open)", r.Requests, r.Completed, r.Failed, r.Expired, r.Open),
-			"released", fmt.Sprintf("%d signatures", r.Released), "draws", itoa(r.Draws), "commands", counts(r.Commands), "outcomes", counts(r.Outcomes))
+			"released", fmt.Sprintf("%d signatures", r.Released), "draws", fmt.Sprintf("%d (%d attempts were not drawn)", r.Draws, r.Undrawn),
+			"certified", certifiedEntries(r), "commands", counts(r.Commands), "outcomes", counts(r.Outcomes))
 		for _, s := range r.Selections {
 			var sets []string
 			for _, d := range s.Sets {
@@ -279,6 +280,14 @@ func (a *app) printReport(r *auditor.Report) error {
 			fmt.Fprintf(w, "and %d more findings\n", r.More)
 		}
 	})
+}
+
+func certifiedEntries(r *auditor.Report) string {
+	s := fmt.Sprintf("%d entries", r.Certified)
+	if r.Older > 0 {
+		s += fmt.Sprintf(", %d proofs not there (older format)", r.Older)
+	}
+	return s
 }
 
 func counts(m map[string]uint64) string {

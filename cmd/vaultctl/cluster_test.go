@@ -21,6 +21,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/node"
 	"github.com/tetrad-vault/tetrad/internal/node/nodetest"
 )
 
@@ -159,6 +160,9 @@ func (b *bench) messages() {
 		b.json(&s, "sign", "--key", key, "--message", msg, "--wait", "--key-file", svc)
 		if s.State != "complete" || len(s.Regions) != 2 || s.Regions[0].Region == s.Regions[1].Region {
 			b.t.Errorf("key %s: %+v", key, s)
+		}
+		if certified := len(s.Certified) >= 3; certified != node.Certifies {
+			b.t.Errorf("certified by %v", s.Certified)
 		}
 	}
 	var opened requestView

@@ -39,12 +39,14 @@ type requestView struct {
 	Opened   uint64          `json:"opened_index"`
 	Closed   uint64          `json:"closed_index,omitempty"`
 	Leaf     uint64          `json:"audit_leaf"`
+
+	Certified []string `json:"certified_by,omitempty"`
 }
 
 func (v *vault) viewRequest(r *client.Request) requestView {
 	out := requestView{ID: hexOf(r.Id), State: requestStates[r.State], Tenant: r.Tenant, Key: hexOf(r.KeyId), Kind: command.Kind(r.Kind).String(),
 		Hash: command.Hash(r.Hash).String(), Note: r.Note, Author: hexOf(r.Author), Expiry: iso(r.Expiry), Value: hexOf(r.Value),
-		Opened: r.OpenedIndex, Closed: r.ClosedIndex, Leaf: r.Leaf, Attempts: []attemptView{}, Results: []signatureView{}}
+		Opened: r.OpenedIndex, Closed: r.ClosedIndex, Leaf: r.Leaf, Attempts: []attemptView{}, Results: []signatureView{}, Certified: v.certifiedBy(r.GetCertified())}
 	for _, at := range r.Attempts {
 		av := attemptView{at.Number, at.Index, []string{}}
 		for _, e := range at.Eligible {
@@ -75,7 +77,7 @@ func (a *app) printRequest(v *vault, r *client.Request) error {
 	return a.print(q, func(w io.Writer) {
 		a.pairs(w, "request", q.ID, "state", q.State, "tenant", q.Tenant, "key", q.Key, "kind", q.Kind, "hash", q.Hash, "note", q.Note,
 			"author", q.Author, "valid until", q.Expiry, "attempts", fmt.Sprint(len(q.Attempts)), "signed by", q.pair(), "beacon value", q.Value,
-			"audit leaf", itoa(q.Leaf))
+			"audit leaf", itoa(q.Leaf), "certified by", strings.Join(q.Certified, ", "))
 		if len(q.Results) > 0 {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"REGION", "SIGNATURE"}}

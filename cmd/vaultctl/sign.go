@@ -187,6 +187,7 @@ type signedView struct {
 	Transaction string          `json:"transaction,omitempty"`
 	TxID        string          `json:"txid,omitempty"`
 	File        string          `json:"file,omitempty"`
+	Certified   []string        `json:"certified_by,omitempty"`
 }
 
 // signed verifies what came back and turns it into what was asked for.
@@ -194,7 +195,7 @@ func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *
 	if r.State != tetradv1.RequestState_REQUEST_STATE_COMPLETE {
 		return errs.New(errs.BadState, "request %s is %s", hexOf(r.Id), requestStates[r.State])
 	}
-	view := signedView{Request: hexOf(r.Id), State: "complete", File: s.out}
+	view := signedView{Request: hexOf(r.Id), State: "complete", File: s.out, Certified: v.certifiedBy(r.GetCertified())}
 	for _, m := range in.Messages {
 		view.Messages = append(view.Messages, hexOf(m))
 	}
@@ -237,7 +238,8 @@ func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
 	for _, r := range v.Regions {
 		names = append(names, r.Region)
 	}
-	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "txid", v.TxID, "file", v.File)
+	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "certified by", strings.Join(v.Certified, ", "),
+		"txid", v.TxID, "file", v.File)
 	if v.PSBT != "" {
 		return
 	}

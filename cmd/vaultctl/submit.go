@@ -85,7 +85,7 @@ func (a *app) submit(ctx context.Context, v *vault, cmd *command.Command, done f
 	if done != nil {
 		return done(v, cmd, o)
 	}
-	return a.outcome(cmd, o)
+	return a.outcome(v, cmd, o)
 }
 
 // advise adds what to do next where the vault left it open.
@@ -117,13 +117,30 @@ type outcomeView struct {
 	Outcome string `json:"outcome"`
 	Index   uint64 `json:"index"`
 	Key     string `json:"key,omitempty"`
+
+	Certified []string `json:"certified_by,omitempty"`
 }
 
-func (a *app) outcome(cmd *command.Command, o *client.Outcome) error {
-	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId())}
+func (a *app) outcome(at *vault, cmd *command.Command, o *client.Outcome) error {
+	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId()), at.certifiedBy(o.GetCertified())}
 	return a.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s at index %d\n", v.Type, a.state(v.Outcome), v.Index)
+		fmt.Fprintf(w, "%s: %s at index %d%s\n", v.Type, a.state(v.Outcome), v.Index, certifiedBy(v.Certified))
 	})
+}
+
+// certifiedBy names the regions that certified what was answered, as the genesis does.
+func (v *vault) certifiedBy(c *client.Certified) (names []string) {
+	for _, r := range client.CertifiedBy(c) {
+		names = append(names, regionName(v.genesis, r))
+	}
+	return names
+}
+
+func certifiedBy(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ", certified by " + strings.Join(names, ", ")
 }
 
 const (

@@ -177,6 +177,23 @@ func (f *fields) list(name string, p *[][]byte, most, limit int) {
 	}
 }
 
+// absent walks past a last field that commands made before it was known do not have: an
+// empty one is not written, and one that is there may not be empty, so that each body
+// has one encoding.
+func (f *fields) absent(name string, empty bool) bool {
+	if !f.decoding {
+		return empty
+	}
+	if f.err != nil || f.next == len(f.values) {
+		return true
+	}
+	if len(f.values[f.next]) == 0 {
+		f.fail(name, "there, but empty")
+		return true
+	}
+	return false
+}
+
 // regions is a field of distinct ascending region ids.
 func (f *fields) regions(name string, p *[]identity.RegionID) {
 	b := make([]byte, len(*p))

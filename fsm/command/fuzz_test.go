@@ -9,8 +9,10 @@ import (
 )
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, b := range fsmtest.Vectors(f, root, "command") {
-		f.Add(b)
+	for _, file := range []string{"command", "command-certified"} {
+		for _, b := range fsmtest.Vectors(f, root, file) {
+			f.Add(b)
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := command.Decode(b)

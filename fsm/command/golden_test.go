@@ -49,8 +49,70 @@ func answer(k *fsmtest.Kit) []byte {
 		{Request: command.RequestID{5}, Attempt: 2, Signers: []identity.RegionID{1, 2}, Code: errs.Frozen, Text: "frozen"}}})
 }
 
+// certified returns the commands that carry proofs older ones do not.
+func certified(k *fsmtest.Kit) []*command.Command {
+	at, session := k.Start.Add(time.Minute), k.Region(1).Session
+	word := k.Word(2, command.Word{Kind: command.WordUnreachable, About: 3, Request: command.RequestID{4}, Attempt: 1, At: k.Start})
+	return []*command.Command{
+		k.Command(&command.OpenAttempt{Request: command.RequestID{4}, Attempt: 2, Words: [][]byte{word}, Partials: [][]byte{{1}, {2}, {3}}}, at, session),
+		k.Command(&command.Complete{Index: 7, Partials: [][]byte{{1}, {2}, {3}}, Answers: [][]byte{answer(k)}, Cover: []byte{4, 5}}, at, session),
+	}
+}
+
+// TestProofFields: what older commands lack is not there, and never there but empty.
+func TestProofFields(t *testing.T) {
+	k := fsmtest.New()
+	old := samples(k)
+	for _, c := range old[15:17] {
+		body, err := c.Body()
+		if err != nil {
+			t.Fatalf("%s of before the field: %v", c.Type, err)
+		}
+		switch b := body.(type) {
+		case *command.OpenAttempt:
+			if b.Partials != nil {
+				t.Error("partials out of nothing")
+			}
+		case *command.Complete:
+			if b.Cover != nil {
+				t.Error("a cover out of nothing")
+			}
+		}
+		c.Fields = append(c.Fields, command.Field{})
+		if _, err := c.Body(); errs.CodeOf(err) != errs.Malformed {
+			t.Errorf("%s with an empty proof: %v", c.Type, err)
+		}
+	}
+	for _, c := range certified(k) {
+		body, err := c.Body()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch b := body.(type) {
+		case *command.OpenAttempt:
+			if len(b.Partials) != 3 {
+				t.Errorf("%d partials", len(b.Partials))
+			}
+		case *command.Complete:
+			if !bytes.Equal(b.Cover, []byte{4, 5}) {
+				t.Errorf("cover %x", b.Cover)
+			}
+		}
+		c.Fields[3].Value = make([]byte, command.MaxField+1)
+		if _, err := c.Body(); errs.CodeOf(err) != errs.TooLarge {
+			t.Errorf("%s with a huge proof: %v", c.Type, err)
+		}
+	}
+}
+
 func TestVectors(t *testing.T) {
 	k := fsmtest.New()
+	var proven []fsmtest.Vector
+	for _, c := range certified(fsmtest.New()) {
+		cm := c.Commitment()
+		proven = append(proven, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
+	}
+	fsmtest.Golden(t, root, "command-certified", proven)
 	var commands, statements []fsmtest.Vector
 	cs := samples(k)
 	for _, c := range cs {
@@ -84,13 +146,15 @@ func TestVectors(t *testing.T) {
 
 // TestVectorsRead: every stored vector decodes and encodes to the same bytes.
 func TestVectorsRead(t *testing.T) {
-	for name, b := range fsmtest.Vectors(t, root, "command") {
-		c, err := command.Decode(b)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if c.Type.String() != name || !bytes.Equal(c.Encode(), b) {
-			t.Fatalf("%s is not itself again", name)
+	for _, file := range []string{"command", "command-certified"} {
+		for name, b := range fsmtest.Vectors(t, root, file) {
+			c, err := command.Decode(b)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := c.Body(); err != nil || c.Type.String() != name || !bytes.Equal(c.Encode(), b) {
+				t.Fatalf("%s is not itself again: %v", name, err)
+			}
 		}
 	}
 	for name, b := range fsmtest.Vectors(t, root, "entry") {

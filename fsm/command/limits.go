@@ -18,6 +18,7 @@ const (
 	MaxItems        = 1024
 	MaxSignatureLen = 512
 	MaxRegions      = 5
+	MaxCover        = 32 << 10 // proof that an entry is certified
 
 	// MaxLifetime bounds how far ahead of the entry's stamp a command may expire;
 	// ids are remembered until then.

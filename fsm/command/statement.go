@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -140,7 +141,7 @@ const (
 type Word struct {
 	Kind    WordKind
 	About   identity.RegionID
-	Request RequestID // zero in a word on health
+	Request RequestID // in a word on health HealthSpell, and attempt 0
 	Attempt uint8
 	By      identity.RegionID
 	Session identity.Fingerprint
@@ -197,6 +198,14 @@ func DecodeWord(b []byte) (*Word, error) {
 	v.At = r.Time()
 	v.Sig = bytes.Clone(r.Blob(MaxSignatureLen))
 	return v, r.Done()
+}
+
+// HealthSpell stands for the request in a word on health: it names the spell, by the index
+// at which the health of the region last changed or its session began. So a word is used
+// up once the health it speaks of has changed.
+func HealthSpell(since uint64) (id RequestID) {
+	binary.BigEndian.PutUint64(id[8:], since)
+	return id
 }
 
 // PossessionBytes is what a new signing key signs to prove possession: cluster, key

@@ -240,6 +240,10 @@ type OpenAttempt struct {
 	Request RequestID
 	Attempt uint8    // number of the attempt it opens: 2 or 3
 	Words   [][]byte // Word: the drawn region's refusal, or another's word that it is unreachable
+
+	// Partials are the beacon partials of the last attempt's entry: they show that the
+	// regions the words are about were drawn. Empty in commands older than this field.
+	Partials [][]byte
 }
 
 // Complete files what co-signers answered for the attempts opened at one index.
@@ -247,6 +251,10 @@ type Complete struct {
 	Index    uint64
 	Partials [][]byte // the three beacon partials (draw.Partial) that give the value
 	Answers  [][]byte // Answer, one a region
+
+	// Cover is the encoded proof (chain.Cover) that the entry at Index is certified. Empty
+	// in commands older than this field.
+	Cover []byte
 }
 
 // ReportHealth changes whether a region is eligible for later draws: signed by the
@@ -374,12 +382,18 @@ func (b *OpenAttempt) fields(f *fields) {
 	f.fixed("request", b.Request[:])
 	f.u8("attempt", &b.Attempt)
 	f.list("words", &b.Words, MaxRegions, 1024)
+	if !f.absent("partials", len(b.Partials) == 0) {
+		f.list("partials", &b.Partials, MaxRegions, 256)
+	}
 }
 
 func (b *Complete) fields(f *fields) {
 	f.u64("index", &b.Index)
 	f.list("partials", &b.Partials, MaxRegions, 256)
 	f.list("answers", &b.Answers, MaxRegions, MaxField)
+	if !f.absent("cover", len(b.Cover) == 0) {
+		f.bytes("cover", &b.Cover, MaxCover)
+	}
 }
 
 func (b *ReportHealth) fields(f *fields) {

@@ -19,6 +19,8 @@ const module = "github.com/tetrad-vault/tetrad/"
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
 	"internal/durable", "internal/clock", "internal/version"}
 
+// cluster/chain is pure: signed objects that an auditor and a client verify as well.
+
 // rooms lists, for the longest matching prefix, what non-test code below it may import of ours.
 var rooms = map[string][]string{
 	"fsm":               append([]string{"fsm"}, leaves...),
@@ -27,9 +29,9 @@ var rooms = map[string][]string{
 	"vault/draw":        {"internal/errs", "internal/wire"},
 	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
-	"api":               {"api", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},
+	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},
 	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "fsm"}, leaves...),
-	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw"}, leaves...),
+	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "cluster/chain"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
 	"internal/node":     {"fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"internal/config":   leaves,

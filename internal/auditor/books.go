@@ -18,6 +18,7 @@ type books struct {
 	oldest   []command.RequestID // of settled, in order
 	values   map[uint64][32]byte // verified beacon value by index
 	drawn    map[string]*histogram
+	proofs   proofs
 }
 
 type session struct {
@@ -44,7 +45,8 @@ type attempt struct {
 
 func newBooks() books {
 	return books{sessions: map[identity.Fingerprint]session{}, keys: map[command.KeyID]uint8{}, open: map[command.RequestID]*request{},
-		settled: map[command.RequestID]*request{}, values: map[uint64][32]byte{}, drawn: map[string]*histogram{}}
+		settled: map[command.RequestID]*request{}, values: map[uint64][32]byte{}, drawn: map[string]*histogram{},
+		proofs: proofs{judged: map[uint64]bool{}}}
 }
 
 // find returns a request that is open or was closed not too long ago.
@@ -69,6 +71,7 @@ func (b *books) begin(q *request) {
 func (b *books) forget(id command.RequestID) {
 	for i := range b.settled[id].attempts {
 		delete(b.values, b.settled[id].attempts[i].meta.Index)
+		delete(b.proofs.judged, b.settled[id].attempts[i].meta.Index)
 	}
 	delete(b.settled, id)
 }

@@ -39,6 +39,8 @@ func (v *verifier) judge(l *audit.Leaf) {
 		v.registered(l, b)
 	case *command.AttestKey:
 		v.attested(l, b)
+	case *command.OpenAttempt:
+		v.reasoned(l, b)
 	case *command.Complete:
 		good, at = v.completion(l, b), b.Index
 	}
@@ -73,6 +75,9 @@ func (v *verifier) registered(l *audit.Leaf, b *command.RegisterSession) {
 		return
 	}
 	v.books.sessions[c.Session.Fingerprint()] = session{c.Region, c.Session}
+	if err := v.books.proofs.book.Add(c); err == nil {
+		v.retryCovers()
+	}
 	if r, ok := v.machine.View().Region(c.Region); !ok || c.Verify(v.genesis.Cluster, r.Identity) != nil {
 		v.report.found(l.Seq, KindAnswer, "the session certificate of region %d is not signed by its identity key", c.Region)
 	}
@@ -211,7 +216,11 @@ func (v *verifier) answered(l *audit.Leaf, b *command.Complete, a *command.Answe
 	if !v.drawn(l, b, a, q, t, it) {
 		return false
 	}
-	return v.released(l, a.Region, q, t, it.Signatures)
+	if !v.released(l, a.Region, q, t, it.Signatures) {
+		return false
+	}
+	v.certified(l, b, t.meta)
+	return true
 }
 
 // drawn checks the beacon value and that the region is among those it selects.
@@ -225,15 +234,20 @@ func (v *verifier) drawn(l *audit.Leaf, b *command.Complete, a *command.Answer, 
 		v.report.found(l.Seq, KindDraw, "region %d signed under another beacon value of entry %d than the proofs give", a.Region, t.meta.Index)
 		return false
 	}
-	if t.order == nil {
-		t.order = order(value, q.id, it.Attempt, t)
-		v.books.count(t)
-	}
+	v.draw(q, it.Attempt, value)
 	if !slices.Equal(it.Signers, t.order) || !slices.Contains(t.order, a.Region) {
 		v.report.found(l.Seq, KindDraw, "request %s, attempt %d: region %d answered for signers %v, drawn were %v", q.id, it.Attempt, a.Region, it.Signers, t.order)
 		return false
 	}
 	return true
+}
+
+// draw enters what an attempt's value selects, once.
+func (v *verifier) draw(q *request, number uint8, value [32]byte) {
+	if t := &q.attempts[number-1]; t.order == nil {
+		t.order = order(value, q.id, number, t)
+		v.books.count(t)
+	}
 }
 
 func order(value [32]byte, id command.RequestID, number uint8, t *attempt) []identity.RegionID {

@@ -11,5 +11,6 @@ const (
 	maxHeader      = command.MaxField + 4096
 	maxEntryLeaves = command.MaxCommands
 	findingsMax    = 1000    // findings reported one by one; the rest is counted
+	waitingMax     = 1 << 10 // certificates whose sessions are not registered yet
 	settledMax     = 1 << 16 // closed requests remembered for answers that come late
 )

@@ -36,6 +36,7 @@ const (
 	KindRequest    Kind = "request"    // a draw or signature without an authorised request
 	KindDraw       Kind = "draw"       // a beacon proof, value or draw that does not verify
 	KindAnswer     Kind = "answer"     // an answer not signed by a session of its region
+	KindCertified  Kind = "certified"  // a signature left although its entry is not proven to be certified
 	KindReleased   Kind = "released"   // a signature that does not verify under the attested key
 	KindKey        Kind = "key"        // an attestation that proves nothing
 	KindWithheld   Kind = "withheld"   // fields are missing, so the commands cannot be judged
@@ -74,9 +75,16 @@ type Report struct {
 	Open       uint64            `json:"open"`       // at the end of the export
 	Released   uint64            `json:"released"`   // signatures, each verified
 	Draws      uint64            `json:"draws"`      // beacon values verified
+	Undrawn    uint64            `json:"undrawn"`    // attempts whose draw nobody proved: what never came to signatures
+	Certified  uint64            `json:"certified"`  // entries with released signatures, proven certified
 	Selections []Selection       `json:"selections"` // per set of eligible regions and k
 	SignedBy   []string          `json:"signed_by"`  // regions whose signature on the checkpoint verifies
 	Unchecked  uint64            `json:"unchecked"`  // signatures for requests closed too long ago to be remembered
+
+	// Older counts completions and further attempts of before the format had a place for
+	// their proofs: entries not certified, and words of which nobody shows that they are
+	// about regions drawn. Once a log has such a proof, one without is a finding.
+	Older uint64 `json:"older_format"`
 
 	Findings []Finding `json:"findings"`
 	More     uint64    `json:"more_findings"` // not listed

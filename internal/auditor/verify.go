@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -84,6 +85,7 @@ func begin(g *genesis.Genesis, trust TrustAnchor) (*verifier, error) {
 		v.report.found(0, KindGenesis, "%v", err)
 		return v, nil
 	}
+	v.books.proofs.book = chain.NewBook(g.Document.Cluster, v.pins, len(g.Document.Regions))
 	v.machine, err = fsm.New(g, fsm.Options{})
 	return v, err
 }
@@ -217,6 +219,7 @@ func (v *verifier) compare(got, want *audit.Leaf) {
 // end judges what only the end shows.
 func (v *verifier) end(c *audit.Checkpoint) {
 	v.closeEntry()
+	v.uncovered()
 	r, last := v.report, v.tree.Size()
 	if last > 0 {
 		last--
@@ -265,4 +268,8 @@ func (v *verifier) summarize() {
 	v.report.Leaves, v.report.Root = v.tree.Size(), hex.EncodeToString(root[:])
 	v.report.Open = uint64(len(v.books.open))
 	v.report.Selections = v.books.selections()
+	v.report.Undrawn = v.report.Attempts
+	for i := range v.report.Selections {
+		v.report.Undrawn -= v.report.Selections[i].Draws
+	}
 }

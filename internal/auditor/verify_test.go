@@ -33,7 +33,7 @@ func busy(t testing.TB) *world {
 	q, _ := w.Machine.View().Request(id)
 	about := w.signers(q, r.value)[0]
 	word := w.Word(about, command.Word{Kind: command.WordRefused, About: about, Request: id, Attempt: 1, At: w.Now})
-	res := w.ok(w.By(w.Region(2).Session, &command.OpenAttempt{Request: id, Attempt: 2, Words: [][]byte{word}}))
+	res := w.ok(w.By(w.Region(2).Session, &command.OpenAttempt{Request: id, Attempt: 2, Words: [][]byte{word}, Partials: r.encoded()}))
 	w.complete(w.drawn(res, id), 2)
 
 	// frozen, unfrozen, and a request that expires
@@ -64,8 +64,11 @@ func TestCleanHistory(t *testing.T) {
 	for _, s := range r.Selections {
 		draws += s.Draws
 	}
-	if draws != 8 || r.Outcomes["denied"] != 1 || r.Outcomes["needs_second_admin"] != 1 || r.Outcomes["frozen"] != 1 {
-		t.Errorf("%d draws, outcomes %v", draws, r.Outcomes)
+	if draws != 9 || r.Undrawn != 1 || r.Certified != 5 || r.Older != 0 {
+		t.Errorf("%d draws, %d attempts not drawn, %d entries certified, %d in the older form", draws, r.Undrawn, r.Certified, r.Older)
+	}
+	if r.Outcomes["denied"] != 1 || r.Outcomes["needs_second_admin"] != 1 || r.Outcomes["frozen"] != 1 {
+		t.Errorf("outcomes %v", r.Outcomes)
 	}
 }
 

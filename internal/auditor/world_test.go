@@ -16,6 +16,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4"
 	secpecdsa "github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -39,6 +40,7 @@ type world struct {
 	keys   map[command.KeyID]*signingKey
 	leaves []audit.Leaf
 	signer *identity.KeySigner
+	cover  func(m command.Meta) []byte // of a completion; nil: in the older form
 }
 
 type signingKey struct {
@@ -81,6 +83,7 @@ func newWorld(t testing.TB) *world {
 	}
 	w.Log = fsmtest.New(fsmtest.WithBeacon(b)).NewLog(fsm.Options{})
 	w.leaves = []audit.Leaf{w.Machine.GenesisLeaf()}
+	w.cover = func(m command.Meta) []byte { return w.certify(place(m), 1, 2, 3).Encode() }
 	for _, r := range w.Regions {
 		w.ok(w.Register(r))
 	}
@@ -286,12 +289,43 @@ func (w *world) answer(r *round, q *fsm.Request, region identity.RegionID, signe
 	a.Items = append(a.Items, command.AnswerItem{Request: q.ID, Attempt: q.Open().Number, Signers: signers, Code: errs.OK, Signatures: [][]byte{k.sign(region, msg)}})
 }
 
+func (r *round) encoded() (out [][]byte) {
+	for _, p := range r.partials {
+		out = append(out, p.Encode())
+	}
+	return out
+}
+
+func place(m command.Meta) chain.Link { return chain.Link{Term: m.Term, Index: m.Index, Hash: m.Chain} }
+
+// certify has regions ack an entry, each with its session of now.
+func (w *world) certify(at chain.Link, regions ...identity.RegionID) *chain.Cover {
+	w.t.Helper()
+	var acks []chain.Ack
+	for _, id := range regions {
+		s, err := chain.NewSigner(id, w.Region(id).Session)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		a, err := chain.SignAck(s, chain.Tuple{Lineage: w.Genesis.Document.Hash(), Link: at}, w.Now)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		acks = append(acks, a)
+	}
+	c, err := chain.Certify(acks)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &chain.Cover{Certificate: *c}
+}
+
 // complete files the round.
 func (w *world) complete(r *round, leader identity.RegionID) fsm.Result {
 	w.t.Helper()
-	c := &command.Complete{Index: r.meta.Index}
-	for _, p := range r.partials {
-		c.Partials = append(c.Partials, p.Encode())
+	c := &command.Complete{Index: r.meta.Index, Partials: r.encoded()}
+	if w.cover != nil {
+		c.Cover = w.cover(r.meta)
 	}
 	for id := identity.RegionID(1); id <= 4; id++ {
 		a := r.answers[id]

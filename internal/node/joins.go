@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -52,8 +53,89 @@ type replica struct{ n *Node }
 
 func (r replica) View() fsm.View { return r.n.fsm.View() }
 func (r replica) Ready() error   { return r.n.cluster.Ready() }
+
+// leaser and certifier are what the cluster gives once it keeps acks and certificates.
+// They are asserted, not called, so that a cluster without them still joins: it holds
+// every lease and knows no certificate.
+type (
+	leaser    interface{ Lease() error }
+	certifier interface {
+		Cover(index uint64) (*chain.Cover, error)
+	}
+)
+
+// Certifies says whether the cluster of this build proves its entries. Clients of one that
+// does not cannot insist on proofs.
+var Certifies = func() bool {
+	_, ok := any((*cluster.Cluster)(nil)).(certifier)
+	return ok
+}()
+
+func (r replica) Lease() error {
+	if c, ok := any(r.n.cluster).(leaser); ok {
+		return c.Lease()
+	}
+	return nil
+}
 func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 	return r.n.cluster.WaitApplied(ctx, index)
+}
+
+// covers proves entries by sessions the state machine knows, so that whoever has only the
+// log can verify them too.
+type covers struct {
+	log  certifier
+	view func() fsm.View
+}
+
+// covers returns nil where the cluster has no certificates.
+func (n *Node) covers() *covers {
+	if !Certifies {
+		return nil
+	}
+	return &covers{lateCertifier{n}, n.fsm.View}
+}
+
+// lateCertifier is the cluster, which does not exist yet when the vault is made.
+type lateCertifier struct{ n *Node }
+
+func (l lateCertifier) Cover(index uint64) (*chain.Cover, error) {
+	return any(l.n.cluster).(certifier).Cover(index)
+}
+
+func (c *covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
+	cover, err := c.log.Cover(index)
+	if err != nil {
+		return nil, nil, err
+	}
+	view := c.view()
+	var sessions [][]byte
+	for _, w := range cover.Certificate.Witnesses {
+		_, cert, ok := view.RegionBySession(w.Session)
+		if !ok {
+			return nil, nil, errs.New(errs.NotFound, "entry %d: the session of region %d is not registered yet", index, w.Region)
+		}
+		sessions = append(sessions, cert.Encode())
+	}
+	return cover, sessions, nil
+}
+
+// Cover serves the vault's completions.
+func (c *covers) Cover(index uint64) ([]byte, error) {
+	cover, _, err := c.prove(index)
+	if err != nil {
+		return nil, err
+	}
+	return cover.Encode(), nil
+}
+
+// Proof serves the API's answers.
+func (c *covers) Proof(index uint64) (*rpc.Proof, error) {
+	cover, sessions, err := c.prove(index)
+	if err != nil {
+		return nil, err
+	}
+	return &rpc.Proof{Cover: cover.Encode(), Sessions: sessions}, nil
 }
 
 // reader serves the API's reads.

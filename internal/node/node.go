@@ -108,13 +108,17 @@ func (n *Node) openVault() (err error) {
 		Dial:    n.cfg.Network.Dial,
 	})
 	n.peers = rpc.NewPeers(n.conns)
-	n.vault, err = vault.New(vault.Config{
+	cfg := vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify,
 		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log,
-	})
+	}
+	if c := n.covers(); c != nil {
+		cfg.Covers = c
+	}
+	n.vault, err = vault.New(cfg)
 	return err
 }
 
@@ -209,8 +213,12 @@ func (n *Node) run(ctx context.Context) (err error) {
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
-	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n},
-		Leader: n.cluster, Genesis: n.genesis.Encode()})
+	rooms := rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n},
+		Leader: n.cluster, Genesis: n.genesis.Encode()}
+	if c := n.covers(); c != nil {
+		rooms.Covers = c
+	}
+	n.server.Attach(rooms)
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err

@@ -106,6 +106,7 @@ type Rooms struct {
 	Reader   Reader
 	Leaves   Leaves
 	Leader   Leader
+	Covers   Covers // optional: answers go out without proofs
 	Genesis  []byte // encoded, signed
 }
 

@@ -60,7 +60,9 @@ func (v *vaultService) Submit(ctx context.Context, req *tetradv1.SubmitRequest) 
 	if err != nil {
 		return nil, err
 	}
-	return &tetradv1.SubmitResponse{Outcome: showOutcome(o)}, nil
+	out := showOutcome(o)
+	out.Certified = v.certified(ctx, o.Index)
+	return &tetradv1.SubmitResponse{Outcome: out}, nil
 }
 
 // Sign proposes one signature request.
@@ -69,7 +71,7 @@ func (v *vaultService) Sign(ctx context.Context, req *tetradv1.SignRequest) (*te
 	if err != nil {
 		return nil, err
 	}
-	return &tetradv1.SignResponse{Request: showRequest(r, false)}, nil
+	return &tetradv1.SignResponse{Request: v.answer(ctx, r)}, nil
 }
 
 func (v *vaultService) sign(ctx context.Context, b []byte, wait bool) (*fsm.Request, error) {
@@ -116,12 +118,13 @@ func (v *vaultService) SignBatch(ctx context.Context, req *tetradv1.SignBatchReq
 			defer v.server.recovered(tetradv1.Vault_SignBatch_FullMethodName, &err)
 			r, err := v.sign(ctx, b, req.Wait)
 			if err == nil {
-				items[i] = &tetradv1.SignItem{Request: showRequest(r, false)}
+				items[i] = &tetradv1.SignItem{Request: v.answer(ctx, r)}
 			}
 			return err
 		})
 	}
 	_ = g.Wait() // each item carries its own error
+	shareProofs(items)
 	return &tetradv1.SignBatchResponse{Items: items}, nil
 }
 
@@ -140,7 +143,7 @@ func (v *vaultService) Await(ctx context.Context, req *tetradv1.AwaitRequest) (*
 			return nil, err
 		}
 	}
-	return &tetradv1.AwaitResponse{Request: showRequest(r, false)}, nil
+	return &tetradv1.AwaitResponse{Request: v.answer(ctx, r)}, nil
 }
 
 // plainFault is the text of an error that callers may see.

@@ -360,6 +360,7 @@ type Outcome struct {
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`                         // log index of the decision: the first one, for a repeated id
 	KeyId         []byte                 `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`             // set when a key was created
 	RequestId     []byte                 `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // set when a signature was requested
+	Certified     *Certified             `protobuf:"bytes,20,opt,name=certified,proto3" json:"certified,omitempty"`                 // of the entry at index
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -436,6 +437,76 @@ func (x *Outcome) GetRequestId() []byte {
 	return nil
 }
 
+func (x *Outcome) GetCertified() *Certified {
+	if x != nil {
+		return x.Certified
+	}
+	return nil
+}
+
+// Certified proves that an entry of the log is certified: three regions said that they
+// have it on disk. Clients verify it with the identity keys of the genesis; without it
+// they call the outcome unknown. It proves the entry, not what stands in it.
+type Certified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`      // of the entry
+	Cover         []byte                 `protobuf:"bytes,2,opt,name=cover,proto3" json:"cover,omitempty"`       // canonical, see spec/certificates.md; in a batch only with the first of an entry
+	Sessions      [][]byte               `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"` // session certificates of the regions that signed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certified) Reset() {
+	*x = Certified{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certified) ProtoMessage() {}
+
+func (x *Certified) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certified.ProtoReflect.Descriptor instead.
+func (*Certified) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Certified) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Certified) GetCover() []byte {
+	if x != nil {
+		return x.Cover
+	}
+	return nil
+}
+
+func (x *Certified) GetSessions() [][]byte {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
 // Fault is the error of one item of a batch.
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -449,7 +520,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[1]
+	mi := &file_tetrad_v1_types_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +532,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[1]
+	mi := &file_tetrad_v1_types_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +545,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{1}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Fault) GetCode() uint32 {
@@ -520,7 +591,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[2]
+	mi := &file_tetrad_v1_types_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +603,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[2]
+	mi := &file_tetrad_v1_types_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +616,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{2}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Attempt) GetNumber() uint32 {
@@ -601,7 +672,7 @@ type SignatureSet struct {
 
 func (x *SignatureSet) Reset() {
 	*x = SignatureSet{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[3]
+	mi := &file_tetrad_v1_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -613,7 +684,7 @@ func (x *SignatureSet) String() string {
 func (*SignatureSet) ProtoMessage() {}
 
 func (x *SignatureSet) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[3]
+	mi := &file_tetrad_v1_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -626,7 +697,7 @@ func (x *SignatureSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignatureSet.ProtoReflect.Descriptor instead.
 func (*SignatureSet) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SignatureSet) GetRegion() uint32 {
@@ -645,33 +716,36 @@ func (x *SignatureSet) GetSignatures() [][]byte {
 
 // Request is one signature request.
 type Request struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	CommandId     []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
-	ContentHash   []byte                 `protobuf:"bytes,3,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"` // of the signed command
-	Author        []byte                 `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`                              // fingerprint
-	Tenant        string                 `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	KeyId         []byte                 `protobuf:"bytes,6,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	KeyVersion    uint32                 `protobuf:"varint,7,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
-	Kind          Kind                   `protobuf:"varint,8,opt,name=kind,proto3,enum=tetrad.v1.Kind" json:"kind,omitempty"`
-	Hash          Hash                   `protobuf:"varint,9,opt,name=hash,proto3,enum=tetrad.v1.Hash" json:"hash,omitempty"`
-	Note          string                 `protobuf:"bytes,10,opt,name=note,proto3" json:"note,omitempty"`
-	Expiry        *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expiry,proto3" json:"expiry,omitempty"`
-	State         RequestState           `protobuf:"varint,12,opt,name=state,proto3,enum=tetrad.v1.RequestState" json:"state,omitempty"`
-	Attempts      []*Attempt             `protobuf:"bytes,13,rep,name=attempts,proto3" json:"attempts,omitempty"`
-	Results       []*SignatureSet        `protobuf:"bytes,14,rep,name=results,proto3" json:"results,omitempty"` // in drawn order, once complete
-	Value         []byte                 `protobuf:"bytes,15,opt,name=value,proto3" json:"value,omitempty"`     // beacon value of the completing attempt
-	OpenedIndex   uint64                 `protobuf:"varint,16,opt,name=opened_index,json=openedIndex,proto3" json:"opened_index,omitempty"`
-	ClosedIndex   uint64                 `protobuf:"varint,17,opt,name=closed_index,json=closedIndex,proto3" json:"closed_index,omitempty"` // 0 while open
-	Leaf          uint64                 `protobuf:"varint,18,opt,name=leaf,proto3" json:"leaf,omitempty"`                                  // sequence number of the opening audit leaf
-	Payload       []byte                 `protobuf:"bytes,19,opt,name=payload,proto3" json:"payload,omitempty"`                             // only from GetRequest, and only while open
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Id          []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	CommandId   []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	ContentHash []byte                 `protobuf:"bytes,3,opt,name=content_hash,json=contentHash,proto3" json:"content_hash,omitempty"` // of the signed command
+	Author      []byte                 `protobuf:"bytes,4,opt,name=author,proto3" json:"author,omitempty"`                              // fingerprint
+	Tenant      string                 `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	KeyId       []byte                 `protobuf:"bytes,6,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	KeyVersion  uint32                 `protobuf:"varint,7,opt,name=key_version,json=keyVersion,proto3" json:"key_version,omitempty"`
+	Kind        Kind                   `protobuf:"varint,8,opt,name=kind,proto3,enum=tetrad.v1.Kind" json:"kind,omitempty"`
+	Hash        Hash                   `protobuf:"varint,9,opt,name=hash,proto3,enum=tetrad.v1.Hash" json:"hash,omitempty"`
+	Note        string                 `protobuf:"bytes,10,opt,name=note,proto3" json:"note,omitempty"`
+	Expiry      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expiry,proto3" json:"expiry,omitempty"`
+	State       RequestState           `protobuf:"varint,12,opt,name=state,proto3,enum=tetrad.v1.RequestState" json:"state,omitempty"`
+	Attempts    []*Attempt             `protobuf:"bytes,13,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Results     []*SignatureSet        `protobuf:"bytes,14,rep,name=results,proto3" json:"results,omitempty"` // in drawn order, once complete
+	Value       []byte                 `protobuf:"bytes,15,opt,name=value,proto3" json:"value,omitempty"`     // beacon value of the completing attempt
+	OpenedIndex uint64                 `protobuf:"varint,16,opt,name=opened_index,json=openedIndex,proto3" json:"opened_index,omitempty"`
+	ClosedIndex uint64                 `protobuf:"varint,17,opt,name=closed_index,json=closedIndex,proto3" json:"closed_index,omitempty"` // 0 while open
+	Leaf        uint64                 `protobuf:"varint,18,opt,name=leaf,proto3" json:"leaf,omitempty"`                                  // sequence number of the opening audit leaf
+	Payload     []byte                 `protobuf:"bytes,19,opt,name=payload,proto3" json:"payload,omitempty"`                             // only from GetRequest, and only while open
+	// Of the entry the request was drawn at, or for one that failed or expired, of the
+	// entry that ended it. Set in answers to Sign, SignBatch and Await.
+	Certified     *Certified `protobuf:"bytes,20,opt,name=certified,proto3" json:"certified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[4]
+	mi := &file_tetrad_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -683,7 +757,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[4]
+	mi := &file_tetrad_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -696,7 +770,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Request) GetId() []byte {
@@ -832,6 +906,13 @@ func (x *Request) GetPayload() []byte {
 	return nil
 }
 
+func (x *Request) GetCertified() *Certified {
+	if x != nil {
+		return x.Certified
+	}
+	return nil
+}
+
 // Attestation is one region's half of a key.
 type Attestation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -847,7 +928,7 @@ type Attestation struct {
 
 func (x *Attestation) Reset() {
 	*x = Attestation{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[5]
+	mi := &file_tetrad_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +940,7 @@ func (x *Attestation) String() string {
 func (*Attestation) ProtoMessage() {}
 
 func (x *Attestation) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[5]
+	mi := &file_tetrad_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +953,7 @@ func (x *Attestation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attestation.ProtoReflect.Descriptor instead.
 func (*Attestation) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Attestation) GetRegion() uint32 {
@@ -943,7 +1024,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[6]
+	mi := &file_tetrad_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1036,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[6]
+	mi := &file_tetrad_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1049,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Key) GetId() []byte {
@@ -1107,7 +1188,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[7]
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1119,7 +1200,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[7]
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1132,7 +1213,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Principal) GetId() []byte {
@@ -1215,7 +1296,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1308,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1321,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1352,7 +1433,7 @@ var File_tetrad_v1_types_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9a\x01\n" +
+	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
@@ -1360,7 +1441,12 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x15\n" +
 	"\x06key_id\x18\x05 \x01(\fR\x05keyId\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\fR\trequestId\"`\n" +
+	"request_id\x18\x06 \x01(\fR\trequestId\x122\n" +
+	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"S\n" +
+	"\tCertified\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05cover\x18\x02 \x01(\fR\x05cover\x12\x1a\n" +
+	"\bsessions\x18\x03 \x03(\fR\bsessions\"`\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
@@ -1377,7 +1463,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x1e\n" +
 	"\n" +
 	"signatures\x18\x02 \x03(\fR\n" +
-	"signatures\"\xf1\x04\n" +
+	"signatures\"\xa5\x05\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1400,7 +1486,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\fopened_index\x18\x10 \x01(\x04R\vopenedIndex\x12!\n" +
 	"\fclosed_index\x18\x11 \x01(\x04R\vclosedIndex\x12\x12\n" +
 	"\x04leaf\x18\x12 \x01(\x04R\x04leaf\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\"\xbe\x01\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\x122\n" +
+	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"\xbe\x01\n" +
 	"\vAttestation\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x1d\n" +
 	"\n" +
@@ -1509,7 +1596,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -1518,35 +1605,38 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(KeyState)(0),                 // 4: tetrad.v1.KeyState
 	(RequestState)(0),             // 5: tetrad.v1.RequestState
 	(*Outcome)(nil),               // 6: tetrad.v1.Outcome
-	(*Fault)(nil),                 // 7: tetrad.v1.Fault
-	(*Attempt)(nil),               // 8: tetrad.v1.Attempt
-	(*SignatureSet)(nil),          // 9: tetrad.v1.SignatureSet
-	(*Request)(nil),               // 10: tetrad.v1.Request
-	(*Attestation)(nil),           // 11: tetrad.v1.Attestation
-	(*Key)(nil),                   // 12: tetrad.v1.Key
-	(*Principal)(nil),             // 13: tetrad.v1.Principal
-	(*Region)(nil),                // 14: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Certified)(nil),             // 7: tetrad.v1.Certified
+	(*Fault)(nil),                 // 8: tetrad.v1.Fault
+	(*Attempt)(nil),               // 9: tetrad.v1.Attempt
+	(*SignatureSet)(nil),          // 10: tetrad.v1.SignatureSet
+	(*Request)(nil),               // 11: tetrad.v1.Request
+	(*Attestation)(nil),           // 12: tetrad.v1.Attestation
+	(*Key)(nil),                   // 13: tetrad.v1.Key
+	(*Principal)(nil),             // 14: tetrad.v1.Principal
+	(*Region)(nil),                // 15: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
-	15, // 0: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
-	2,  // 1: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
-	3,  // 2: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	15, // 3: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
-	5,  // 4: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
-	8,  // 5: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
-	9,  // 6: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
-	1,  // 7: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
-	0,  // 8: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
-	4,  // 9: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	15, // 10: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
-	11, // 11: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	0,  // 12: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	7,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
+	16, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
+	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
+	16, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
+	9,  // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
+	10, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
+	7,  // 8: tetrad.v1.Request.certified:type_name -> tetrad.v1.Certified
+	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
+	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
+	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
+	16, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	12, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
+	0,  // 14: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -1560,7 +1650,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

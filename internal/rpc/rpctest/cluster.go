@@ -58,6 +58,7 @@ type Node struct {
 
 	onSubmit Submit
 	onSign   Sign
+	onProve  Prove
 	Submits  atomic.Int64 // commands that reached the vault
 }
 
@@ -178,7 +179,7 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Genesis: []byte("genesis")})
+		Leader: leader{n}, Covers: covers{n}, Genesis: []byte("genesis")})
 	n.Server.SetReady(true)
 }
 

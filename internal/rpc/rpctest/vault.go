@@ -73,8 +73,10 @@ func (s *State) Decide(c *command.Command) (fsm.Outcome, error) {
 			break
 		}
 		o.Request = rid
+		at := Place(o.Index)
+		drawn := fsm.Attempt{Number: 1, Meta: command.Meta{Term: at.Term, Index: at.Index, Chain: at.Hash}, Eligible: []identity.RegionID{1, 2, 3, 4}}
 		s.PutRequest(fsm.Request{ID: rid, Command: c.ID, Author: c.Principal, Tenant: p.Tenant, Key: b.Key, Kind: b.Kind,
-			HashAlg: b.Hash, Note: b.Note, Expiry: c.Expiry, State: fsm.RequestComplete, Opened: o.Index, Closed: o.Index + 1,
+			HashAlg: b.Hash, Note: b.Note, Expiry: c.Expiry, State: fsm.RequestComplete, Opened: o.Index, Closed: o.Index + 1, Attempts: []fsm.Attempt{drawn},
 			Results: []fsm.SignatureSet{{Region: 1, Signatures: [][]byte{{1}}}, {Region: 3, Signatures: [][]byte{{3}}}}})
 	}
 	s.mu.Lock()
