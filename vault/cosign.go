@@ -53,6 +53,9 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
+	if err := s.cfg.unfit(); err != nil {
+		return nil, err
+	}
 	if err := s.ready(ctx, q); err != nil {
 		return nil, err
 	}
@@ -307,6 +310,9 @@ func (s *cosigner) await(ctx context.Context, theirs []*task) {
 func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*command.Answer, error) {
 	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
 	if err := s.cfg.Replica.Ready(); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.unfit(); err != nil {
 		return nil, err
 	}
 	a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: now, Items: make([]command.AnswerItem, len(tasks))}

@@ -197,22 +197,7 @@ func (w *world) all() (out []*node) {
 
 // start boots a region's process on what its disk and HSM hold.
 func (n *node) start() {
-	logger := slog.New(slog.DiscardHandler)
-	if os.Getenv("VAULT_TEST_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
-	}
-	shares, _ := dealt()
-	v, err := vault.New(vault.Config{
-		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
-		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{},
-		Attributes: func(a []byte) error {
-			if string(a) != goodAttributes {
-				return errs.New(errs.Invalid, "the key can leave its HSM")
-			}
-			return nil
-		},
-		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
+	v, err := n.open()
 	n.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -223,6 +208,26 @@ func (n *node) start() {
 		defer close(ended)
 		_ = v.Run(ctx)
 	}()
+}
+
+// open makes the region's vault on what its disk holds.
+func (n *node) open() (*vault.Vault, error) {
+	logger := slog.New(slog.DiscardHandler)
+	if os.Getenv("VAULT_TEST_LOG") != "" {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
+	}
+	shares, _ := dealt()
+	return vault.New(vault.Config{
+		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
+		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
+		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{},
+		Attributes: func(a []byte) error {
+			if string(a) != goodAttributes {
+				return errs.New(errs.Invalid, "the key can leave its HSM")
+			}
+			return nil
+		},
+		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
 }
 
 // kill ends the process at once: what it wrote stays, what it holds in memory does not.
