@@ -21,14 +21,15 @@ var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "in
 
 // rooms lists, for the longest matching prefix, what non-test code below it may import of ours.
 var rooms = map[string][]string{
-	"fsm":               append([]string{"fsm"}, leaves...),
-	"seal":              append([]string{"seal"}, leaves...),
-	"vault":             append([]string{"vault", "fsm"}, leaves...),
-	"vault/draw":        {"internal/errs", "internal/wire"},
-	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
-	"replication":       append([]string{"replication", "fsm"}, leaves...),
-	"api":               {"api", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},
-	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "fsm"}, leaves...),
+	"fsm":         append([]string{"fsm"}, leaves...),
+	"seal":        append([]string{"seal"}, leaves...),
+	"vault":       append([]string{"vault", "fsm"}, leaves...),
+	"vault/draw":  {"internal/errs", "internal/wire"},
+	"cluster":     append([]string{"cluster", "fsm"}, leaves...),
+	"replication": append([]string{"replication", "fsm"}, leaves...),
+	// cluster/chain is the pure part of cluster: what regions sign, and how anybody verifies it.
+	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},
+	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
 	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
 	"internal/node":     {"fsm", "seal", "vault", "cluster", "replication", "api", "internal"},

@@ -174,6 +174,7 @@ func (n *Node) clock() (time.Time, time.Duration) {
 func (n *Node) applied(results []fsm.Result) {
 	n.redial(results)
 	n.vault.Applied(results)
+	n.repairs(results)
 	if n.server != nil {
 		n.server.Notify(results)
 	}
@@ -183,10 +184,7 @@ func (n *Node) onLeader(leads bool) {
 	n.log.Info("leadership", slog.Bool("leads", leads))
 	n.vault.SetLeader(leads)
 	n.server.SetLeader(leads)
-	select {
-	case n.leads <- struct{}{}:
-	default:
-	}
+	n.nudge()
 }
 
 // run starts everything that moves. The server exists before raft, because raft's first
@@ -210,7 +208,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n},
-		Leader: n.cluster, Genesis: n.genesis.Encode()})
+		Leader: n.cluster, Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err
