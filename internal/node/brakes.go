@@ -83,13 +83,29 @@ func (n *Node) repairs(results []fsm.Result) {
 	for i := range results {
 		for _, r := range results[i].Repairs {
 			if r.Region == n.region() {
-				n.work.Go(func() { n.repair(r.Keep) })
+				select {
+				case n.cuts <- r.Keep:
+				default:
+					n.log.Error("too many repairs of the log at once: one was left out", slog.Uint64("keep", r.Keep))
+				}
 			}
 		}
 	}
 }
 
-func (n *Node) repair(keep uint64) {
+// keepRepairs carries out what repairs heard of.
+func (n *Node) keepRepairs(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case keep := <-n.cuts:
+			n.repairLog(keep)
+		}
+	}
+}
+
+func (n *Node) repairLog(keep uint64) {
 	if err := n.cut(keep); err != nil {
 		n.log.Error("the log was not cut as two administrators ordered", slog.Uint64("keep", keep), slog.Any("error", err))
 		return

@@ -38,6 +38,7 @@ type Node struct {
 	boots    map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
 	gap      chan struct{}                       // leaves are missing
 	leads    chan struct{}                       // leadership changed
+	cuts     chan uint64                         // repairs of the log that were committed
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	checks   sync.WaitGroup // of signatures, under way
@@ -64,7 +65,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o,
-		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), failed: make(chan struct{})}
+		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), cuts: make(chan uint64, cutsMax), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Shutdown(context.WithoutCancel(ctx))
@@ -146,6 +147,9 @@ func (n *Node) openCluster() (err error) {
 	return err
 }
 
+// cutsMax is how many repairs may wait: each does what the one before did not.
+const cutsMax = 4
+
 // checksMax is how many entries have their signatures checked while they are stored.
 const checksMax = 4
 
@@ -217,6 +221,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	n.start("leaves", n.keepLeaves, work)
 	n.start("members", n.keepMembers, work)
 	n.start("ready", n.watchReady, work)
+	n.start("repairs", n.keepRepairs, work)
 	return nil
 }
 
