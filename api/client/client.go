@@ -30,6 +30,7 @@ const (
 type Config struct {
 	Addresses []string                 // of the nodes' API, in order of preference
 	Cluster   ClusterID                // from the genesis
+	Lineage   [32]byte                 // hash of the genesis; needed by Acknowledge alone
 	Regions   map[RegionID][]PublicKey // identity keys of the regions, from the genesis
 	Signer    *KeySigner               // the principal
 

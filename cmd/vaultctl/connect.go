@@ -130,7 +130,7 @@ func (a *app) dial() (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := client.Config{Addresses: a.address, Cluster: g.Document.Cluster, Signer: s, Timeout: a.timeout, Dial: a.connect,
+	cfg := client.Config{Addresses: a.address, Cluster: g.Document.Cluster, Lineage: g.Document.Hash(), Signer: s, Timeout: a.timeout, Dial: a.connect,
 		Lifetime: a.lifetime, Regions: map[identity.RegionID][]identity.PublicKey{}}
 	for _, r := range g.Document.Regions {
 		cfg.Regions[r.ID] = []identity.PublicKey{r.Identity}

@@ -172,7 +172,7 @@ func (c *Cluster) Client(signer *identity.KeySigner) *client.Client {
 // ClientAt is Client from a host of its own, knowing only some of the sites.
 func (c *Cluster) ClientAt(host string, signer *identity.KeySigner, sites ...int) *client.Client {
 	c.tb.Helper()
-	cfg := client.Config{Cluster: c.Genesis.Document.Cluster, Regions: map[identity.RegionID][]identity.PublicKey{}, Signer: signer,
+	cfg := client.Config{Cluster: c.Genesis.Document.Cluster, Lineage: c.Genesis.Document.Hash(), Regions: map[identity.RegionID][]identity.PublicKey{}, Signer: signer,
 		Dial: c.Net.Host(host).Dial}
 	for _, r := range c.Genesis.Document.Regions {
 		cfg.Regions[r.ID] = []identity.PublicKey{r.Identity}
