@@ -109,6 +109,9 @@ func (a *app) restricts(ctx context.Context, v *vault, cmd *command.Command) boo
 		return false
 	}
 	body, err := cmd.Body()
+	if q, ok := body.(*command.QuarantineRegion); ok {
+		return q.Quarantined
+	}
 	put, ok := body.(*command.PutPrincipal)
 	if err != nil || !ok {
 		return true
