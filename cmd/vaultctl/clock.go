@@ -69,6 +69,11 @@ docs/design/fsm.md on what follows from it. Two administrators sign.`, cobra.NoA
 // clockWords asks the regions and picks the middle time of those that say the clock is
 // wrong. Words that do not agree with it are left out: the state machine would refuse them.
 func (a *app) clockWords(ctx context.Context, v *vault) (*command.RepairClock, error) {
+	s, err := v.Status(ctx)
+	if err != nil {
+		return nil, advise(err)
+	}
+	agree := time.Duration(s.Settings.GetMaxSkewMs()) * time.Millisecond
 	var said []*command.ClockWord
 	var last error
 	for _, r := range v.genesis.Document.Regions {
@@ -91,14 +96,10 @@ func (a *app) clockWords(ctx context.Context, v *vault) (*command.RepairClock, e
 	to := said[(len(said)-1)/2]
 	out := &command.RepairClock{To: to.At}
 	for _, w := range said {
-		if w.Clock.Equal(to.Clock) && w.At.Sub(to.At).Abs() <= clockAgree {
+		if w.Clock.Equal(to.Clock) && w.At.Sub(to.At).Abs() <= agree {
 			out.Words = append(out.Words, w.Encode())
 		}
 	}
 	a.progress("%s", fmt.Sprintf("the committed clock stands at %s; %d regions say it is %s", stamp(to.Clock), len(out.Words), stamp(to.At)))
 	return out, nil
 }
-
-// clockAgree is how far words may be apart to be sent together: less than the least skew
-// that anybody sets between regions.
-const clockAgree = 500 * time.Millisecond
