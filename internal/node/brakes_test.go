@@ -10,6 +10,7 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/node/nodetest"
 )
 
@@ -159,6 +160,111 @@ func TestLocalStop(t *testing.T) {
 			} else if ctx.Err() != nil {
 				t.Fatalf("not lifted: %v, %v", s, err)
 			}
+		}
+	})
+}
+
+// TestQuarantineAndMute: a region taken out signs nothing and may say nothing, and comes
+// back when two administrators let it; a region's own freeze holds until they mute it.
+func TestQuarantineAndMute(t *testing.T) {
+	vaultOf(t, func(ctx context.Context, c *nodetest.Cluster, d desk, admin *client.Client) {
+		dual := func(body command.Body) {
+			t.Helper()
+			if _, err := c.Dual(ctx, admin, body); err != nil {
+				t.Fatalf("%s: %v", body.Type(), err)
+			}
+		}
+		cmd, _, err := admin.Brake(ctx, 4, command.KeyID{}, "intruder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, err := acknowledge(ctx, admin, cmd, 10*time.Second); err != nil || a.Ground != client.GroundEveryRegion {
+			t.Fatalf("%+v, %v", a, err)
+		}
+		if _, err := d.sign(ctx, "frozen by a region"); errs.CodeOf(err) != errs.Frozen {
+			t.Errorf("signing: %v", err)
+		}
+		dual(&command.UnfreezeVault{Reason: "false alarm"})
+		dual(&command.MuteRegion{Region: 4, Muted: true, Reason: "cries wolf"})
+		if _, _, err := admin.Brake(ctx, 4, command.KeyID{}, "again"); errs.CodeOf(err) != errs.Denied {
+			t.Errorf("a muted region froze: %v", err)
+		}
+
+		dual(&command.QuarantineRegion{Region: 4, Quarantined: true, Reason: "lies"})
+		for range 12 {
+			r, err := d.sign(ctx, "without it")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, set := range r.Results {
+				if set.Region == 4 {
+					t.Fatal("a region in quarantine signed")
+				}
+			}
+		}
+		if _, err := c.Dual(ctx, admin, &command.QuarantineRegion{Region: 1, Quarantined: true}); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("two regions in quarantine: %v", err)
+		}
+		dual(&command.QuarantineRegion{Region: 4, Reason: "repaired"})
+		for {
+			time.Sleep(time.Second)
+			if r, _ := c.Sites[3].Node.View().Region(4); r.Status == 1 && c.Sites[3].Node.Ready() == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				t.Fatal("a released region did not come back")
+			}
+		}
+		drawn := false
+		for i := 0; i < 40 && !drawn; i++ {
+			r, err := d.sign(ctx, "with it again")
+			if err != nil {
+				t.Fatal(err)
+			}
+			drawn = r.Results[0].Region == 4 || r.Results[1].Region == 4
+		}
+		if !drawn {
+			t.Error("a released region is drawn no more")
+		}
+	})
+}
+
+// TestRepairHere: only two administrators cut a region's log, and only that region's.
+func TestRepairHere(t *testing.T) {
+	vaultOf(t, func(ctx context.Context, c *nodetest.Cluster, d desk, admin *client.Client) {
+		body := &command.RepairRegion{Region: 2, Keep: 5, Reason: "conflict"}
+		one, err := admin.Command(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := admin.RepairHere(ctx, 2, one); errs.CodeOf(err) != errs.NeedsSecondAdmin {
+			t.Errorf("one administrator: %v", err)
+		}
+		if err := one.Sign(ctx, c.Genesis.Document.Cluster, identity.GenerateEd25519()); err != nil {
+			t.Fatal(err)
+		}
+		if err := admin.RepairHere(ctx, 2, one); errs.CodeOf(err) != errs.NeedsSecondAdmin {
+			t.Errorf("an administrator and a stranger: %v", err)
+		}
+		two, err := admin.Command(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := two.Sign(ctx, c.Genesis.Document.Cluster, c.Lab.Admins[1]); err != nil {
+			t.Fatal(err)
+		}
+		if err := admin.RepairHere(ctx, 3, two); errs.CodeOf(err) != errs.Invalid {
+			t.Errorf("another region's repair: %v", err)
+		}
+		// With the cluster room's part it succeeds; without it is refused as such.
+		if err := admin.RepairHere(ctx, 2, two); err != nil && errs.CodeOf(err) != errs.BadState {
+			t.Errorf("two administrators: %v", err)
+		}
+		if _, err := c.Dual(ctx, admin, body); err != nil {
+			t.Errorf("through the log: %v", err)
+		}
+		if _, err := d.sign(ctx, "nothing certified was cut"); err != nil {
+			t.Error(err)
 		}
 	})
 }
