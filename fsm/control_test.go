@@ -213,6 +213,8 @@ func TestRepairClock(t *testing.T) {
 	l.NewSession(l.Region(3), now)
 	want(t, l, errs.Unverified, repair(now, word(2, far, now), word(3, far, now)))
 	l.Region(3).Session = kept
+	endless := l.Command(&command.RepairClock{To: now, Words: two()}, far.Add(25*time.Hour), l.Admins[0])
+	want(t, l, errs.Invalid, endless) // its id would be remembered for ever
 	short := l.Command(&command.RepairClock{To: now, Words: two()}, now, l.Admins[0], l.Admins[1])
 	want(t, l, errs.Expired, short)
 
@@ -230,9 +232,12 @@ func TestRepairClock(t *testing.T) {
 		t.Fatal("an old freeze was replayed")
 	}
 	want(t, l, errs.Expired, l.Dual(&command.FreezeVault{Reason: "again"}))
+	l.Life = time.Minute
+	want(t, l, errs.OK, l.By(l.Region(1).Session, &command.Tick{})) // regions go on at once
 	l.Life = 3 * time.Hour // beyond what was forgotten, the refused ones of two hours included
 	l.Must(l.Dual(&command.FreezeVault{Reason: "again"}))
 	l.Must(l.Dual(&command.UnfreezeVault{Reason: "again"}))
+	l.Life = 5 * time.Minute
 	for range 5 { // and time goes on, also through what the sweep had passed before
 		l.Now = l.Now.Add(4 * time.Minute)
 		l.Must(l.By(l.Region(1).Session, &command.Tick{}))

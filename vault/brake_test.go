@@ -182,6 +182,41 @@ func TestClockWord(t *testing.T) {
 	})
 }
 
+// TestEarlyStamp: a stamp ahead of the clocks, should it ever be committed, brings nothing
+// early: no region signs under it, and with the words of two regions it is taken back.
+func TestEarlyStamp(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k, ctx := w.key(command.P256, 2), context.Background()
+		skew := w.nodes[1].View().Settings().MaxSkew
+		w.sign(w.request(k, "before"))
+		w.set(func() { w.ahead = skew + 30*time.Second }) // short of the request's expiry, so that only clocks can tell
+		held := w.request(k, "under a wrong clock")
+		if req, err := w.leading().vault.Sign(ctx, held); errs.CodeOf(err) != errs.Skewed {
+			t.Fatalf("signed under a clock that is ahead: %v, %v", req, err)
+		}
+		w.set(func() { w.ahead = 0 })
+		if _, err := w.leading().vault.Sign(ctx, w.request(k, "still")); errs.CodeOf(err) != errs.Skewed {
+			t.Fatalf("the wrong stamp was forgotten: %v", err)
+		}
+		var words [][]byte
+		for _, id := range []identity.RegionID{2, 4} {
+			word, err := w.nodes[id].vault.ClockWord(ctx)
+			w.ok(err)
+			words = append(words, word)
+		}
+		now := time.Now().Truncate(time.Millisecond)
+		w.must(w.dual(&command.RepairClock{To: now, Words: words, Reason: "a wrong stamp"}))
+		if clock := w.nodes[3].View().Clock(); !clock.Equal(now) {
+			t.Fatalf("the clock stands at %s, want %s", clock, now)
+		}
+		c := w.request(k, "after")
+		w.verify(k, c, w.sign(c))
+		if _, err := w.nodes[2].vault.ClockWord(ctx); errs.CodeOf(err) != errs.BadState {
+			t.Errorf("a word on a clock that is right: %v", err)
+		}
+	})
+}
+
 // TestClockStandingStill: a leader that commits nothing is noticed by the others.
 func TestClockStandingStill(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {

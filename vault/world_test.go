@@ -52,6 +52,7 @@ type world struct {
 	cut      map[[2]identity.RegionID]bool                       // directed
 	partials func(from identity.RegionID) bool                   // false: not on append replies
 	forged   func(meta command.Meta) (identity.RegionID, []byte) // on append replies
+	ahead    time.Duration                                       // of stamps, as a lying leader puts them
 	sent     map[string]int                                      // messages by kind
 }
 
@@ -296,7 +297,9 @@ func (w *world) sequence(ctx context.Context) {
 }
 
 func (w *world) commit(batch []proposal) {
-	e := &command.Entry{Stamp: time.Now().Truncate(time.Millisecond)}
+	w.mu.Lock()
+	e := &command.Entry{Stamp: time.Now().Add(w.ahead).Truncate(time.Millisecond)}
+	w.mu.Unlock()
 	for _, p := range batch {
 		e.Commands = append(e.Commands, p.c)
 	}

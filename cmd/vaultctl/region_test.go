@@ -163,7 +163,10 @@ func TestEvidenceOffline(t *testing.T) {
 		return exitStatus(a.execute(t.Context(), append(args, "--genesis", dir+"/genesis.json"))), out.String() + errOut.String()
 	}
 	write("genesis.json", text)
-	e := rivals(t, kit, 3, 2)
+	e, err := rivals(kit, 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := e.Encode()
 	code, out := run("region", "evidence", "verify", write("good", good))
 	if code != 0 || !strings.Contains(out, "convicts") || !strings.Contains(out, "gamma") || !strings.Contains(out, "signed two entries for term 7 index 9") {
@@ -199,28 +202,23 @@ func TestEvidenceOffline(t *testing.T) {
 }
 
 // rivals is evidence that accused signed two entries for one place.
-func rivals(t *testing.T, kit *fsmtest.Kit, accused, accuser identity.RegionID) *chain.Evidence {
-	t.Helper()
+func rivals(kit *fsmtest.Kit, accused, accuser identity.RegionID) (*chain.Evidence, error) {
 	liar, err := chain.NewSigner(accused, kit.Region(accused).Session)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	witness, err := chain.NewSigner(accuser, kit.Region(accuser).Session)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	e := chain.Evidence{Kind: chain.RivalEntries, Cluster: kit.Cluster(), Lineage: kit.Genesis.Document.Hash(), Accused: accused, Noticed: kit.Start,
 		Sessions: []*identity.SessionCert{kit.Region(accused).Session.Cert, kit.Region(accuser).Session.Cert}}
 	for i, to := range []*[]byte{&e.First, &e.Second} {
 		s, err := chain.SignEntry(liar, chain.Tuple{Lineage: e.Lineage, Link: chain.Link{Term: 7, Index: 9, Hash: [32]byte{byte(i)}}})
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		*to = s.Encode()
 	}
-	out, err := chain.Accuse(witness, e)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	return chain.Accuse(witness, e)
 }
