@@ -234,7 +234,7 @@ func TestRepairClock(t *testing.T) {
 	want(t, l, errs.Expired, l.Dual(&command.FreezeVault{Reason: "again"}))
 	l.Life = time.Minute
 	want(t, l, errs.OK, l.By(l.Region(1).Session, &command.Tick{})) // regions go on at once
-	l.Life = 3 * time.Hour // beyond what was forgotten, the refused ones of two hours included
+	l.Life = 3 * time.Hour                                          // beyond what was forgotten, the refused ones of two hours included
 	l.Must(l.Dual(&command.FreezeVault{Reason: "again"}))
 	l.Must(l.Dual(&command.UnfreezeVault{Reason: "again"}))
 	l.Life = 5 * time.Minute
