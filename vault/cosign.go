@@ -53,7 +53,7 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
-	if err := s.cfg.unfit(); err != nil {
+	if err := s.cfg.halted(); err != nil {
 		return nil, err
 	}
 	if err := s.ready(ctx, q); err != nil {
@@ -312,7 +312,7 @@ func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*co
 	if err := s.cfg.Replica.Ready(); err != nil {
 		return nil, err
 	}
-	if err := s.cfg.unfit(); err != nil {
+	if err := s.cfg.halted(); err != nil {
 		return nil, err
 	}
 	a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: now, Items: make([]command.AnswerItem, len(tasks))}

@@ -26,7 +26,7 @@ type keeper struct {
 
 // fit returns what the last check found; nil while all is in order.
 func (k *keeper) fit() error {
-	if err := k.cfg.unfit(); err != nil {
+	if err := k.cfg.halted(); err != nil {
 		return err
 	}
 	if err := k.cfg.Leaves.Healthy(); err != nil {

@@ -83,24 +83,17 @@ func openOverlay(cfg *Config) (*overlay, error) {
 	return o, nil
 }
 
-// stopped returns why the region does nothing for signatures now, or nil.
-func (c *Config) stopped() *errs.Error {
+// halted returns why the region does nothing for signatures now, or nil.
+func (c *Config) halted() error {
 	if c.stop == nil {
 		return nil
 	}
-	if s := c.stop.now.Load(); s != nil {
-		return errs.New(errs.Frozen, "region %d was stopped locally at %s", c.Region, s.At.Format(time.RFC3339)).
-			WithHint("two administrators lift it: vaultctl region lift-stop")
+	s := c.stop.now.Load()
+	if s == nil {
+		return nil
 	}
-	return nil
-}
-
-// unfit is stopped for callers that want a plain error.
-func (c *Config) unfit() error {
-	if e := c.stopped(); e != nil {
-		return e
-	}
-	return nil
+	return errs.New(errs.Frozen, "region %d was stopped locally at %s", c.Region, s.At.Format(time.RFC3339)).
+		WithHint("two administrators lift it: vaultctl region lift-stop")
 }
 
 // halt stops at once and then makes it last. An error means that the stop holds, but

@@ -33,7 +33,7 @@ func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
 }
 
 func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
-	if err := w.cfg.unfit(); err != nil {
+	if err := w.cfg.halted(); err != nil {
 		return nil, err
 	}
 	if err := w.cfg.Replica.Ready(); err != nil {

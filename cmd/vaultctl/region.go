@@ -283,7 +283,7 @@ func (a *app) handOver(ctx context.Context, v *vault, d *dual, id identity.Regio
 	var cmd *command.Command
 	var err error
 	if file != "" {
-		cmd, b, err = a.readProposal(file)
+		cmd, _, err = a.readProposal(file)
 	} else if cmd, err = v.Command(b); err == nil {
 		err = cosign(v, cmd, d.cosign)
 	}

@@ -27,8 +27,19 @@ func TestRegions(t *testing.T) {
 	b.repairs(both)
 }
 
+// fingerprint names the principal of a key file.
+func (b *bench) fingerprint(name string) string {
+	b.t.Helper()
+	k, err := loadKey(b.path(name))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return k.Public().Fingerprint().String()
+}
+
 func (b *bench) freezeWaits(both string) {
 	var o outcomeView
+	b.ok("keygen", "--out", b.path("carol.key"))
 	b.json(&o, "freeze", "--vault", "--reason", "drill")
 	if o.Ack == nil || !o.Ack.Acknowledged || o.Ack.Ground != "every region" || len(o.Ack.Confirmed) != 4 || o.Ack.Index != o.Index {
 		b.t.Errorf("freeze: %+v, %+v", o, o.Ack)
@@ -41,6 +52,17 @@ func (b *bench) freezeWaits(both string) {
 	}
 	b.ok("unfreeze", "--vault", "--reason", "over", "--cosign-key", both)
 	b.ok("unfreeze", "k", "--tenant", "acme", "--reason", "over", "--cosign-key", both)
+	for _, args := range [][]string{
+		{"configure", "--max-open", "99", "--cosign-key", both},
+		{"principal", "add", "carol", "--roles", "operator,auditor", "--public-key-of", b.path("carol.key"), "--cosign-key", both},
+		{"principal", "add", "carol", "--roles", "auditor", "--public-key-of", b.path("carol.key"), "--cosign-key", both},
+		{"principal", "remove", b.fingerprint("carol.key"), "--cosign-key", both},
+	} {
+		widens := strings.Contains(strings.Join(args, " "), "operator,auditor")
+		if out := b.ok(args...); strings.Contains(out, "every region confirmed it") == widens {
+			b.t.Errorf("%v says:\n%s", args, out)
+		}
+	}
 	b.c.Stop(3)
 	defer b.start(3)
 	code, out, errOut := b.run(context.Background(), "freeze", "k", "--tenant", "acme", "--reason", "one is away", "--timeout", "8s")
@@ -122,6 +144,9 @@ func (b *bench) quarantines(both string) {
 	b.fails(errs.ExitFailure, "never two at once", "region", "quarantine", second, "--reason", "x", "--cosign-key", both)
 	if out := b.ok("region", "list"); !strings.Contains(out, "quarantined") {
 		b.t.Errorf("region list:\n%s", out)
+	}
+	if out := b.ok("status"); !strings.Contains(out, first+": in quarantine") {
+		b.t.Errorf("status:\n%s", out)
 	}
 	b.ok("region", "release", first, "--reason", "repaired", "--cosign-key", both)
 	if out := b.ok("region", "evidence", "list"); strings.TrimSpace(out) != "none" {

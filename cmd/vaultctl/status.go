@@ -46,6 +46,7 @@ type nodeView struct {
 
 	Stop     *stopView     `json:"local_stop,omitempty"`
 	Evidence []accusedView `json:"evidence,omitempty"`
+	Out      []string      `json:"quarantined,omitempty"` // regions, as this node's state has it
 }
 
 // accusedView counts what a region holds against another.
@@ -88,6 +89,11 @@ func viewNode(v *vault, n client.NodeStatus) nodeView {
 	}
 	for _, c := range s.Evidence {
 		out.Evidence = append(out.Evidence, accusedView{regionName(v.genesis, identity.RegionID(c.Region)), c.Kind, c.Count})
+	}
+	for _, r := range s.Regions {
+		if r.Status == "quarantined" {
+			out.Out = append(out.Out, r.Name)
+		}
 	}
 	out.Role = "follower"
 	if s.Leading {
@@ -165,7 +171,14 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 
 // alarms shows what only one region knows, and what regions hold against each other.
 func (a *app) alarms(w io.Writer, nodes []nodeView) {
+	told := map[string]bool{}
 	for _, n := range nodes {
+		for _, name := range n.Out {
+			if !told[name] {
+				fmt.Fprintf(w, "%s: in %s\n", name, a.paint(red, "quarantine"))
+				told[name] = true
+			}
+		}
 		if n.Stop != nil {
 			fmt.Fprintf(w, "%s: %s since %s (stop %s): %s\n", n.Region, a.paint(red, stoppedHere), readable(n.Stop.At), n.Stop.Stop, n.Stop.Reason)
 		}
