@@ -36,15 +36,16 @@ func (n *Node) nudge() {
 	}
 }
 
-// stepDown hands leadership over while this region is stopped.
+// stepDown hands leadership over while this region is stopped or in quarantine.
 func (n *Node) stepDown(ctx context.Context) {
-	if n.vault.Stopped() == nil || !n.cluster.IsLeader() {
+	fit := n.vault.Stopped() == nil && n.address().Status == fsm.RegionActive
+	if fit || !n.cluster.IsLeader() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, memberStep)
 	defer cancel()
 	if err := n.cluster.TransferLeadership(ctx); err != nil {
-		n.log.Warn("stopped here, and leadership not handed over", slog.Any("error", err))
+		n.log.Warn("this region takes no part in signing, and leadership not handed over", slog.Any("error", err))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -190,25 +191,32 @@ func TestQuarantineAndMute(t *testing.T) {
 			t.Errorf("a muted region froze: %v", err)
 		}
 
-		dual(&command.QuarantineRegion{Region: 4, Quarantined: true, Reason: "lies"})
+		bad := 3 // whoever leads would do; so take the leader
+		for i, s := range c.Sites {
+			if s.Node.Leads() {
+				bad = i
+			}
+		}
+		id := client.RegionID(bad + 1)
+		dual(&command.QuarantineRegion{Region: id, Quarantined: true, Reason: "lies"})
 		for range 12 {
 			r, err := d.sign(ctx, "without it")
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, set := range r.Results {
-				if set.Region == 4 {
+				if set.Region == uint32(id) {
 					t.Fatal("a region in quarantine signed")
 				}
 			}
 		}
-		if _, err := c.Dual(ctx, admin, &command.QuarantineRegion{Region: 1, Quarantined: true}); errs.CodeOf(err) != errs.BadState {
+		if _, err := c.Dual(ctx, admin, &command.QuarantineRegion{Region: id%4 + 1, Quarantined: true}); errs.CodeOf(err) != errs.BadState {
 			t.Errorf("two regions in quarantine: %v", err)
 		}
-		dual(&command.QuarantineRegion{Region: 4, Reason: "repaired"})
+		dual(&command.QuarantineRegion{Region: id, Reason: "repaired"})
 		for {
 			time.Sleep(time.Second)
-			if r, _ := c.Sites[3].Node.View().Region(4); r.Status == 1 && c.Sites[3].Node.Ready() == nil {
+			if r, _ := c.Sites[bad].Node.View().Region(id); r.Status == fsm.RegionActive && c.Sites[bad].Node.Ready() == nil {
 				break
 			}
 			if ctx.Err() != nil {
@@ -221,7 +229,7 @@ func TestQuarantineAndMute(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			drawn = r.Results[0].Region == 4 || r.Results[1].Region == 4
+			drawn = r.Results[0].Region == uint32(id) || r.Results[1].Region == uint32(id)
 		}
 		if !drawn {
 			t.Error("a released region is drawn no more")
