@@ -45,6 +45,31 @@ func (c *Cluster) stepDown() error {
 	return c.restart(func() error { return nil })
 }
 
+// Repair cuts the own log after index, by order of two administrators: what no rule of its
+// own lets go. What is certified stays, and nothing is done where there is nothing to cut.
+func (c *Cluster) Repair(index uint64) error {
+	select {
+	case c.gate <- struct{}{}:
+	case <-c.ctx.Done():
+		return errStopped
+	}
+	defer c.leave()
+	switch floor := c.book.own.Floor(); {
+	case index < floor:
+		return errs.New(errs.BadState, "entry %d is certified: the log is kept at least up to it, not only to %d", floor, index)
+	case c.lastStored() <= index:
+		return nil
+	}
+	c.log.Error("the end of the log is cut by order of two administrators", slog.Uint64("after", index))
+	if err := c.book.cutting(); err != nil {
+		return err
+	}
+	if err := c.cut(index + 1); errs.CodeOf(err) != errs.Unavailable {
+		return err
+	}
+	return nil
+}
+
 // Cover proves that the entry at index is certified, for auditors and clients.
 // errs.NotFound: not yet, or its certificate is no longer at hand.
 func (c *Cluster) Cover(index uint64) (*chain.Cover, error) {
@@ -80,7 +105,7 @@ func (c *Cluster) certificateFrom(index uint64) (*chain.Certificate, error) {
 		c.book.mu.Lock()
 		cert := c.book.certs[i]
 		c.book.mu.Unlock()
-		if cert != nil && cert.Verify(c.book.roster, c.cfg.Lineage) == nil {
+		if cert != nil && c.shows(cert) {
 			return cert, nil
 		}
 	}
@@ -95,11 +120,22 @@ func (c *Cluster) certificateFrom(index uint64) (*chain.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		if x.Certificate != nil && x.Certificate.Index >= index && x.Certificate.Verify(c.book.roster, c.cfg.Lineage) == nil {
+		if x.Certificate != nil && x.Certificate.Index >= index && c.shows(x.Certificate) {
 			return x.Certificate, nil
 		}
 	}
 	return nil, errs.New(errs.NotFound, "no certificate of entry %d is at hand", index)
+}
+
+// shows reports whether others can verify a certificate: by sessions that the state
+// machine has registered, where it registers them.
+func (c *Cluster) shows(cert *chain.Certificate) bool {
+	for i := range cert.Witnesses {
+		if c.cfg.Registered != nil && c.cfg.Registered(cert.Witnesses[i].Session) == nil {
+			return false
+		}
+	}
+	return cert.Verify(c.book.roster, c.cfg.Lineage) == nil
 }
 
 // Sessions returns the session certificates that covers are verified with.

@@ -85,6 +85,10 @@ type Config struct {
 	// judged.
 	Approved func() []Member
 
+	// Registered finds a session certificate the state machine has registered; nil: only
+	// those met on the wire are known.
+	Registered func(identity.Fingerprint) *identity.SessionCert
+
 	// Time tells the committed clock and the permitted skew; nil: stamps are not judged.
 	Time func() (clock time.Time, skew time.Duration)
 

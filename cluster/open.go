@@ -228,6 +228,7 @@ func (c *Cluster) newTransport() *transport {
 	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, names: c.cfg.names(),
 		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
 	d.roster = newRoster(len(c.cfg.regions()), d.vouched)
+	d.roster.lookup = c.cfg.Registered
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
 		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),

@@ -14,7 +14,8 @@ import (
 // It remembers signatures found good, so that none is checked twice.
 type roster struct {
 	regions int
-	verify  func(*identity.SessionCert) bool // against the region's pins
+	verify  func(*identity.SessionCert) bool                 // against the region's pins
+	lookup  func(identity.Fingerprint) *identity.SessionCert // of earlier boots, from the state; may be nil
 
 	mu      sync.Mutex
 	holders map[identity.Fingerprint]chain.Holder
@@ -36,7 +37,7 @@ func newRoster(regions int, verify func(*identity.SessionCert) bool) *roster {
 
 // add takes a certificate whose region's pinned key vouches for it.
 func (r *roster) add(cert *identity.SessionCert) {
-	if _, ok := r.Holder(cert.Session.Fingerprint()); ok || cert.Region == 0 || !r.verify(cert) {
+	if _, ok := r.known(cert.Session.Fingerprint()); ok || cert.Region == 0 || !r.verify(cert) {
 		return
 	}
 	r.mu.Lock()
@@ -69,6 +70,18 @@ func (r *roster) trust(cert *identity.SessionCert) {
 
 // Holder implements chain.Roster.
 func (r *roster) Holder(session identity.Fingerprint) (chain.Holder, bool) {
+	if h, ok := r.known(session); ok || r.lookup == nil {
+		return h, ok
+	}
+	cert := r.lookup(session)
+	if cert == nil {
+		return chain.Holder{}, false
+	}
+	r.add(cert)
+	return r.known(session)
+}
+
+func (r *roster) known(session identity.Fingerprint) (chain.Holder, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, ok := r.holders[session]

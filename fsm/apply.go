@@ -146,6 +146,9 @@ func (w *work) authenticate(c *command.Command, signed []byte) (*author, error) 
 	if err != nil {
 		return nil, err
 	}
+	if a.region != nil && a.region.Status != RegionActive {
+		return nil, errs.New(errs.Denied, "region %d is quarantined: nothing it says counts", a.region.ID)
+	}
 	if !w.m.verify(key, signed, c.Signatures[0].Sig) {
 		return nil, errs.New(errs.Unauthenticated, "the signature of %s does not verify", c.Principal.Short())
 	}
@@ -210,8 +213,11 @@ func (p *Principal) signs(tenant string) bool {
 
 // checkTime bounds a command's life, and with it how long its id is remembered.
 func (w *work) checkTime(a *author, c *command.Command) error {
+	repair := c.Type == command.TypeRepairClock // whose expiry is judged by the time it asks for
 	switch {
-	case !c.Expiry.After(w.head.clock):
+	case a.principal != nil && !repair && w.forgotten(c):
+		return errs.New(errs.Expired, "since the clock was set back, commands must expire after %s", time.Unix(int64(w.head.control.floor), 0).UTC().Format(time.RFC3339))
+	case !repair && !c.Expiry.After(w.head.clock):
 		return errs.New(errs.Expired, "the command expired")
 	case c.Expiry.After(w.head.clock.Add(command.MaxLifetime)):
 		return errs.New(errs.Invalid, "the command expires more than %s ahead", command.MaxLifetime)
@@ -219,6 +225,13 @@ func (w *work) checkTime(a *author, c *command.Command) error {
 		return errs.New(errs.Throttled, "%d commands are remembered, the most there may be", a.principal.memory())
 	}
 	return nil
+}
+
+// forgotten reports whether a command may have been decided and forgotten while the clock
+// stood too high. Regions' commands live for a minute and are judged by the state: a
+// repeated one changes nothing that matters, and without them nothing would go on.
+func (w *work) forgotten(c *command.Command) bool {
+	return w.head.control != nil && !c.Expiry.After(time.Unix(int64(w.head.control.floor), 0))
 }
 
 // memory is how many commands may be remembered for p still to add one. Tenants leave
@@ -278,7 +291,8 @@ func (t *task) denied() error {
 func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey,
-		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey:
+		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
+		*command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
 		return true
 	case *command.CreateKey:
 		return b.AllowBlind
@@ -326,6 +340,24 @@ func (t *task) dispatch(body command.Body) (deed, error) {
 		return t.reportHealth(b)
 	case *command.Tick:
 		return func(*Outcome) {}, nil
+	}
+	return t.dispatchControl(body)
+}
+
+func (t *task) dispatchControl(body command.Body) (deed, error) {
+	switch b := body.(type) {
+	case *command.QuarantineRegion:
+		return t.quarantineRegion(b)
+	case *command.MuteRegion:
+		return t.muteRegion(b)
+	case *command.LiftStop:
+		return t.liftStop(b)
+	case *command.RepairRegion:
+		return t.repairRegion(b)
+	case *command.RepairClock:
+		return t.repairClock(b)
+	case *command.RegionFreeze:
+		return t.regionFreeze(b)
 	}
 	return nil, errs.New(errs.Malformed, "command type %d has no handler", t.command.Type)
 }

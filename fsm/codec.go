@@ -353,6 +353,7 @@ type head struct {
 	expired  bucketKey // buckets up to here have no open request left
 	pruned   bucketKey // buckets up to here are gone
 	frontier audit.Frontier
+	control  *control // a record of its own; nil while there is nothing to say
 
 	// Counted, not stored.
 	tenants, principals, keys, open, settled, memos, buckets uint64

@@ -26,7 +26,9 @@ func FuzzApply(f *testing.F) {
 		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{}} {
 		f.Add(l.Input(l.By(l.Region(1).Session, b)).Entry.Encode())
 	}
-	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{}} {
+	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
+		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
+		&command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}}} {
 		f.Add(l.Input(l.Dual(b)).Entry.Encode())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

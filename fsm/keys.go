@@ -173,13 +173,18 @@ func (t *task) freezeKey(b *command.FreezeKey) (deed, error) {
 	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
 		return nil, err
 	}
+	return t.brakeKey(k, b.Reason)
+}
+
+// brakeKey may be pulled twice.
+func (t *task) brakeKey(k *Key, reason string) (deed, error) {
 	switch k.State {
 	case KeyFrozen:
-		return func(*Outcome) {}, nil // a brake may be pulled twice
+		return func(*Outcome) {}, nil
 	case KeyActive:
 		return func(*Outcome) {
 			n := *k
-			n.State, n.FrozenBy, n.Reason = KeyFrozen, t.author.id, b.Reason
+			n.State, n.FrozenBy, n.Reason = KeyFrozen, t.author.id, reason
 			t.keyChanged(&n)
 		}, nil
 	}

@@ -10,7 +10,8 @@ const (
 	MaxKeys       = 16384
 	MaxRemembered = 1 << 20 // commands and requests remembered at once
 	MaxAttempts   = 3
-	MaxSessions   = 4 // of one region, newest first
+	MaxSessions   = 4  // of one region, newest first
+	MaxLifted     = 32 // local stops whose end is remembered, over all regions
 
 	// ReservedMemory is what only the vault's own principals may fill beyond MaxRemembered.
 	ReservedMemory = 1 << 16

@@ -47,6 +47,9 @@ type Result struct {
 	Keys      []command.KeyID // keys created or changed
 	Frozen    bool            // the vault was frozen or unfrozen
 	Regions   bool            // membership, health or sessions changed
+	Lifted    bool            // a local stop was lifted
+	Clock     bool            // the clock was set back
+	Repairs   []Repair        // logs to be cut
 }
 
 // RegionStatus is a region's standing in the FSM.

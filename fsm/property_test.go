@@ -54,7 +54,7 @@ func (p *player) name() string {
 
 func (p *player) command() *command.Command {
 	l := p.l
-	switch rapid.IntRange(0, 19).Draw(p.T, "command") {
+	switch rapid.IntRange(0, 23).Draw(p.T, "command") {
 	case 0:
 		return p.admin(&command.CreateTenant{Name: p.name()})
 	case 1:
@@ -98,12 +98,36 @@ func (p *player) command() *command.Command {
 		if len(p.past) > 0 {
 			return pick(p, p.past)
 		}
+	case 16, 17, 18:
+		return p.control()
 	case 15:
 		c := l.By(pick(p, p.signers), fsmtest.Digest(p.key(), [32]byte{}))
 		c.Signatures[0].Sig[0] ^= 1
 		return c
 	}
 	return l.Command(fsmtest.Digest(p.key(), [32]byte{3}), l.Now.Add(time.Duration(rapid.IntRange(-1, 700).Draw(p.T, "life"))*time.Second), pick(p, p.signers))
+}
+
+// control is what administrators decide about regions and the clock, or a region's brake.
+func (p *player) control() *command.Command {
+	l, r, on := p.l, p.region(), rapid.Bool().Draw(p.T, "on")
+	clock := l.Machine.View().Clock()
+	to := clock.Add(-time.Duration(rapid.IntRange(-5, 900).Draw(p.T, "back")) * time.Second)
+	word := func(by identity.RegionID) []byte { return l.ClockWord(by, command.ClockWord{Clock: clock, At: to}) }
+	switch rapid.IntRange(0, 5).Draw(p.T, "control") {
+	case 0:
+		return p.admin(&command.QuarantineRegion{Region: r.ID, Quarantined: on})
+	case 1:
+		return p.admin(&command.MuteRegion{Region: r.ID, Muted: on})
+	case 2:
+		return p.admin(&command.LiftStop{Region: r.ID, Stop: command.StopID{byte(p.names)}})
+	case 3:
+		return p.admin(&command.RepairRegion{Region: r.ID, Keep: uint64(p.names)})
+	case 4:
+		return l.By(r.Session, &command.RegionFreeze{Key: pick(p, []command.KeyID{{}, p.key()})})
+	}
+	body := &command.RepairClock{To: to, Words: [][]byte{word(1), word(2)}}
+	return l.Command(body, to.Add(time.Minute), l.Admins[0], l.Admins[1])
 }
 
 func (p *player) open() *fsm.Request {

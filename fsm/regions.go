@@ -137,7 +137,7 @@ func (t *task) replaceMember(b *command.ReplaceMember) (deed, error) {
 		if n.ServerID != b.ServerID {
 			n.Sessions, n.Healthy, n.Since = nil, false, t.meta.Index
 		}
-		n.ServerID, n.RaftAddr, n.APIAddr, n.GossipAddr, n.Status = b.ServerID, b.RaftAddr, b.APIAddr, b.GossipAddr, RegionActive
+		n.ServerID, n.RaftAddr, n.APIAddr, n.GossipAddr = b.ServerID, b.RaftAddr, b.APIAddr, b.GossipAddr // a quarantine stands
 		t.putRegion(&n)
 	}, nil
 }

@@ -113,6 +113,9 @@ func (t *task) word(raw []byte) (*command.Word, error) {
 	if !ok || s.region.ID != v.By {
 		return nil, errs.New(errs.Unverified, "a word of region %d by an unknown session", v.By)
 	}
+	if s.region.Status != RegionActive {
+		return nil, errs.New(errs.Denied, "region %d is quarantined: its word does not count", v.By)
+	}
 	if !t.m.verify(s.cert.Session, v.SignedBytes(t.m.document().Cluster), v.Sig) {
 		return nil, errs.New(errs.Unverified, "a word of region %d does not verify", v.By)
 	}
@@ -266,6 +269,9 @@ func (t *task) votes(b *command.Complete) (map[command.RequestID][]vote, []comma
 			return nil, nil, errs.New(errs.Unverified, "the answer of region %d does not verify", a.Region)
 		}
 		seen[a.Region] = true
+		if s.region.Status != RegionActive {
+			continue // what a quarantined region says completes nothing
+		}
 		for i := range a.Items {
 			id := a.Items[i].Request
 			if votes[id] == nil {

@@ -33,6 +33,7 @@ const (
 	tagSettled   = 7
 	tagMemo      = 8
 	tagBucket    = 9
+	tagControl   = 40 // only where administrators decided about regions or the clock
 	tagEnd       = 255
 )
 
@@ -80,6 +81,9 @@ func (s *state) writeRecords(w io.Writer) error {
 	recordAll(o, txn, settledTable, tagSettled, func(s *settled) []byte { return s.blob })
 	recordAll(o, txn, memoTable, tagMemo, (*memo).encode)
 	recordAll(o, txn, bucketTable, tagBucket, (*bucket).encode)
+	if s.head.control != nil {
+		o.record(tagControl, s.head.control.encode())
+	}
 	return o.err
 }
 
@@ -239,6 +243,11 @@ func (o *restoring) take(tag uint8, b []byte) (err error) {
 		err = load(o, memoTable, b, decodeMemo, &h.memos)
 	case tagBucket:
 		err = load(o, bucketTable, b, decodeBucket, &h.buckets)
+	case tagControl:
+		if h.control != nil {
+			return corrupt("a second record of control")
+		}
+		h.control, err = decodeControl(b)
 	default:
 		err = corrupt("record %d is unknown to this version", tag)
 	}

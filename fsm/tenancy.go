@@ -124,14 +124,19 @@ func (t *task) freezeVault(b *command.FreezeVault) (deed, error) {
 	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
 		return nil, err
 	}
+	return t.brakeVault(b.Reason), nil
+}
+
+// brakeVault may be pulled twice.
+func (t *task) brakeVault(reason string) deed {
 	if t.head.frozen != nil {
-		return func(*Outcome) {}, nil // a brake may be pulled twice
+		return func(*Outcome) {}
 	}
 	return func(*Outcome) {
-		t.head.frozen = &freeze{b.Reason, t.author.id}
+		t.head.frozen = &freeze{reason, t.author.id}
 		t.result.Frozen = true
 		t.effect.Vault = &audit.VaultChange{Frozen: true}
-	}, nil
+	}
 }
 
 func (t *task) unfreezeVault(b *command.UnfreezeVault) (deed, error) {

@@ -106,6 +106,9 @@ func (b *beacon) applied(m command.Meta) {
 }
 
 func (b *beacon) evaluate(m command.Meta) ([]byte, error) {
+	if err := b.cfg.halted(); err != nil {
+		return nil, err
+	}
 	p, err := b.at(m).own()
 	if err != nil {
 		return nil, err
@@ -144,6 +147,9 @@ func holds(ps []draw.Partial, region uint8) bool {
 // value gathers partials until they give the entry's value: those that came with the
 // append replies, and after a short wait those that other regions are asked for.
 func (b *beacon) value(ctx context.Context, m command.Meta, regions []*fsm.Region) (*drawn, error) {
+	if err := b.cfg.halted(); err != nil {
+		return nil, err // its own partial would go into every question
+	}
 	e := b.at(m)
 	wait, cancel := context.WithTimeout(ctx, b.cfg.Timing.Partial)
 	d, err := b.gather(wait, e)
@@ -302,6 +308,9 @@ func (b *beacon) recompute(e *evaluation, q *Question) (*drawn, error) {
 // applied it and found a draw there: a value nobody may know early is never computed
 // for a log that might not be.
 func (b *beacon) handlePartial(ctx context.Context, m command.Meta) ([]byte, error) {
+	if err := b.cfg.halted(); err != nil {
+		return nil, err
+	}
 	wait, cancel := context.WithTimeout(ctx, b.cfg.Timing.Question)
 	defer cancel()
 	if err := b.cfg.Replica.WaitApplied(wait, m.Index); err != nil {

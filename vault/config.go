@@ -140,6 +140,8 @@ type Config struct {
 	Clock      clock.Clock
 	Random     io.Reader    // optional, crypto/rand
 	Logger     *slog.Logger // optional, discards
+
+	stop *overlay
 }
 
 func (c *Config) validate() error {

@@ -53,6 +53,9 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	default:
 		return nil, errs.New(errs.Throttled, "this region answers %d co-sign questions of region %d already", maxQuestions, from)
 	}
+	if err := s.cfg.halted(); err != nil {
+		return nil, err
+	}
 	by := time.Now().Add(s.cfg.Timing.Question / 2)
 	tasks := make([]*task, len(q.Items))
 	for i, it := range q.Items {

@@ -26,6 +26,9 @@ type keeper struct {
 
 // fit returns what the last check found; nil while all is in order.
 func (k *keeper) fit() error {
+	if err := k.cfg.halted(); err != nil {
+		return err
+	}
 	if err := k.cfg.Leaves.Healthy(); err != nil {
 		return err
 	}
@@ -136,7 +139,20 @@ func (k *keeper) reportSelf(ctx context.Context, healthy bool) error {
 	return out.Err()
 }
 
-// tick commits the time when nothing else was committed for a while.
+func (k *keeper) stalled(ctx context.Context, idle time.Duration) {
+	k.cfg.Logger.Error("the committed clock stands still: whoever leads commits nothing", slog.Duration("for", idle.Round(time.Second)))
+	c, err := k.author.statement(ctx, k.cfg.Session, &command.Tick{})
+	if err == nil {
+		_, err = k.author.propose(ctx, c)
+	}
+	if err != nil {
+		k.cfg.Logger.Error("own clock entry not committed", slog.Any("error", err))
+	}
+}
+
+// tick commits the time when nothing else was committed for a while. A region that does
+// not lead and sees the clock stand for twice that long says so, and offers the leader a
+// clock entry of its own: who leads must not hold time still unnoticed.
 func (k *keeper) tick(ctx context.Context, c *coordinator) {
 	for {
 		idle := time.Since(time.Unix(0, k.applied.Load()))
@@ -150,6 +166,8 @@ func (k *keeper) tick(ctx context.Context, c *coordinator) {
 			if _, err := k.author.file(term, k.cfg.Session, &command.Tick{}); err != nil {
 				k.cfg.Logger.Debug("clock entry not committed", slog.Any("error", err))
 			}
+		} else if idle > 2*k.cfg.Timing.Tick {
+			k.stalled(ctx, idle)
 		}
 		if !sleep(ctx, k.cfg.Timing.Health) { // a follower that hears nothing looks again
 			return

@@ -60,6 +60,9 @@ func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*co
 	}
 	s.allowed(ctx, tasks...)
 	for {
+		if err := s.cfg.halted(); err != nil {
+			return nil, err
+		}
 		a := &command.Answer{Region: s.cfg.Region, Index: q.Meta.Index, Value: q.Value, At: s.cfg.Clock.Now(), Items: make([]command.AnswerItem, len(tasks))}
 		for i, t := range tasks {
 			a.Items[i] = t.answer()
@@ -70,6 +73,9 @@ func (s *cosigner) release(ctx context.Context, q *Question, tasks []*task) (*co
 		leaving := standing(tasks)
 		if s.allowed(ctx, leaving...); len(standing(leaving)) < len(leaving) {
 			continue
+		}
+		if err := s.cfg.halted(); err != nil { // after the last look at everything else
+			return nil, err
 		}
 		s.stats.questions.Add(1)
 		s.stats.refusals.Add(uint64(len(tasks) - len(leaving)))

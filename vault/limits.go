@@ -20,6 +20,7 @@ const (
 	maxRefusals    = 16 << 10  // own refusals remembered in case a word on them is asked for
 	maxAnswers     = 64 << 10  // answers remembered until their requests are final
 	maxAnswersFile = 16 << 20  // bytes of one file of answers
+	maxPlaces      = 1024      // commands that took rights away whose place is remembered
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
 
 	leasePause = 10 * time.Millisecond // between two looks for a lease

@@ -24,6 +24,7 @@ type Vault struct {
 	keys       *keymaker
 	keeper     *keeper
 	statements *statements
+	places     places
 }
 
 // New checks the configuration and reads back the answers already given.
@@ -33,6 +34,9 @@ func New(cfg Config) (*Vault, error) {
 	}
 	v := &Vault{cfg: cfg, waiting: newWaiting()}
 	var err error
+	if v.cfg.stop, err = openOverlay(&v.cfg); err != nil {
+		return nil, err
+	}
 	if v.answers, err = openAnswers(&v.cfg); err != nil {
 		return nil, err
 	}
@@ -70,8 +74,10 @@ func (v *Vault) Run(ctx context.Context) error {
 // view shows it. It never waits for anything.
 func (v *Vault) Applied(results []fsm.Result) {
 	view := v.cfg.Replica.View()
+	v.cfg.stop.obey(view)
 	for i := range results {
 		r := &results[i]
+		v.places.applied(r)
 		if len(r.Opened) > 0 {
 			v.beacon.applied(r.Meta)
 			v.leader.opened(r.Meta, r.Opened)
@@ -82,7 +88,7 @@ func (v *Vault) Applied(results []fsm.Result) {
 		}
 		v.statements.completed(r.Completed)
 		v.keys.look(r.Keys)
-		if r.Regions {
+		if r.Regions || r.Lifted {
 			v.keeper.signal()
 		}
 	}

@@ -40,6 +40,9 @@ func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
 }
 
 func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
+	if err := w.cfg.halted(); err != nil {
+		return nil, err
+	}
 	if err := w.cfg.Replica.Ready(); err != nil {
 		return nil, err // a replica that may be stale vouches for nothing
 	}
@@ -135,6 +138,9 @@ func (w *witness) present(ctx context.Context) ([]*command.Word, error) {
 func (w *witness) probe(ctx context.Context, about identity.RegionID) error {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timing.Probe)
 	defer cancel()
+	if r, ok := w.cfg.Replica.View().Region(about); ok && r.Status != fsm.RegionActive {
+		return errs.New(errs.Denied, "region %d is quarantined", about) // its answers count for nothing
+	}
 	ask := &Ask{Kind: command.WordReachable, About: about}
 	_, err := w.cfg.Peers.Word(ctx, about, ask.Encode())
 	return err

@@ -52,6 +52,7 @@ type world struct {
 	cut      map[[2]identity.RegionID]bool                       // directed
 	partials func(from identity.RegionID) bool                   // false: not on append replies
 	forged   func(meta command.Meta) (identity.RegionID, []byte) // on append replies
+	ahead    time.Duration                                       // of stamps, as a lying leader puts them
 	sent     map[string]int                                      // messages by kind
 
 	uncovered bool // no entry has a proof
@@ -200,22 +201,7 @@ func (w *world) all() (out []*node) {
 
 // start boots a region's process on what its disk and HSM hold.
 func (n *node) start() {
-	logger := slog.New(slog.DiscardHandler)
-	if os.Getenv("VAULT_TEST_LOG") != "" {
-		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
-	}
-	shares, _ := dealt()
-	v, err := vault.New(vault.Config{
-		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
-		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
-		Attributes: func(a []byte) error {
-			if string(a) != goodAttributes {
-				return errs.New(errs.Invalid, "the key can leave its HSM")
-			}
-			return nil
-		},
-		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
+	v, err := n.open()
 	n.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -226,6 +212,26 @@ func (n *node) start() {
 		defer close(ended)
 		_ = v.Run(ctx)
 	}()
+}
+
+// open makes the region's vault on what its disk holds.
+func (n *node) open() (*vault.Vault, error) {
+	logger := slog.New(slog.DiscardHandler)
+	if os.Getenv("VAULT_TEST_LOG") != "" {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
+	}
+	shares, _ := dealt()
+	return vault.New(vault.Config{
+		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
+		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
+		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
+		Attributes: func(a []byte) error {
+			if string(a) != goodAttributes {
+				return errs.New(errs.Invalid, "the key can leave its HSM")
+			}
+			return nil
+		},
+		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
 }
 
 // kill ends the process at once: what it wrote stays, what it holds in memory does not.
@@ -294,7 +300,9 @@ func (w *world) sequence(ctx context.Context) {
 }
 
 func (w *world) commit(batch []proposal) {
-	e := &command.Entry{Stamp: time.Now().Truncate(time.Millisecond)}
+	w.mu.Lock()
+	e := &command.Entry{Stamp: time.Now().Add(w.ahead).Truncate(time.Millisecond)}
+	w.mu.Unlock()
 	for _, p := range batch {
 		e.Commands = append(e.Commands, p.c)
 	}

@@ -34,6 +34,7 @@ type app struct {
 	genesis  string
 	timeout  time.Duration
 	lifetime time.Duration
+	noAck    bool
 }
 
 // usageError is a command line that makes no sense.
@@ -107,7 +108,8 @@ genesis.json. Name them with --key-file and --genesis, with TETRAD_KEY_FILE and
 TETRAD_GENESIS, or in a profile: $TETRAD_HOME/NAME.hcl (default ~/.config/tetrad).
 
 Exit status: 0 ok, 1 failure, 2 usage, 3 sealed, 4 no leader or quorum, 5 denied,
-6 outcome unknown (ask again), 7 verification failed.`,
+6 outcome unknown (ask again), 7 verification failed, 8 carried out but not acknowledged:
+a region may still act against it.`,
 		SilenceUsage: true, SilenceErrors: true}
 	f := root.PersistentFlags()
 	f.StringVarP(&a.output, "output", "o", "table", "table or json")
@@ -136,7 +138,7 @@ Exit status: 0 ok, 1 failure, 2 usage, 3 sealed, 4 no leader or quorum, 5 denied
 	}
 	add("found", a.initCmd(), a.keygenCmd())
 	add("use", a.keyCmd(), a.signCmd(), a.requestCmd(), a.freezeCmd(), a.unfreezeCmd())
-	add("run", a.statusCmd(), a.unsealCmd(), a.regionCmd(), a.principalCmd(), a.tenantCmd(), a.configureCmd(), a.approveCmd())
+	add("run", a.statusCmd(), a.unsealCmd(), a.regionCmd(), a.clockCmd(), a.principalCmd(), a.tenantCmd(), a.configureCmd(), a.approveCmd())
 	add("audit", a.auditCmd())
 	root.AddCommand(a.versionCmd())
 	return root

@@ -15,7 +15,6 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
-	"github.com/tetrad-vault/tetrad/internal/node"
 )
 
 // profileFile is $TETRAD_HOME/NAME.hcl. Relative paths start at that directory.
@@ -132,7 +131,7 @@ func (a *app) dial() (*vault, error) {
 		return nil, err
 	}
 	cfg := client.Config{Addresses: a.address, Cluster: g.Document.Cluster, Signer: s, Timeout: a.timeout, Dial: a.connect,
-		Lifetime: a.lifetime, Lineage: g.Document.Hash(), Unproven: !node.Certifies, Regions: map[identity.RegionID][]identity.PublicKey{}}
+		Lifetime: a.lifetime, Lineage: g.Document.Hash(), Regions: map[identity.RegionID][]identity.PublicKey{}}
 	for _, r := range g.Document.Regions {
 		cfg.Regions[r.ID] = []identity.PublicKey{r.Identity}
 		if len(a.address) == 0 {

@@ -120,7 +120,7 @@ two administrators must sign for.`, cobra.ExactArgs(1),
 			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome) error {
 				id := command.KeyIDOf(cmd.Principal, cmd.ID)
 				if noWait {
-					return a.outcome(v, cmd, o)
+					return a.outcome(v, cmd, o, nil)
 				}
 				a.progress("the regions are making key %s in their HSMs", args[0])
 				ctx, cancel := a.deadline(ctx)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/seal/pkcs11"
 )
@@ -29,7 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sites": sites, "grab": grab}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sites": sites, "grab": grab, "kit": kit}})
 }
 
 // exits STATUS COMMAND... runs a command that must end with this status.
@@ -81,6 +84,23 @@ func sites(ts *testscript.TestScript, _ bool, names []string) {
 			n, "data-"+n, module, n, 7000+10*i+1, 7000+10*i+2, 7000+10*i+3)
 		ts.Check(os.WriteFile(ts.MkAbs(n+".hcl"), []byte(cfg), 0o600))
 	}
+}
+
+// kit writes the genesis of a vault of software regions, the keys of its administrators,
+// and evidence that its third region signed two entries for one place.
+func kit(ts *testscript.TestScript, _ bool, _ []string) {
+	k := fsmtest.New()
+	text, err := k.Genesis.MarshalFile()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("genesis.json"), text, 0o600))
+	for i, name := range []string{"alice.key", "bob.key"} {
+		der, err := x509.MarshalPKCS8PrivateKey(k.Admins[i].Private())
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+	}
+	e, err := rivals(k, 3, 2)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs("gamma.evidence"), e.Encode(), 0o600))
 }
 
 func TestExitStatus(t *testing.T) {

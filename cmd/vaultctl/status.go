@@ -42,6 +42,18 @@ type nodeView struct {
 	Version    string `json:"version,omitempty"`
 	Frozen     bool   `json:"frozen,omitempty"`
 	FrozenWhy  string `json:"frozen_reason,omitempty"`
+	Idle       string `json:"idle,omitempty"` // since an entry was applied
+
+	Stop     *stopView     `json:"local_stop,omitempty"`
+	Evidence []accusedView `json:"evidence,omitempty"`
+	Out      []string      `json:"quarantined,omitempty"` // regions, as this node's state has it
+}
+
+// accusedView counts what a region holds against another.
+type accusedView struct {
+	Region string `json:"region"`
+	Kind   string `json:"kind"`
+	Count  uint32 `json:"count"`
 }
 
 var stateNames = map[tetradv1.NodeState]string{tetradv1.NodeState_NODE_STATE_SEALED: "sealed",
@@ -69,6 +81,20 @@ func viewNode(v *vault, n client.NodeStatus) nodeView {
 	out.Digest, out.Chain, out.AuditRoot = hexOf(s.Digest), hexOf(s.Chain), hexOf(s.AuditRoot)
 	out.HSM, out.HSMError, out.StoreError = s.Hsm, s.HsmError, s.StoreError
 	out.Frozen, out.FrozenWhy = s.Frozen, s.FrozenReason
+	if s.Idle != nil {
+		out.Idle = s.Idle.AsDuration().Round(time.Second).String()
+	}
+	if s.LocalStop != nil {
+		out.Stop = viewStop(out.Region, s.LocalStop)
+	}
+	for _, c := range s.Evidence {
+		out.Evidence = append(out.Evidence, accusedView{regionName(v.genesis, identity.RegionID(c.Region)), c.Kind, c.Count})
+	}
+	for _, r := range s.Regions {
+		if r.Status == "quarantined" {
+			out.Out = append(out.Out, r.Name)
+		}
+	}
 	out.Role = "follower"
 	if s.Leading {
 		out.Role = "leader"
@@ -133,6 +159,7 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 				}
 			}
 		}
+		a.alarms(w, nodes)
 		for _, n := range nodes {
 			if n.Frozen {
 				fmt.Fprintf(w, "%s: %s\n", a.paint(red, "the vault is frozen"), n.FrozenWhy)
@@ -140,6 +167,25 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 			}
 		}
 	})
+}
+
+// alarms shows what only one region knows, and what regions hold against each other.
+func (a *app) alarms(w io.Writer, nodes []nodeView) {
+	told := map[string]bool{}
+	for _, n := range nodes {
+		for _, name := range n.Out {
+			if !told[name] {
+				fmt.Fprintf(w, "%s: in %s\n", name, a.paint(red, "quarantine"))
+				told[name] = true
+			}
+		}
+		if n.Stop != nil {
+			fmt.Fprintf(w, "%s: %s since %s (stop %s): %s\n", n.Region, a.paint(red, stoppedHere), readable(n.Stop.At), n.Stop.Stop, n.Stop.Reason)
+		}
+		for _, e := range n.Evidence {
+			fmt.Fprintf(w, "%s: holds evidence against %s: %s (%d); see vaultctl region evidence\n", n.Region, a.paint(red, e.Region), e.Kind, e.Count)
+		}
+	}
 }
 
 func readable(iso string) string {
@@ -213,6 +259,7 @@ type regionView struct {
 	Name     string   `json:"name"`
 	Status   string   `json:"status"`
 	Healthy  bool     `json:"healthy"`
+	Muted    bool     `json:"muted"`
 	ServerID string   `json:"server_id"`
 	Raft     string   `json:"raft"`
 	API      string   `json:"api"`
@@ -227,7 +274,7 @@ type regionView struct {
 }
 
 func viewRegion(r *tetradv1.Region) regionView {
-	v := regionView{ID: r.Id, Name: r.Name, Status: r.Status, Healthy: r.Healthy, ServerID: r.ServerId, Raft: r.RaftAddr, API: r.ApiAddr,
+	v := regionView{ID: r.Id, Name: r.Name, Status: r.Status, Healthy: r.Healthy, Muted: r.Muted, ServerID: r.ServerId, Raft: r.RaftAddr, API: r.ApiAddr,
 		Gossip: r.GossipAddr, HSM: r.Hsm, Session: hexOf(r.Session), Boot: hexOf(r.Boot), Seen: r.Seen, Since: r.Since, Curves: []string{}}
 	for _, c := range r.Curves {
 		v.Curves = append(v.Curves, command.Curve(c).String())
@@ -242,9 +289,9 @@ func (a *app) regionCmd() *cobra.Command {
 	list := a.leaf("list", "List the regions", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
 		return a.regions(ctx, "", func(rs []regionView) error {
 			return a.print(rs, func(w io.Writer) {
-				t := &table{head: []string{"ID", "NAME", "STATUS", "HEALTHY", "SEEN", "SERVER ID", "API", "CURVES", "HSM"}}
+				t := &table{head: []string{"ID", "NAME", "STATUS", "HEALTHY", "MUTED", "SEEN", "SERVER ID", "API", "CURVES", "HSM"}}
 				for _, r := range rs {
-					t.add(itoa(uint64(r.ID)), r.Name, r.Status, yesNo(r.Healthy), r.Seen, r.ServerID, r.API, strings.Join(r.Curves, ","), r.HSM)
+					t.add(itoa(uint64(r.ID)), r.Name, r.Status, yesNo(r.Healthy), yesNo(r.Muted), r.Seen, r.ServerID, r.API, strings.Join(r.Curves, ","), r.HSM)
 				}
 				a.table(w, t)
 			})
@@ -254,13 +301,15 @@ func (a *app) regionCmd() *cobra.Command {
 		return a.regions(ctx, args[0], func(rs []regionView) error {
 			r := rs[0]
 			return a.print(r, func(w io.Writer) {
-				a.pairs(w, "name", r.Name, "id", itoa(uint64(r.ID)), "status", r.Status, "healthy", yesNo(r.Healthy), "server id", r.ServerID,
+				a.pairs(w, "name", r.Name, "id", itoa(uint64(r.ID)), "status", r.Status, "healthy", yesNo(r.Healthy), "muted", yesNo(r.Muted), "server id", r.ServerID,
 					"raft", r.Raft, "api", r.API, "gossip", r.Gossip, "hsm", r.HSM, "curves", strings.Join(r.Curves, ", "),
 					"identity", r.Identity, "session", r.Session, "boot", r.Boot, "seen", r.Seen)
 			})
 		})
 	})
-	return a.group("region", "Members of the cluster", "", list, show, a.regionReplace())
+	return a.group("region", "Members of the cluster", "", list, show, a.regionReplace(),
+		a.regionStop(), a.regionLiftStop(), a.regionFreeze(), a.regionMute(), a.regionUnmute(), a.regionQuarantine(), a.regionRelease(),
+		a.regionRepair(), a.evidenceCmd())
 }
 
 func (a *app) regions(ctx context.Context, only string, do func([]regionView) error) error {

@@ -38,6 +38,7 @@ type dual struct {
 func (d *dual) flags(a *app, c *cobra.Command) *cobra.Command {
 	c.Flags().StringArrayVar(&d.cosign, "cosign-key", nil, "key file of the second administrator, where one person holds both (labs)")
 	c.Flags().StringVar(&d.propose, "propose-to", "", "write the signed command to this file for another administrator instead of sending it")
+	c.Flags().BoolVar(&a.noAck, "no-ack", false, "do not wait until a freeze, revocation or stricter setting holds everywhere")
 	c.Flags().DurationVar(&a.lifetime, "lifetime", 0, "how long the command stays valid (default 10m, proposals 12h)")
 	return c
 }
@@ -78,6 +79,7 @@ func cosign(v *vault, cmd *command.Command, files []string) error {
 func (a *app) submit(ctx context.Context, v *vault, cmd *command.Command, done func(*vault, *command.Command, *client.Outcome) error) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
+	wait := a.restricts(ctx, v, cmd)
 	o, err := v.Submit(ctx, cmd)
 	if err != nil {
 		return advise(err)
@@ -85,7 +87,14 @@ func (a *app) submit(ctx context.Context, v *vault, cmd *command.Command, done f
 	if done != nil {
 		return done(v, cmd, o)
 	}
-	return a.outcome(v, cmd, o)
+	if !wait {
+		return a.outcome(v, cmd, o, nil)
+	}
+	ack, err := a.acknowledge(ctx, v, cmd)
+	if print := a.outcome(v, cmd, o, ack); print != nil {
+		return print
+	}
+	return err
 }
 
 // advise adds what to do next where the vault left it open.
@@ -99,6 +108,7 @@ func advise(err error) error {
 		errs.Unauthenticated:  "is this key a principal of the vault? vaultctl keygen --public FILE shows its fingerprint",
 		errs.NoLeader:         "three regions must be up and reach each other: vaultctl status",
 		errs.Unavailable:      "no node answers: check --address and the network",
+		errs.Unacknowledged:   "run the same command again to wait on; vaultctl status shows which regions are missing",
 		errs.Frozen:           "vaultctl status and vaultctl key show say who froze it and why",
 	}[errs.CodeOf(err)]
 	if errs.CodeOf(err) == errs.Unavailable && strings.Contains(err.Error(), "authentication handshake failed") {
@@ -119,12 +129,17 @@ type outcomeView struct {
 	Key     string `json:"key,omitempty"`
 
 	Certified []string `json:"certified_by,omitempty"`
+
+	Ack *ackView `json:"acknowledgement,omitempty"` // of what takes rights away
 }
 
-func (a *app) outcome(at *vault, cmd *command.Command, o *client.Outcome) error {
-	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId()), at.certifiedBy(o.GetCertified())}
+func (a *app) outcome(at *vault, cmd *command.Command, o *client.Outcome, ack *ackView) error {
+	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId()), at.certifiedBy(o.GetCertified()), ack}
 	return a.print(v, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s at index %d%s\n", v.Type, a.state(v.Outcome), v.Index, certifiedBy(v.Certified))
+		if ack != nil {
+			ack.write(a, w)
+		}
 	})
 }
 
@@ -298,6 +313,16 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
 		add("key", b.Key.String())
+	case *command.QuarantineRegion:
+		add("region", itoa(uint64(b.Region)), "quarantined", yesNo(b.Quarantined), "evidence", hexOf(b.Evidence[:]), "reason", b.Reason)
+	case *command.MuteRegion:
+		add("region", itoa(uint64(b.Region)), "muted", yesNo(b.Muted), "reason", b.Reason)
+	case *command.LiftStop:
+		add("region", itoa(uint64(b.Region)), "stop", hexOf(b.Stop[:]), "reason", b.Reason)
+	case *command.RepairRegion:
+		add("region", itoa(uint64(b.Region)), "keep up to index", itoa(b.Keep), "reason", b.Reason)
+	case *command.RepairClock:
+		add("set the clock to", stamp(b.To), "words of regions", strconv.Itoa(len(b.Words)), "reason", b.Reason)
 	}
 	return kv
 }

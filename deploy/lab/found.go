@@ -17,7 +17,6 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
-	"github.com/tetrad-vault/tetrad/internal/node"
 )
 
 // Files of the founders, below Lab.Dir.
@@ -215,7 +214,7 @@ func (l *Lab) Client(signer *client.KeySigner, addresses ...string) (*client.Cli
 		return nil, err
 	}
 	cfg := client.Config{Addresses: addresses, Cluster: g.Document.Cluster, Signer: signer,
-		Lineage: g.Document.Hash(), Unproven: !node.Certifies, Regions: map[client.RegionID][]client.PublicKey{}}
+		Lineage: g.Document.Hash(), Regions: map[client.RegionID][]client.PublicKey{}}
 	if len(addresses) == 0 {
 		cfg.Addresses = l.Addresses()
 	}

@@ -81,6 +81,24 @@ func FuzzDecodeWord(f *testing.F) {
 	})
 }
 
+func FuzzDecodeFreezeAck(f *testing.F) {
+	f.Add(fsmtest.Vectors(f, root, "statement")["freeze ack"])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if a, err := command.DecodeFreezeAck(b); err == nil && !bytes.Equal(a.Encode(), b) {
+			t.Fatal("two encodings of one freeze acknowledgement")
+		}
+	})
+}
+
+func FuzzDecodeClockWord(f *testing.F) {
+	f.Add(fsmtest.Vectors(f, root, "statement")["clock word"])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if v, err := command.DecodeClockWord(b); err == nil && !bytes.Equal(v.Encode(), b) {
+			t.Fatal("two encodings of one clock word")
+		}
+	})
+}
+
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }

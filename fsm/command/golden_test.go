@@ -40,7 +40,22 @@ func samples(k *fsmtest.Kit) []*command.Command {
 		k.Command(&command.Complete{Index: 7, Partials: [][]byte{{1}, {2}, {3}}, Answers: [][]byte{answer(k)}}, at, session),
 		k.Command(&command.ReportHealth{Region: 3, Healthy: true, Words: [][]byte{word}}, at, session),
 		k.Command(&command.Tick{}, at, session),
+		k.Command(&command.QuarantineRegion{Region: 3, Quarantined: true, Evidence: [32]byte{6}, Reason: "why"}, at, admin),
+		k.Command(&command.MuteRegion{Region: 3, Muted: true, Reason: "why"}, at, admin),
+		k.Command(&command.LiftStop{Region: 3, Stop: command.StopID{5}, Reason: "why"}, at, admin),
+		k.Command(&command.RepairRegion{Region: 3, Keep: 700, Reason: "why"}, at, admin),
+		k.Command(&command.RepairClock{To: k.Start, Words: [][]byte{clockWord(k), clockWord(k)}, Reason: "why"}, at, admin),
+		k.Command(&command.RegionFreeze{Key: key, Reason: "why"}, at, session),
 	}
+}
+
+func clockWord(k *fsmtest.Kit) []byte {
+	return k.ClockWord(2, command.ClockWord{Clock: k.Start.Add(time.Hour), At: k.Start})
+}
+
+func freezeAck(k *fsmtest.Kit) []byte {
+	return k.FreezeAck(2, command.FreezeAck{Meta: command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}, Command: [32]byte{4},
+		Nonce: [16]byte{5}, Applied: 9, Skew: 2 * time.Second, At: k.Start})
 }
 
 func answer(k *fsmtest.Kit) []byte {
@@ -137,10 +152,20 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster, key := k.Cluster(), command.KeyID{1, 2, 3}
+	ack, err := command.DecodeFreezeAck(freezeAck(k))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hour, err := command.DecodeClockWord(clockWord(k))
+	if err != nil {
+		t.Fatal(err)
+	}
 	statements = append(statements, fsmtest.NewVector("answer", a.Encode(), "signed", a.SignedBytes(cluster)),
 		fsmtest.NewVector("word", raw, "signed", w.SignedBytes(cluster)),
 		fsmtest.NewVector("possession", command.PossessionBytes(cluster, key, 2)),
-		fsmtest.NewVector("attestation", command.AttestationBytes(cluster, key, 2, []byte{1}, []byte{2})))
+		fsmtest.NewVector("attestation", command.AttestationBytes(cluster, key, 2, []byte{1}, []byte{2})),
+		fsmtest.NewVector("freeze ack", ack.Encode(), "signed", ack.SignedBytes(cluster)),
+		fsmtest.NewVector("clock word", hour.Encode(), "signed", hour.SignedBytes(cluster)))
 	fsmtest.Golden(t, root, "statement", statements)
 }
 

@@ -25,6 +25,12 @@ const (
 	TypeReplaceMember    Type = 11
 	TypeRetireKey        Type = 12
 
+	TypeQuarantineRegion Type = 32
+	TypeMuteRegion       Type = 33
+	TypeLiftStop         Type = 34
+	TypeRepairRegion     Type = 35
+	TypeRepairClock      Type = 36
+
 	TypeRegisterSession Type = 100
 	TypeAttestKey       Type = 101
 	TypeConfirmKey      Type = 102
@@ -32,6 +38,8 @@ const (
 	TypeComplete        Type = 104
 	TypeReportHealth    Type = 105
 	TypeTick            Type = 106
+
+	TypeRegionFreeze Type = 126
 )
 
 var bodies = map[Type]func() Body{
@@ -54,6 +62,12 @@ var bodies = map[Type]func() Body{
 	TypeComplete:         func() Body { return &Complete{} },
 	TypeReportHealth:     func() Body { return &ReportHealth{} },
 	TypeTick:             func() Body { return &Tick{} },
+	TypeQuarantineRegion: func() Body { return &QuarantineRegion{} },
+	TypeMuteRegion:       func() Body { return &MuteRegion{} },
+	TypeLiftStop:         func() Body { return &LiftStop{} },
+	TypeRepairRegion:     func() Body { return &RepairRegion{} },
+	TypeRepairClock:      func() Body { return &RepairClock{} },
+	TypeRegionFreeze:     func() Body { return &RegionFreeze{} },
 }
 
 var typeNames = map[Type]string{
@@ -63,6 +77,8 @@ var typeNames = map[Type]string{
 	TypeConfigure: "configure", TypeReplaceMember: "replace-member", TypeRetireKey: "retire-key",
 	TypeRegisterSession: "register-session", TypeAttestKey: "attest-key", TypeConfirmKey: "confirm-key",
 	TypeOpenAttempt: "open-attempt", TypeComplete: "complete", TypeReportHealth: "report-health", TypeTick: "tick",
+	TypeQuarantineRegion: "quarantine-region", TypeMuteRegion: "mute-region", TypeLiftStop: "lift-stop",
+	TypeRepairRegion: "repair-region", TypeRepairClock: "repair-clock", TypeRegionFreeze: "region-freeze",
 }
 
 // Known reports whether this version has a body for t.

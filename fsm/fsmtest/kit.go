@@ -182,3 +182,17 @@ func (k *Kit) Answer(a command.Answer) []byte {
 	must(a.Sign(context.Background(), k.Cluster(), k.Region(a.Region).Session))
 	return a.Encode()
 }
+
+// ClockWord returns a region's signed word on the clock.
+func (k *Kit) ClockWord(by identity.RegionID, v command.ClockWord) []byte {
+	v.By, v.Lineage = by, k.Genesis.Document.Hash()
+	must(v.Sign(context.Background(), k.Cluster(), k.Region(by).Session))
+	return v.Encode()
+}
+
+// FreezeAck returns a region's signed acknowledgement.
+func (k *Kit) FreezeAck(by identity.RegionID, a command.FreezeAck) []byte {
+	a.Region, a.Lineage = by, k.Genesis.Document.Hash()
+	must(a.Sign(context.Background(), k.Cluster(), k.Region(by).Session))
+	return a.Encode()
+}

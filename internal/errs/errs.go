@@ -53,6 +53,7 @@ const (
 	DeadlineExceeded Code = 33 // time ran out before anything was proposed
 	NoEligiblePair   Code = 34 // too few healthy regions hold this key
 	Stale            Code = 35 // this replica must not answer: clone, old disk or old boot
+	Unacknowledged   Code = 56 // carried out, but something may still be signed against it
 )
 
 var names = map[Code]string{
@@ -65,6 +66,7 @@ var names = map[Code]string{
 	HSMFailed: "hsm_failed", HSMTimeout: "hsm_timeout", WrongPIN: "wrong_pin", Corrupt: "corrupt",
 	DiskFull: "disk_full", DiskFailed: "disk_failed", Unverified: "unverified", Canceled: "canceled",
 	DeadlineExceeded: "deadline_exceeded", NoEligiblePair: "no_eligible_pair", Stale: "stale",
+	Unacknowledged: "unacknowledged",
 }
 
 // String returns the stable snake_case name.

@@ -10,6 +10,7 @@ const (
 	ExitDenied         = 5 // known what was wanted, and refused
 	ExitOutcomeUnknown = 6 // it may have happened: ask again with the same id
 	ExitUnverified     = 7 // a signature, proof or checksum does not hold
+	ExitUnacknowledged = 8 // carried out, but a region may still act against it
 )
 
 var exits = map[Code]int{
@@ -18,6 +19,7 @@ var exits = map[Code]int{
 	Denied: ExitDenied, Unauthenticated: ExitDenied, NeedsSecondAdmin: ExitDenied, BlindDenied: ExitDenied, Frozen: ExitDenied,
 	OutcomeUnknown: ExitOutcomeUnknown,
 	Unverified:     ExitUnverified, Corrupt: ExitUnverified,
+	Unacknowledged: ExitUnacknowledged,
 }
 
 // ExitCode is the one mapping from errors to exit statuses. ExitUsage is the business

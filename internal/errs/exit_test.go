@@ -14,6 +14,7 @@ func TestExitCode(t *testing.T) {
 		{nil, 0}, {errors.New("plain"), 1}, {New(NotFound, "x"), 1}, {fmt.Errorf("more: %w", New(Sealed, "x")), 3},
 		{New(WrongPIN, "x"), 3}, {New(NoLeader, "x"), 4}, {New(Unavailable, "x"), 4}, {New(NeedsSecondAdmin, "x"), 5},
 		{New(Denied, "x"), 5}, {New(OutcomeUnknown, "x"), 6}, {New(Unverified, "x"), 7}, {New(Corrupt, "x"), 7},
+		{New(Unacknowledged, "x"), 8},
 	} {
 		if got := ExitCode(c.err); got != c.want {
 			t.Errorf("%v: exit %d, want %d", c.err, got, c.want)

@@ -54,29 +54,8 @@ type replica struct{ n *Node }
 func (r replica) View() fsm.View { return r.n.fsm.View() }
 func (r replica) Ready() error   { return r.n.cluster.Ready() }
 
-// leaser and certifier are what the cluster gives once it keeps acks and certificates.
-// They are asserted, not called, so that a cluster without them still joins: it holds
-// every lease and knows no certificate.
-type (
-	leaser    interface{ Lease() error }
-	certifier interface {
-		Cover(index uint64) (*chain.Cover, error)
-	}
-)
+func (r replica) Lease() error { return r.n.cluster.Lease() }
 
-// Certifies says whether the cluster of this build proves its entries. Clients of one that
-// does not cannot insist on proofs.
-var Certifies = func() bool {
-	_, ok := any((*cluster.Cluster)(nil)).(certifier)
-	return ok
-}()
-
-func (r replica) Lease() error {
-	if c, ok := any(r.n.cluster).(leaser); ok {
-		return c.Lease()
-	}
-	return nil
-}
 func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 	return r.n.cluster.WaitApplied(ctx, index)
 }
@@ -84,27 +63,16 @@ func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 // covers proves entries by sessions the state machine knows, so that whoever has only the
 // log can verify them too.
 type covers struct {
-	log  certifier
+	log  func(index uint64) (*chain.Cover, error) // the cluster, which is made after the vault
 	view func() fsm.View
 }
 
-// covers returns nil where the cluster has no certificates.
-func (n *Node) covers() *covers {
-	if !Certifies {
-		return nil
-	}
-	return &covers{lateCertifier{n}, n.fsm.View}
+func (n *Node) covers() covers {
+	return covers{func(index uint64) (*chain.Cover, error) { return n.cluster.Cover(index) }, n.fsm.View}
 }
 
-// lateCertifier is the cluster, which does not exist yet when the vault is made.
-type lateCertifier struct{ n *Node }
-
-func (l lateCertifier) Cover(index uint64) (*chain.Cover, error) {
-	return any(l.n.cluster).(certifier).Cover(index)
-}
-
-func (c *covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
-	cover, err := c.log.Cover(index)
+func (c covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
+	cover, err := c.log(index)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,7 +89,7 @@ func (c *covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
 }
 
 // Cover serves the vault's completions.
-func (c *covers) Cover(index uint64) ([]byte, error) {
+func (c covers) Cover(index uint64) ([]byte, error) {
 	cover, _, err := c.prove(index)
 	if err != nil {
 		return nil, err
@@ -130,7 +98,7 @@ func (c *covers) Cover(index uint64) ([]byte, error) {
 }
 
 // Proof serves the API's answers.
-func (c *covers) Proof(index uint64) (*rpc.Proof, error) {
+func (c covers) Proof(index uint64) (*rpc.Proof, error) {
 	cover, sessions, err := c.prove(index)
 	if err != nil {
 		return nil, err

@@ -12,10 +12,6 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
-type coversOf func(index uint64) (*chain.Cover, error)
-
-func (f coversOf) Cover(index uint64) (*chain.Cover, error) { return f(index) }
-
 // TestProofsNameRegisteredSessions: a proof goes out with the session certificates that
 // verify it, and not before the state machine knows them all.
 func TestProofsNameRegisteredSessions(t *testing.T) {
@@ -23,7 +19,7 @@ func TestProofsNameRegisteredSessions(t *testing.T) {
 	l := kit.NewLog(fsm.Options{})
 	lineage := kit.Genesis.Document.Hash()
 	at := chain.Link{Term: 2, Index: 9, Hash: [32]byte{9}}
-	log := coversOf(func(index uint64) (*chain.Cover, error) {
+	log := func(index uint64) (*chain.Cover, error) {
 		if index != at.Index {
 			return nil, errs.New(errs.NotFound, "entry %d is not certified", index)
 		}
@@ -41,8 +37,8 @@ func TestProofsNameRegisteredSessions(t *testing.T) {
 		}
 		c, err := chain.Certify(acks)
 		return &chain.Cover{Certificate: *c}, err
-	})
-	c := &covers{log, l.Machine.View}
+	}
+	c := covers{log, l.Machine.View}
 	for i, r := range kit.Regions[:3] {
 		if _, err := c.Proof(9); errs.CodeOf(err) != errs.NotFound {
 			t.Fatalf("a proof with %d of 3 sessions registered: %v", i, err)

@@ -88,6 +88,7 @@ func (n *Node) keepMembers(ctx context.Context) error {
 		case <-ticker.C:
 		case <-n.leads:
 		}
+		n.stepDown(ctx)
 		for n.cluster.IsLeader() && n.reconcile(ctx) {
 		}
 	}

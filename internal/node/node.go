@@ -38,6 +38,7 @@ type Node struct {
 	boots    map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
 	gap      chan struct{}                       // leaves are missing
 	leads    chan struct{}                       // leadership changed
+	cuts     chan uint64                         // repairs of the log that were committed
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
 	checks   sync.WaitGroup // of signatures, under way
@@ -64,7 +65,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o,
-		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), failed: make(chan struct{})}
+		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), cuts: make(chan uint64, cutsMax), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Shutdown(context.WithoutCancel(ctx))
@@ -108,17 +109,13 @@ func (n *Node) openVault() (err error) {
 		Dial:    n.cfg.Network.Dial,
 	})
 	n.peers = rpc.NewPeers(n.conns)
-	cfg := vault.Config{
+	n.vault, err = vault.New(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify,
 		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
-		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log,
-	}
-	if c := n.covers(); c != nil {
-		cfg.Covers = c
-	}
-	n.vault, err = vault.New(cfg)
+		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
+	})
 	return err
 }
 
@@ -140,8 +137,12 @@ func (n *Node) openCluster() (err error) {
 		FS: n.cfg.FS, Stores: n.cfg.Stores,
 		Machine:     driven,
 		EntrySealer: n.sealer(seal.PurposeEntry), SnapshotSealer: n.sealer(seal.PurposeSnapshot),
-		Admit:    n.admit,
-		Time:     n.clock,
+		Admit: n.admit,
+		Time:  n.clock,
+		Registered: func(session identity.Fingerprint) *identity.SessionCert {
+			_, cert, _ := n.fsm.View().RegionBySession(session)
+			return cert
+		},
 		Approved: func() []cluster.Member { return approvedMembers(n.fsm.View()) },
 		Beacon:   n.vault,
 		OnLeader: n.onLeader, Fatal: n.fail,
@@ -149,6 +150,9 @@ func (n *Node) openCluster() (err error) {
 	})
 	return err
 }
+
+// cutsMax is how many repairs may wait: each does what the one before did not.
+const cutsMax = 4
 
 // checksMax is how many entries have their signatures checked while they are stored.
 const checksMax = 4
@@ -178,6 +182,7 @@ func (n *Node) clock() (time.Time, time.Duration) {
 func (n *Node) applied(results []fsm.Result) {
 	n.redial(results)
 	n.vault.Applied(results)
+	n.repairs(results)
 	if n.server != nil {
 		n.server.Notify(results)
 	}
@@ -187,10 +192,7 @@ func (n *Node) onLeader(leads bool) {
 	n.log.Info("leadership", slog.Bool("leads", leads))
 	n.vault.SetLeader(leads)
 	n.server.SetLeader(leads)
-	select {
-	case n.leads <- struct{}{}:
-	default:
-	}
+	n.nudge()
 }
 
 // run starts everything that moves. The server exists before raft, because raft's first
@@ -213,12 +215,8 @@ func (n *Node) run(ctx context.Context) (err error) {
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
-	rooms := rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n},
-		Leader: n.cluster, Genesis: n.genesis.Encode()}
-	if c := n.covers(); c != nil {
-		rooms.Covers = c
-	}
-	n.server.Attach(rooms)
+	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster,
+		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err
@@ -227,6 +225,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	n.start("leaves", n.keepLeaves, work)
 	n.start("members", n.keepMembers, work)
 	n.start("ready", n.watchReady, work)
+	n.start("repairs", n.keepRepairs, work)
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 )
@@ -99,6 +100,9 @@ func (n *Node) registerMetrics() error {
 		gauge("low_space", "1 when the disk is nearly full.", func() float64 { return flag(n.cluster.Stats().LowSpace) }),
 		gauge("audit_leaves", "Audit leaves stored here.", func() float64 { return float64(n.leaves.Size()) }),
 		gauge("audit_healthy", "1 when audit leaves can be stored.", func() float64 { return flag(n.leaves.Healthy() == nil) }),
+		gauge("stopped_here_only", "1 while this region is stopped by a local stop, which no other region knows of.", func() float64 { return flag(n.vault.Stopped() != nil) }),
+		gauge("idle_seconds", "Time since an entry was applied; beyond a minute nobody moves the clock.", func() float64 { return n.vault.Idle().Seconds() }),
+		newAccusations(proofs{n}.Evidence, func() []*fsm.Region { return n.fsm.View().Regions() }),
 		gauge("open_requests", "Signature requests that wait for their signatures.", func() float64 { return float64(len(n.fsm.View().OpenRequests())) }),
 	} {
 		if err := n.cfg.Metrics.Register(c); err != nil {

@@ -64,6 +64,9 @@ func (s *Server) guardVault(ctx context.Context, method string) (route, error) {
 	if c.principal.IsZero() {
 		return route{}, errs.New(errs.Denied, "region %d may use the vault service only for a principal", c.region)
 	}
+	if here[method] {
+		return s.guardHere(c)
+	}
 	rooms, err := s.attached()
 	if err != nil {
 		return route{}, err

@@ -23,7 +23,10 @@ const (
 	keepaliveMin     = 5 * time.Second // pings more often than this are abuse
 	handshakeTimeout = 5 * time.Second
 	leavesWait       = 10 * time.Second // for one page of leaves from another region
-	checkpointWait   = 2 * time.Second  // for the other regions' signatures
+	ackWait          = 3 * time.Second  // for a replica to carry out a command that is to be acknowledged
+	evidenceMax      = 256              // files listed
+	evidencePart     = 512 << 10
+	checkpointWait   = 2 * time.Second // for the other regions' signatures
 )
 
 // Limits are what one node grants before it knows who asks. Zero fields take the

@@ -7,10 +7,12 @@ import (
 	"google.golang.org/grpc"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // Vault is the use cases, called on the leader only.
@@ -64,6 +66,7 @@ type View interface {
 	Requests(tenant string, after command.RequestID, limit int) []*fsm.Request
 	OpenRequests() []*fsm.Request
 	MayRead(p identity.Fingerprint, tenant string) bool
+	Muted(r identity.RegionID) bool
 }
 
 // Leaves is the region's store of audit leaves.
@@ -98,6 +101,28 @@ type Report struct {
 	Seen       map[identity.RegionID]string
 }
 
+// Brakes is what a region does about freezes and stops by itself.
+type Brakes interface {
+	// Acknowledge waits until this replica carried out a command, and gives the encoded
+	// command.FreezeAck.
+	Acknowledge(ctx context.Context, author identity.Fingerprint, id command.ID, nonce [16]byte) ([]byte, error)
+	// StopHere stops this region. A stop beside an error holds, but is not on disk.
+	StopHere(ctx context.Context, by identity.Fingerprint, reason string) (*vault.Stop, error)
+	Stopped() *vault.Stop
+	// Brake freezes as this region's own command.
+	Brake(ctx context.Context, key command.KeyID, reason string) (*command.Command, fsm.Outcome, error)
+	ClockWord(ctx context.Context) ([]byte, error)
+	// RepairHere cuts this region's log on the order of two administrators.
+	RepairHere(ctx context.Context, c *command.Command) error
+	Idle() time.Duration
+}
+
+// Proofs is what the region holds about the log and about those who lied about it.
+type Proofs interface {
+	Cover(index uint64) (*chain.Cover, error)
+	Evidence() []*chain.Evidence // newest first
+}
+
 // Rooms is everything the server serves. A node attaches it when the rooms exist;
 // until then only health and a bare Status answer.
 type Rooms struct {
@@ -107,6 +132,8 @@ type Rooms struct {
 	Leaves   Leaves
 	Leader   Leader
 	Covers   Covers // optional: answers go out without proofs
+	Brakes   Brakes // nil: nothing is acknowledged or stopped
+	Proofs   Proofs // nil: nothing is proved
 	Genesis  []byte // encoded, signed
 }
 

@@ -52,6 +52,9 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 	out.Settings = &tetradv1.Settings{MaxSkewMs: uint64(set.MaxSkew.Milliseconds()),
 		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen}
 	for _, r := range view.Regions() {
-		out.Regions = append(out.Regions, showRegion(r, seen[r.ID]))
+		shown := showRegion(r, seen[r.ID])
+		shown.Muted = view.Muted(r.ID)
+		out.Regions = append(out.Regions, shown)
 	}
+	fillBrakes(out, rooms)
 }

@@ -581,6 +581,118 @@ func (x *CheckpointResponse) GetCheckpoint() []byte {
 	return nil
 }
 
+type FreezeAckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Author        []byte                 `protobuf:"bytes,1,opt,name=author,proto3" json:"author,omitempty"` // fingerprint
+	CommandId     []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"` // 16 bytes, repeated in the word
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeAckRequest) Reset() {
+	*x = FreezeAckRequest{}
+	mi := &file_tetrad_v1_peer_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeAckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeAckRequest) ProtoMessage() {}
+
+func (x *FreezeAckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_peer_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeAckRequest.ProtoReflect.Descriptor instead.
+func (*FreezeAckRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *FreezeAckRequest) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+func (x *FreezeAckRequest) GetCommandId() []byte {
+	if x != nil {
+		return x.CommandId
+	}
+	return nil
+}
+
+func (x *FreezeAckRequest) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+type FreezeAckResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ack           []byte                 `protobuf:"bytes,1,opt,name=ack,proto3" json:"ack,omitempty"`         // canonical, signed by the session key
+	Session       []byte                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"` // certificate of that key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FreezeAckResponse) Reset() {
+	*x = FreezeAckResponse{}
+	mi := &file_tetrad_v1_peer_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FreezeAckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FreezeAckResponse) ProtoMessage() {}
+
+func (x *FreezeAckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_peer_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FreezeAckResponse.ProtoReflect.Descriptor instead.
+func (*FreezeAckResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *FreezeAckResponse) GetAck() []byte {
+	if x != nil {
+		return x.Ack
+	}
+	return nil
+}
+
+func (x *FreezeAckResponse) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 var File_tetrad_v1_peer_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_peer_proto_rawDesc = "" +
@@ -615,7 +727,15 @@ const file_tetrad_v1_peer_proto_rawDesc = "" +
 	"\x12CheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
-	"checkpoint2\x8c\x03\n" +
+	"checkpoint\"_\n" +
+	"\x10FreezeAckRequest\x12\x16\n" +
+	"\x06author\x18\x01 \x01(\fR\x06author\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x02 \x01(\fR\tcommandId\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\"?\n" +
+	"\x11FreezeAckResponse\x12\x10\n" +
+	"\x03ack\x18\x01 \x01(\fR\x03ack\x12\x18\n" +
+	"\asession\x18\x02 \x01(\fR\asession2\xd4\x03\n" +
 	"\x04Peer\x12@\n" +
 	"\aPropose\x12\x19.tetrad.v1.ProposeRequest\x1a\x1a.tetrad.v1.ProposeResponse\x12=\n" +
 	"\x06CoSign\x12\x18.tetrad.v1.CoSignRequest\x1a\x19.tetrad.v1.CoSignResponse\x12@\n" +
@@ -623,7 +743,8 @@ const file_tetrad_v1_peer_proto_rawDesc = "" +
 	"\x04Word\x12\x16.tetrad.v1.WordRequest\x1a\x17.tetrad.v1.WordResponse\x12=\n" +
 	"\x06Leaves\x12\x18.tetrad.v1.LeavesRequest\x1a\x19.tetrad.v1.LeavesResponse\x12I\n" +
 	"\n" +
-	"Checkpoint\x12\x1c.tetrad.v1.CheckpointRequest\x1a\x1d.tetrad.v1.CheckpointResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"Checkpoint\x12\x1c.tetrad.v1.CheckpointRequest\x1a\x1d.tetrad.v1.CheckpointResponse\x12F\n" +
+	"\tFreezeAck\x12\x1b.tetrad.v1.FreezeAckRequest\x1a\x1c.tetrad.v1.FreezeAckResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_peer_proto_rawDescOnce sync.Once
@@ -637,7 +758,7 @@ func file_tetrad_v1_peer_proto_rawDescGZIP() []byte {
 	return file_tetrad_v1_peer_proto_rawDescData
 }
 
-var file_tetrad_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_tetrad_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_tetrad_v1_peer_proto_goTypes = []any{
 	(*ProposeRequest)(nil),     // 0: tetrad.v1.ProposeRequest
 	(*ProposeResponse)(nil),    // 1: tetrad.v1.ProposeResponse
@@ -651,24 +772,28 @@ var file_tetrad_v1_peer_proto_goTypes = []any{
 	(*LeavesResponse)(nil),     // 9: tetrad.v1.LeavesResponse
 	(*CheckpointRequest)(nil),  // 10: tetrad.v1.CheckpointRequest
 	(*CheckpointResponse)(nil), // 11: tetrad.v1.CheckpointResponse
-	(*Outcome)(nil),            // 12: tetrad.v1.Outcome
+	(*FreezeAckRequest)(nil),   // 12: tetrad.v1.FreezeAckRequest
+	(*FreezeAckResponse)(nil),  // 13: tetrad.v1.FreezeAckResponse
+	(*Outcome)(nil),            // 14: tetrad.v1.Outcome
 }
 var file_tetrad_v1_peer_proto_depIdxs = []int32{
-	12, // 0: tetrad.v1.ProposeResponse.outcome:type_name -> tetrad.v1.Outcome
+	14, // 0: tetrad.v1.ProposeResponse.outcome:type_name -> tetrad.v1.Outcome
 	0,  // 1: tetrad.v1.Peer.Propose:input_type -> tetrad.v1.ProposeRequest
 	2,  // 2: tetrad.v1.Peer.CoSign:input_type -> tetrad.v1.CoSignRequest
 	4,  // 3: tetrad.v1.Peer.Partial:input_type -> tetrad.v1.PartialRequest
 	6,  // 4: tetrad.v1.Peer.Word:input_type -> tetrad.v1.WordRequest
 	8,  // 5: tetrad.v1.Peer.Leaves:input_type -> tetrad.v1.LeavesRequest
 	10, // 6: tetrad.v1.Peer.Checkpoint:input_type -> tetrad.v1.CheckpointRequest
-	1,  // 7: tetrad.v1.Peer.Propose:output_type -> tetrad.v1.ProposeResponse
-	3,  // 8: tetrad.v1.Peer.CoSign:output_type -> tetrad.v1.CoSignResponse
-	5,  // 9: tetrad.v1.Peer.Partial:output_type -> tetrad.v1.PartialResponse
-	7,  // 10: tetrad.v1.Peer.Word:output_type -> tetrad.v1.WordResponse
-	9,  // 11: tetrad.v1.Peer.Leaves:output_type -> tetrad.v1.LeavesResponse
-	11, // 12: tetrad.v1.Peer.Checkpoint:output_type -> tetrad.v1.CheckpointResponse
-	7,  // [7:13] is the sub-list for method output_type
-	1,  // [1:7] is the sub-list for method input_type
+	12, // 7: tetrad.v1.Peer.FreezeAck:input_type -> tetrad.v1.FreezeAckRequest
+	1,  // 8: tetrad.v1.Peer.Propose:output_type -> tetrad.v1.ProposeResponse
+	3,  // 9: tetrad.v1.Peer.CoSign:output_type -> tetrad.v1.CoSignResponse
+	5,  // 10: tetrad.v1.Peer.Partial:output_type -> tetrad.v1.PartialResponse
+	7,  // 11: tetrad.v1.Peer.Word:output_type -> tetrad.v1.WordResponse
+	9,  // 12: tetrad.v1.Peer.Leaves:output_type -> tetrad.v1.LeavesResponse
+	11, // 13: tetrad.v1.Peer.Checkpoint:output_type -> tetrad.v1.CheckpointResponse
+	13, // 14: tetrad.v1.Peer.FreezeAck:output_type -> tetrad.v1.FreezeAckResponse
+	8,  // [8:15] is the sub-list for method output_type
+	1,  // [1:8] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name
 	1,  // [1:1] is the sub-list for extension extendee
 	0,  // [0:1] is the sub-list for field type_name
@@ -686,7 +811,7 @@ func file_tetrad_v1_peer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_peer_proto_rawDesc), len(file_tetrad_v1_peer_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	Peer_Word_FullMethodName       = "/tetrad.v1.Peer/Word"
 	Peer_Leaves_FullMethodName     = "/tetrad.v1.Peer/Leaves"
 	Peer_Checkpoint_FullMethodName = "/tetrad.v1.Peer/Checkpoint"
+	Peer_FreezeAck_FullMethodName  = "/tetrad.v1.Peer/FreezeAck"
 )
 
 // PeerClient is the client API for Peer service.
@@ -46,6 +47,9 @@ type PeerClient interface {
 	Leaves(ctx context.Context, in *LeavesRequest, opts ...grpc.CallOption) (*LeavesResponse, error)
 	// Checkpoint asks for the region's signature over its own tree at a size.
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
+	// FreezeAck asks for the region's word that it carried out a command that takes
+	// rights away; it waits a little for its replica to get there.
+	FreezeAck(ctx context.Context, in *FreezeAckRequest, opts ...grpc.CallOption) (*FreezeAckResponse, error)
 }
 
 type peerClient struct {
@@ -116,6 +120,16 @@ func (c *peerClient) Checkpoint(ctx context.Context, in *CheckpointRequest, opts
 	return out, nil
 }
 
+func (c *peerClient) FreezeAck(ctx context.Context, in *FreezeAckRequest, opts ...grpc.CallOption) (*FreezeAckResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FreezeAckResponse)
+	err := c.cc.Invoke(ctx, Peer_FreezeAck_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -135,6 +149,9 @@ type PeerServer interface {
 	Leaves(context.Context, *LeavesRequest) (*LeavesResponse, error)
 	// Checkpoint asks for the region's signature over its own tree at a size.
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
+	// FreezeAck asks for the region's word that it carried out a command that takes
+	// rights away; it waits a little for its replica to get there.
+	FreezeAck(context.Context, *FreezeAckRequest) (*FreezeAckResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -162,6 +179,9 @@ func (UnimplementedPeerServer) Leaves(context.Context, *LeavesRequest) (*LeavesR
 }
 func (UnimplementedPeerServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
+}
+func (UnimplementedPeerServer) FreezeAck(context.Context, *FreezeAckRequest) (*FreezeAckResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method FreezeAck not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -292,6 +312,24 @@ func _Peer_Checkpoint_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_FreezeAck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FreezeAckRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).FreezeAck(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_FreezeAck_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).FreezeAck(ctx, req.(*FreezeAckRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -322,6 +360,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Checkpoint",
 			Handler:    _Peer_Checkpoint_Handler,
+		},
+		{
+			MethodName: "FreezeAck",
+			Handler:    _Peer_FreezeAck_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -9,6 +9,7 @@ package tetradv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1272,6 +1273,9 @@ type StatusResponse struct {
 	Settings      *Settings              `protobuf:"bytes,29,opt,name=settings,proto3" json:"settings,omitempty"`
 	Regions       []*Region              `protobuf:"bytes,30,rep,name=regions,proto3" json:"regions,omitempty"`
 	OpenRequests  uint64                 `protobuf:"varint,31,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
+	LocalStop     *LocalStop             `protobuf:"bytes,40,opt,name=local_stop,json=localStop,proto3" json:"local_stop,omitempty"` // set while this region, and only it, is stopped
+	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                    // accusations this region keeps
+	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                            // since this region applied something
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1523,6 +1527,157 @@ func (x *StatusResponse) GetOpenRequests() uint64 {
 	return 0
 }
 
+func (x *StatusResponse) GetLocalStop() *LocalStop {
+	if x != nil {
+		return x.LocalStop
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetEvidence() []*EvidenceCount {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+// LocalStop is a stop of one region by itself. Nothing in the replicated state says so.
+type LocalStop struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // what lift-stop must name
+	By            []byte                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"` // fingerprint
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalStop) Reset() {
+	*x = LocalStop{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalStop) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalStop) ProtoMessage() {}
+
+func (x *LocalStop) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalStop.ProtoReflect.Descriptor instead.
+func (*LocalStop) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LocalStop) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *LocalStop) GetBy() []byte {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *LocalStop) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LocalStop) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+// EvidenceCount counts accusations of one kind against one region.
+type EvidenceCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"` // accused
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvidenceCount) Reset() {
+	*x = EvidenceCount{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvidenceCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvidenceCount) ProtoMessage() {}
+
+func (x *EvidenceCount) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvidenceCount.ProtoReflect.Descriptor instead.
+func (*EvidenceCount) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EvidenceCount) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *EvidenceCount) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *EvidenceCount) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
 // Settings are the replicated limits.
 type Settings struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1535,7 +1690,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1702,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1715,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Settings) GetMaxSkewMs() uint64 {
@@ -1594,7 +1749,7 @@ type AuditLeavesRequest struct {
 
 func (x *AuditLeavesRequest) Reset() {
 	*x = AuditLeavesRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1761,7 @@ func (x *AuditLeavesRequest) String() string {
 func (*AuditLeavesRequest) ProtoMessage() {}
 
 func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1774,7 @@ func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesRequest.ProtoReflect.Descriptor instead.
 func (*AuditLeavesRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AuditLeavesRequest) GetFrom() uint64 {
@@ -1646,7 +1801,7 @@ type AuditLeavesResponse struct {
 
 func (x *AuditLeavesResponse) Reset() {
 	*x = AuditLeavesResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1813,7 @@ func (x *AuditLeavesResponse) String() string {
 func (*AuditLeavesResponse) ProtoMessage() {}
 
 func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1826,7 @@ func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesResponse.ProtoReflect.Descriptor instead.
 func (*AuditLeavesResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *AuditLeavesResponse) GetFrom() uint64 {
@@ -1697,7 +1852,7 @@ type FollowAuditRequest struct {
 
 func (x *FollowAuditRequest) Reset() {
 	*x = FollowAuditRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1864,7 @@ func (x *FollowAuditRequest) String() string {
 func (*FollowAuditRequest) ProtoMessage() {}
 
 func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1877,7 @@ func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditRequest.ProtoReflect.Descriptor instead.
 func (*FollowAuditRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *FollowAuditRequest) GetFrom() uint64 {
@@ -1742,7 +1897,7 @@ type FollowAuditResponse struct {
 
 func (x *FollowAuditResponse) Reset() {
 	*x = FollowAuditResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1754,7 +1909,7 @@ func (x *FollowAuditResponse) String() string {
 func (*FollowAuditResponse) ProtoMessage() {}
 
 func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1767,7 +1922,7 @@ func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditResponse.ProtoReflect.Descriptor instead.
 func (*FollowAuditResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *FollowAuditResponse) GetFrom() uint64 {
@@ -1792,7 +1947,7 @@ type AuditCheckpointRequest struct {
 
 func (x *AuditCheckpointRequest) Reset() {
 	*x = AuditCheckpointRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1804,7 +1959,7 @@ func (x *AuditCheckpointRequest) String() string {
 func (*AuditCheckpointRequest) ProtoMessage() {}
 
 func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1817,7 +1972,7 @@ func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
 }
 
 type AuditCheckpointResponse struct {
@@ -1832,7 +1987,7 @@ type AuditCheckpointResponse struct {
 
 func (x *AuditCheckpointResponse) Reset() {
 	*x = AuditCheckpointResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +1999,7 @@ func (x *AuditCheckpointResponse) String() string {
 func (*AuditCheckpointResponse) ProtoMessage() {}
 
 func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2012,7 @@ func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AuditCheckpointResponse) GetSize() uint64 {
@@ -1896,7 +2051,7 @@ type GenesisRequest struct {
 
 func (x *GenesisRequest) Reset() {
 	*x = GenesisRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2063,7 @@ func (x *GenesisRequest) String() string {
 func (*GenesisRequest) ProtoMessage() {}
 
 func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2076,7 @@ func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisRequest.ProtoReflect.Descriptor instead.
 func (*GenesisRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
 }
 
 type GenesisResponse struct {
@@ -1933,7 +2088,7 @@ type GenesisResponse struct {
 
 func (x *GenesisResponse) Reset() {
 	*x = GenesisResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2100,7 @@ func (x *GenesisResponse) String() string {
 func (*GenesisResponse) ProtoMessage() {}
 
 func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2113,7 @@ func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisResponse.ProtoReflect.Descriptor instead.
 func (*GenesisResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GenesisResponse) GetGenesis() []byte {
@@ -1968,11 +2123,829 @@ func (x *GenesisResponse) GetGenesis() []byte {
 	return nil
 }
 
+type AcknowledgeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Author        []byte                 `protobuf:"bytes,1,opt,name=author,proto3" json:"author,omitempty"` // fingerprint of the command's author
+	CommandId     []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"` // 16 bytes of the caller's choice, repeated in every word
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeRequest) Reset() {
+	*x = AcknowledgeRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeRequest) ProtoMessage() {}
+
+func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
+func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *AcknowledgeRequest) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+func (x *AcknowledgeRequest) GetCommandId() []byte {
+	if x != nil {
+		return x.CommandId
+	}
+	return nil
+}
+
+func (x *AcknowledgeRequest) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+type AcknowledgeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Acks          []*RegionAck           `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`         // one for every region
+	Cover         []byte                 `protobuf:"bytes,2,opt,name=cover,proto3" json:"cover,omitempty"`       // proof that the entry is certified; empty if there is none yet
+	Sessions      [][]byte               `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"` // certificates of the session keys that signed the cover
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeResponse) Reset() {
+	*x = AcknowledgeResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeResponse) ProtoMessage() {}
+
+func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
+func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *AcknowledgeResponse) GetAcks() []*RegionAck {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+func (x *AcknowledgeResponse) GetCover() []byte {
+	if x != nil {
+		return x.Cover
+	}
+	return nil
+}
+
+func (x *AcknowledgeResponse) GetSessions() [][]byte {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// RegionAck is a region's word, or why there is none.
+type RegionAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
+	Ack           []byte                 `protobuf:"bytes,2,opt,name=ack,proto3" json:"ack,omitempty"`         // canonical, signed by the session key
+	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // certificate of that key
+	Fault         *Fault                 `protobuf:"bytes,4,opt,name=fault,proto3" json:"fault,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegionAck) Reset() {
+	*x = RegionAck{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegionAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegionAck) ProtoMessage() {}
+
+func (x *RegionAck) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegionAck.ProtoReflect.Descriptor instead.
+func (*RegionAck) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RegionAck) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *RegionAck) GetAck() []byte {
+	if x != nil {
+		return x.Ack
+	}
+	return nil
+}
+
+func (x *RegionAck) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *RegionAck) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type StopHereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopHereRequest) Reset() {
+	*x = StopHereRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopHereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopHereRequest) ProtoMessage() {}
+
+func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopHereRequest.ProtoReflect.Descriptor instead.
+func (*StopHereRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *StopHereRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type StopHereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stop          *LocalStop             `protobuf:"bytes,1,opt,name=stop,proto3" json:"stop,omitempty"`
+	Fault         *Fault                 `protobuf:"bytes,2,opt,name=fault,proto3" json:"fault,omitempty"` // set if the stop holds but would not survive the process
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopHereResponse) Reset() {
+	*x = StopHereResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopHereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopHereResponse) ProtoMessage() {}
+
+func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopHereResponse.ProtoReflect.Descriptor instead.
+func (*StopHereResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *StopHereResponse) GetStop() *LocalStop {
+	if x != nil {
+		return x.Stop
+	}
+	return nil
+}
+
+func (x *StopHereResponse) GetFault() *Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+type BrakeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         []byte                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // empty: the vault
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrakeRequest) Reset() {
+	*x = BrakeRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrakeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrakeRequest) ProtoMessage() {}
+
+func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrakeRequest.ProtoReflect.Descriptor instead.
+func (*BrakeRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BrakeRequest) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *BrakeRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type BrakeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Command       []byte                 `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"` // as the region signed it
+	Outcome       *Outcome               `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BrakeResponse) Reset() {
+	*x = BrakeResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BrakeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BrakeResponse) ProtoMessage() {}
+
+func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BrakeResponse.ProtoReflect.Descriptor instead.
+func (*BrakeResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *BrakeResponse) GetCommand() []byte {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+func (x *BrakeResponse) GetOutcome() *Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return nil
+}
+
+type ClockWordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockWordRequest) Reset() {
+	*x = ClockWordRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockWordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockWordRequest) ProtoMessage() {}
+
+func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockWordRequest.ProtoReflect.Descriptor instead.
+func (*ClockWordRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
+}
+
+type ClockWordResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Word          []byte                 `protobuf:"bytes,1,opt,name=word,proto3" json:"word,omitempty"` // canonical, signed by the session key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClockWordResponse) Reset() {
+	*x = ClockWordResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClockWordResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClockWordResponse) ProtoMessage() {}
+
+func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClockWordResponse.ProtoReflect.Descriptor instead.
+func (*ClockWordResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ClockWordResponse) GetWord() []byte {
+	if x != nil {
+		return x.Word
+	}
+	return nil
+}
+
+type ListEvidenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceRequest) Reset() {
+	*x = ListEvidenceRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceRequest) ProtoMessage() {}
+
+func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
+}
+
+type ListEvidenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Evidence      []*EvidenceSummary     `protobuf:"bytes,1,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListEvidenceResponse) Reset() {
+	*x = ListEvidenceResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListEvidenceResponse) ProtoMessage() {}
+
+func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ListEvidenceResponse) GetEvidence() []*EvidenceSummary {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+// EvidenceSummary is what a file claims; whether it shows it, only its bytes tell.
+type EvidenceSummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"` // SHA-256 of the file
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Accused       uint32                 `protobuf:"varint,3,opt,name=accused,proto3" json:"accused,omitempty"`
+	Accuser       uint32                 `protobuf:"varint,4,opt,name=accuser,proto3" json:"accuser,omitempty"`
+	Noticed       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=noticed,proto3" json:"noticed,omitempty"`
+	Size          uint64                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EvidenceSummary) Reset() {
+	*x = EvidenceSummary{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EvidenceSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EvidenceSummary) ProtoMessage() {}
+
+func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EvidenceSummary.ProtoReflect.Descriptor instead.
+func (*EvidenceSummary) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *EvidenceSummary) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *EvidenceSummary) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *EvidenceSummary) GetAccused() uint32 {
+	if x != nil {
+		return x.Accused
+	}
+	return 0
+}
+
+func (x *EvidenceSummary) GetAccuser() uint32 {
+	if x != nil {
+		return x.Accuser
+	}
+	return 0
+}
+
+func (x *EvidenceSummary) GetNoticed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Noticed
+	}
+	return nil
+}
+
+func (x *EvidenceSummary) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type GetEvidenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hash          []byte                 `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	Offset        uint64                 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceRequest) Reset() {
+	*x = GetEvidenceRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *GetEvidenceRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *GetEvidenceRequest) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type GetEvidenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          []byte                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`  // at most 512 KiB
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of the whole file
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceResponse) Reset() {
+	*x = GetEvidenceResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetEvidenceResponse) GetPart() []byte {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *GetEvidenceResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type RepairHereRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Command       []byte                 `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"` // canonical, signed by two administrators
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairHereRequest) Reset() {
+	*x = RepairHereRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairHereRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairHereRequest) ProtoMessage() {}
+
+func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairHereRequest.ProtoReflect.Descriptor instead.
+func (*RepairHereRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RepairHereRequest) GetCommand() []byte {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+type RepairHereResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RepairHereResponse) Reset() {
+	*x = RepairHereResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RepairHereResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RepairHereResponse) ProtoMessage() {}
+
+func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RepairHereResponse.ProtoReflect.Descriptor instead.
+func (*RepairHereResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
+}
+
 var File_tetrad_v1_vault_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\n" +
-	"\x15tetrad/v1/vault.proto\x12\ttetrad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tetrad/v1/types.proto\")\n" +
+	"\x15tetrad/v1/vault.proto\x12\ttetrad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tetrad/v1/types.proto\")\n" +
 	"\rSubmitRequest\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\fR\acommand\">\n" +
 	"\x0eSubmitResponse\x12,\n" +
@@ -2040,7 +3013,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x13ListTenantsResponse\x12\x18\n" +
 	"\atenants\x18\x01 \x03(\tR\atenants\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xe4\a\n" +
+	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xfe\b\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.tetrad.v1.NodeStateR\x05state\x12\x16\n" +
@@ -2079,7 +3052,20 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\tfrozen_by\x18\x1c \x01(\fR\bfrozenBy\x12/\n" +
 	"\bsettings\x18\x1d \x01(\v2\x13.tetrad.v1.SettingsR\bsettings\x12+\n" +
 	"\aregions\x18\x1e \x03(\v2\x11.tetrad.v1.RegionR\aregions\x12#\n" +
-	"\ropen_requests\x18\x1f \x01(\x04R\fopenRequests\"r\n" +
+	"\ropen_requests\x18\x1f \x01(\x04R\fopenRequests\x123\n" +
+	"\n" +
+	"local_stop\x18( \x01(\v2\x14.tetrad.v1.LocalStopR\tlocalStop\x124\n" +
+	"\bevidence\x18) \x03(\v2\x18.tetrad.v1.EvidenceCountR\bevidence\x12-\n" +
+	"\x04idle\x18* \x01(\v2\x19.google.protobuf.DurationR\x04idle\"o\n" +
+	"\tLocalStop\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\fR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"Q\n" +
+	"\rEvidenceCount\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\"r\n" +
 	"\bSettings\x12\x1e\n" +
 	"\vmax_skew_ms\x18\x01 \x01(\x04R\tmaxSkewMs\x12+\n" +
 	"\x12request_max_age_ms\x18\x02 \x01(\x04R\x0frequestMaxAgeMs\x12\x19\n" +
@@ -2105,12 +3091,59 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\aregions\x18\x04 \x03(\rR\aregions\"\x10\n" +
 	"\x0eGenesisRequest\"+\n" +
 	"\x0fGenesisResponse\x12\x18\n" +
-	"\agenesis\x18\x01 \x01(\fR\agenesis*n\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\"a\n" +
+	"\x12AcknowledgeRequest\x12\x16\n" +
+	"\x06author\x18\x01 \x01(\fR\x06author\x12\x1d\n" +
+	"\n" +
+	"command_id\x18\x02 \x01(\fR\tcommandId\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\"q\n" +
+	"\x13AcknowledgeResponse\x12(\n" +
+	"\x04acks\x18\x01 \x03(\v2\x14.tetrad.v1.RegionAckR\x04acks\x12\x14\n" +
+	"\x05cover\x18\x02 \x01(\fR\x05cover\x12\x1a\n" +
+	"\bsessions\x18\x03 \x03(\fR\bsessions\"w\n" +
+	"\tRegionAck\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x10\n" +
+	"\x03ack\x18\x02 \x01(\fR\x03ack\x12\x18\n" +
+	"\asession\x18\x03 \x01(\fR\asession\x12&\n" +
+	"\x05fault\x18\x04 \x01(\v2\x10.tetrad.v1.FaultR\x05fault\")\n" +
+	"\x0fStopHereRequest\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"d\n" +
+	"\x10StopHereResponse\x12(\n" +
+	"\x04stop\x18\x01 \x01(\v2\x14.tetrad.v1.LocalStopR\x04stop\x12&\n" +
+	"\x05fault\x18\x02 \x01(\v2\x10.tetrad.v1.FaultR\x05fault\"=\n" +
+	"\fBrakeRequest\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"W\n" +
+	"\rBrakeResponse\x12\x18\n" +
+	"\acommand\x18\x01 \x01(\fR\acommand\x12,\n" +
+	"\aoutcome\x18\x02 \x01(\v2\x12.tetrad.v1.OutcomeR\aoutcome\"\x12\n" +
+	"\x10ClockWordRequest\"'\n" +
+	"\x11ClockWordResponse\x12\x12\n" +
+	"\x04word\x18\x01 \x01(\fR\x04word\"\x15\n" +
+	"\x13ListEvidenceRequest\"N\n" +
+	"\x14ListEvidenceResponse\x126\n" +
+	"\bevidence\x18\x01 \x03(\v2\x1a.tetrad.v1.EvidenceSummaryR\bevidence\"\xb7\x01\n" +
+	"\x0fEvidenceSummary\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\aaccused\x18\x03 \x01(\rR\aaccused\x12\x18\n" +
+	"\aaccuser\x18\x04 \x01(\rR\aaccuser\x124\n" +
+	"\anoticed\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\anoticed\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x04R\x04size\"@\n" +
+	"\x12GetEvidenceRequest\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
+	"\x06offset\x18\x02 \x01(\x04R\x06offset\"=\n" +
+	"\x13GetEvidenceResponse\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\fR\x04part\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"-\n" +
+	"\x11RepairHereRequest\x12\x18\n" +
+	"\acommand\x18\x01 \x01(\fR\acommand\"\x14\n" +
+	"\x12RepairHereResponse*n\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_STATE_SEALED\x10\x01\x12\x18\n" +
 	"\x14NODE_STATE_NOT_READY\x10\x02\x12\x14\n" +
-	"\x10NODE_STATE_READY\x10\x032\x9c\t\n" +
+	"\x10NODE_STATE_READY\x10\x032\x9d\r\n" +
 	"\x05Vault\x12=\n" +
 	"\x06Submit\x12\x18.tetrad.v1.SubmitRequest\x1a\x19.tetrad.v1.SubmitResponse\x127\n" +
 	"\x04Sign\x12\x16.tetrad.v1.SignRequest\x1a\x17.tetrad.v1.SignResponse\x12F\n" +
@@ -2128,7 +3161,15 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\vAuditLeaves\x12\x1d.tetrad.v1.AuditLeavesRequest\x1a\x1e.tetrad.v1.AuditLeavesResponse0\x01\x12N\n" +
 	"\vFollowAudit\x12\x1d.tetrad.v1.FollowAuditRequest\x1a\x1e.tetrad.v1.FollowAuditResponse0\x01\x12X\n" +
 	"\x0fAuditCheckpoint\x12!.tetrad.v1.AuditCheckpointRequest\x1a\".tetrad.v1.AuditCheckpointResponse\x12@\n" +
-	"\aGenesis\x12\x19.tetrad.v1.GenesisRequest\x1a\x1a.tetrad.v1.GenesisResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"\aGenesis\x12\x19.tetrad.v1.GenesisRequest\x1a\x1a.tetrad.v1.GenesisResponse\x12L\n" +
+	"\vAcknowledge\x12\x1d.tetrad.v1.AcknowledgeRequest\x1a\x1e.tetrad.v1.AcknowledgeResponse\x12C\n" +
+	"\bStopHere\x12\x1a.tetrad.v1.StopHereRequest\x1a\x1b.tetrad.v1.StopHereResponse\x12:\n" +
+	"\x05Brake\x12\x17.tetrad.v1.BrakeRequest\x1a\x18.tetrad.v1.BrakeResponse\x12F\n" +
+	"\tClockWord\x12\x1b.tetrad.v1.ClockWordRequest\x1a\x1c.tetrad.v1.ClockWordResponse\x12O\n" +
+	"\fListEvidence\x12\x1e.tetrad.v1.ListEvidenceRequest\x1a\x1f.tetrad.v1.ListEvidenceResponse\x12L\n" +
+	"\vGetEvidence\x12\x1d.tetrad.v1.GetEvidenceRequest\x1a\x1e.tetrad.v1.GetEvidenceResponse\x12I\n" +
+	"\n" +
+	"RepairHere\x12\x1c.tetrad.v1.RepairHereRequest\x1a\x1d.tetrad.v1.RepairHereResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_vault_proto_rawDescOnce sync.Once
@@ -2143,7 +3184,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -2171,78 +3212,122 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*ListTenantsResponse)(nil),     // 23: tetrad.v1.ListTenantsResponse
 	(*StatusRequest)(nil),           // 24: tetrad.v1.StatusRequest
 	(*StatusResponse)(nil),          // 25: tetrad.v1.StatusResponse
-	(*Settings)(nil),                // 26: tetrad.v1.Settings
-	(*AuditLeavesRequest)(nil),      // 27: tetrad.v1.AuditLeavesRequest
-	(*AuditLeavesResponse)(nil),     // 28: tetrad.v1.AuditLeavesResponse
-	(*FollowAuditRequest)(nil),      // 29: tetrad.v1.FollowAuditRequest
-	(*FollowAuditResponse)(nil),     // 30: tetrad.v1.FollowAuditResponse
-	(*AuditCheckpointRequest)(nil),  // 31: tetrad.v1.AuditCheckpointRequest
-	(*AuditCheckpointResponse)(nil), // 32: tetrad.v1.AuditCheckpointResponse
-	(*GenesisRequest)(nil),          // 33: tetrad.v1.GenesisRequest
-	(*GenesisResponse)(nil),         // 34: tetrad.v1.GenesisResponse
-	(*Outcome)(nil),                 // 35: tetrad.v1.Outcome
-	(*Request)(nil),                 // 36: tetrad.v1.Request
-	(*Fault)(nil),                   // 37: tetrad.v1.Fault
-	(*Key)(nil),                     // 38: tetrad.v1.Key
-	(*Principal)(nil),               // 39: tetrad.v1.Principal
-	(*timestamppb.Timestamp)(nil),   // 40: google.protobuf.Timestamp
-	(*Region)(nil),                  // 41: tetrad.v1.Region
+	(*LocalStop)(nil),               // 26: tetrad.v1.LocalStop
+	(*EvidenceCount)(nil),           // 27: tetrad.v1.EvidenceCount
+	(*Settings)(nil),                // 28: tetrad.v1.Settings
+	(*AuditLeavesRequest)(nil),      // 29: tetrad.v1.AuditLeavesRequest
+	(*AuditLeavesResponse)(nil),     // 30: tetrad.v1.AuditLeavesResponse
+	(*FollowAuditRequest)(nil),      // 31: tetrad.v1.FollowAuditRequest
+	(*FollowAuditResponse)(nil),     // 32: tetrad.v1.FollowAuditResponse
+	(*AuditCheckpointRequest)(nil),  // 33: tetrad.v1.AuditCheckpointRequest
+	(*AuditCheckpointResponse)(nil), // 34: tetrad.v1.AuditCheckpointResponse
+	(*GenesisRequest)(nil),          // 35: tetrad.v1.GenesisRequest
+	(*GenesisResponse)(nil),         // 36: tetrad.v1.GenesisResponse
+	(*AcknowledgeRequest)(nil),      // 37: tetrad.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),     // 38: tetrad.v1.AcknowledgeResponse
+	(*RegionAck)(nil),               // 39: tetrad.v1.RegionAck
+	(*StopHereRequest)(nil),         // 40: tetrad.v1.StopHereRequest
+	(*StopHereResponse)(nil),        // 41: tetrad.v1.StopHereResponse
+	(*BrakeRequest)(nil),            // 42: tetrad.v1.BrakeRequest
+	(*BrakeResponse)(nil),           // 43: tetrad.v1.BrakeResponse
+	(*ClockWordRequest)(nil),        // 44: tetrad.v1.ClockWordRequest
+	(*ClockWordResponse)(nil),       // 45: tetrad.v1.ClockWordResponse
+	(*ListEvidenceRequest)(nil),     // 46: tetrad.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 47: tetrad.v1.ListEvidenceResponse
+	(*EvidenceSummary)(nil),         // 48: tetrad.v1.EvidenceSummary
+	(*GetEvidenceRequest)(nil),      // 49: tetrad.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),     // 50: tetrad.v1.GetEvidenceResponse
+	(*RepairHereRequest)(nil),       // 51: tetrad.v1.RepairHereRequest
+	(*RepairHereResponse)(nil),      // 52: tetrad.v1.RepairHereResponse
+	(*Outcome)(nil),                 // 53: tetrad.v1.Outcome
+	(*Request)(nil),                 // 54: tetrad.v1.Request
+	(*Fault)(nil),                   // 55: tetrad.v1.Fault
+	(*Key)(nil),                     // 56: tetrad.v1.Key
+	(*Principal)(nil),               // 57: tetrad.v1.Principal
+	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
+	(*Region)(nil),                  // 59: tetrad.v1.Region
+	(*durationpb.Duration)(nil),     // 60: google.protobuf.Duration
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	35, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	36, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	53, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	54, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	36, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	37, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	36, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	36, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	36, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	36, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	38, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	38, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	39, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	54, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	55, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	54, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	54, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	54, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	54, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	56, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	56, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	57, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
 	0,  // 12: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	40, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	40, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
-	26, // 15: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	41, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
-	1,  // 17: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 18: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 19: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 20: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 21: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 22: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 23: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 24: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 25: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 26: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 27: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 28: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	27, // 29: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	29, // 30: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	31, // 31: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	33, // 32: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	2,  // 33: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 34: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 35: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 36: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 37: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 38: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 39: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 40: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 41: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 42: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 43: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 44: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	28, // 45: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	30, // 46: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	32, // 47: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	34, // 48: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	33, // [33:49] is the sub-list for method output_type
-	17, // [17:33] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	58, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	58, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	28, // 15: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
+	59, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	26, // 17: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
+	27, // 18: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
+	60, // 19: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
+	58, // 20: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
+	39, // 21: tetrad.v1.AcknowledgeResponse.acks:type_name -> tetrad.v1.RegionAck
+	55, // 22: tetrad.v1.RegionAck.fault:type_name -> tetrad.v1.Fault
+	26, // 23: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
+	55, // 24: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	53, // 25: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	48, // 26: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
+	58, // 27: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	1,  // 28: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 29: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 30: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 31: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 32: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 33: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 34: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 35: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 36: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 37: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 38: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 39: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	29, // 40: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	31, // 41: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	33, // 42: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	35, // 43: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	37, // 44: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
+	40, // 45: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
+	42, // 46: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
+	44, // 47: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
+	46, // 48: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
+	49, // 49: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
+	51, // 50: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
+	2,  // 51: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 52: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 53: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 54: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 55: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 56: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 57: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 58: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 59: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 60: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 61: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 62: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	30, // 63: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	32, // 64: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	34, // 65: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	36, // 66: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	38, // 67: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	41, // 68: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	43, // 69: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	45, // 70: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	47, // 71: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	50, // 72: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	52, // 73: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	51, // [51:74] is the sub-list for method output_type
+	28, // [28:51] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
@@ -2257,7 +3342,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   34,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

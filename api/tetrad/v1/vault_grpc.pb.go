@@ -35,6 +35,13 @@ const (
 	Vault_FollowAudit_FullMethodName     = "/tetrad.v1.Vault/FollowAudit"
 	Vault_AuditCheckpoint_FullMethodName = "/tetrad.v1.Vault/AuditCheckpoint"
 	Vault_Genesis_FullMethodName         = "/tetrad.v1.Vault/Genesis"
+	Vault_Acknowledge_FullMethodName     = "/tetrad.v1.Vault/Acknowledge"
+	Vault_StopHere_FullMethodName        = "/tetrad.v1.Vault/StopHere"
+	Vault_Brake_FullMethodName           = "/tetrad.v1.Vault/Brake"
+	Vault_ClockWord_FullMethodName       = "/tetrad.v1.Vault/ClockWord"
+	Vault_ListEvidence_FullMethodName    = "/tetrad.v1.Vault/ListEvidence"
+	Vault_GetEvidence_FullMethodName     = "/tetrad.v1.Vault/GetEvidence"
+	Vault_RepairHere_FullMethodName      = "/tetrad.v1.Vault/RepairHere"
 )
 
 // VaultClient is the client API for Vault service.
@@ -42,8 +49,8 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Vault is the API of clients, operators and auditors. Every node answers: one that
-// does not lead forwards to the leader. Only Status is always answered by the node
-// that was asked.
+// does not lead forwards to the leader. Status, and all from Acknowledge on, are always
+// answered by the node that was asked, ready or not.
 //
 // The caller is the key of its TLS certificate, which must belong to a principal.
 // Changes are commands signed by principals; the caller must be one of the signers.
@@ -84,6 +91,23 @@ type VaultClient interface {
 	AuditCheckpoint(ctx context.Context, in *AuditCheckpointRequest, opts ...grpc.CallOption) (*AuditCheckpointResponse, error)
 	// Genesis shows the signed document the cluster began with.
 	Genesis(ctx context.Context, in *GenesisRequest, opts ...grpc.CallOption) (*GenesisResponse, error)
+	// Acknowledge gathers the regions' signed words that they carried out a command that
+	// takes rights away, and the proof that its entry is certified.
+	Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error)
+	// StopHere stops the region that is asked: it signs nothing from then on, quorum or
+	// not, until two administrators lift the stop. For principals of the vault.
+	StopHere(ctx context.Context, in *StopHereRequest, opts ...grpc.CallOption) (*StopHereResponse, error)
+	// Brake has the region that is asked freeze a key or the vault as its own command.
+	Brake(ctx context.Context, in *BrakeRequest, opts ...grpc.CallOption) (*BrakeResponse, error)
+	// ClockWord asks for the region's word that the committed clock is wrong.
+	ClockWord(ctx context.Context, in *ClockWordRequest, opts ...grpc.CallOption) (*ClockWordResponse, error)
+	// ListEvidence lists the accusations this region keeps, newest first.
+	ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error)
+	// GetEvidence sends a part of one evidence file.
+	GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error)
+	// RepairHere gives the region that is asked a repair-region command that two
+	// administrators signed: one whose log conflicts does not get it from the log.
+	RepairHere(ctx context.Context, in *RepairHereRequest, opts ...grpc.CallOption) (*RepairHereResponse, error)
 }
 
 type vaultClient struct {
@@ -281,13 +305,83 @@ func (c *vaultClient) Genesis(ctx context.Context, in *GenesisRequest, opts ...g
 	return out, nil
 }
 
+func (c *vaultClient) Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AcknowledgeResponse)
+	err := c.cc.Invoke(ctx, Vault_Acknowledge_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) StopHere(ctx context.Context, in *StopHereRequest, opts ...grpc.CallOption) (*StopHereResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StopHereResponse)
+	err := c.cc.Invoke(ctx, Vault_StopHere_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) Brake(ctx context.Context, in *BrakeRequest, opts ...grpc.CallOption) (*BrakeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BrakeResponse)
+	err := c.cc.Invoke(ctx, Vault_Brake_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) ClockWord(ctx context.Context, in *ClockWordRequest, opts ...grpc.CallOption) (*ClockWordResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClockWordResponse)
+	err := c.cc.Invoke(ctx, Vault_ClockWord_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) ListEvidence(ctx context.Context, in *ListEvidenceRequest, opts ...grpc.CallOption) (*ListEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListEvidenceResponse)
+	err := c.cc.Invoke(ctx, Vault_ListEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) GetEvidence(ctx context.Context, in *GetEvidenceRequest, opts ...grpc.CallOption) (*GetEvidenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEvidenceResponse)
+	err := c.cc.Invoke(ctx, Vault_GetEvidence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) RepairHere(ctx context.Context, in *RepairHereRequest, opts ...grpc.CallOption) (*RepairHereResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RepairHereResponse)
+	err := c.cc.Invoke(ctx, Vault_RepairHere_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VaultServer is the server API for Vault service.
 // All implementations must embed UnimplementedVaultServer
 // for forward compatibility.
 //
 // Vault is the API of clients, operators and auditors. Every node answers: one that
-// does not lead forwards to the leader. Only Status is always answered by the node
-// that was asked.
+// does not lead forwards to the leader. Status, and all from Acknowledge on, are always
+// answered by the node that was asked, ready or not.
 //
 // The caller is the key of its TLS certificate, which must belong to a principal.
 // Changes are commands signed by principals; the caller must be one of the signers.
@@ -328,6 +422,23 @@ type VaultServer interface {
 	AuditCheckpoint(context.Context, *AuditCheckpointRequest) (*AuditCheckpointResponse, error)
 	// Genesis shows the signed document the cluster began with.
 	Genesis(context.Context, *GenesisRequest) (*GenesisResponse, error)
+	// Acknowledge gathers the regions' signed words that they carried out a command that
+	// takes rights away, and the proof that its entry is certified.
+	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error)
+	// StopHere stops the region that is asked: it signs nothing from then on, quorum or
+	// not, until two administrators lift the stop. For principals of the vault.
+	StopHere(context.Context, *StopHereRequest) (*StopHereResponse, error)
+	// Brake has the region that is asked freeze a key or the vault as its own command.
+	Brake(context.Context, *BrakeRequest) (*BrakeResponse, error)
+	// ClockWord asks for the region's word that the committed clock is wrong.
+	ClockWord(context.Context, *ClockWordRequest) (*ClockWordResponse, error)
+	// ListEvidence lists the accusations this region keeps, newest first.
+	ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error)
+	// GetEvidence sends a part of one evidence file.
+	GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error)
+	// RepairHere gives the region that is asked a repair-region command that two
+	// administrators signed: one whose log conflicts does not get it from the log.
+	RepairHere(context.Context, *RepairHereRequest) (*RepairHereResponse, error)
 	mustEmbedUnimplementedVaultServer()
 }
 
@@ -385,6 +496,27 @@ func (UnimplementedVaultServer) AuditCheckpoint(context.Context, *AuditCheckpoin
 }
 func (UnimplementedVaultServer) Genesis(context.Context, *GenesisRequest) (*GenesisResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Genesis not implemented")
+}
+func (UnimplementedVaultServer) Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Acknowledge not implemented")
+}
+func (UnimplementedVaultServer) StopHere(context.Context, *StopHereRequest) (*StopHereResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StopHere not implemented")
+}
+func (UnimplementedVaultServer) Brake(context.Context, *BrakeRequest) (*BrakeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Brake not implemented")
+}
+func (UnimplementedVaultServer) ClockWord(context.Context, *ClockWordRequest) (*ClockWordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClockWord not implemented")
+}
+func (UnimplementedVaultServer) ListEvidence(context.Context, *ListEvidenceRequest) (*ListEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListEvidence not implemented")
+}
+func (UnimplementedVaultServer) GetEvidence(context.Context, *GetEvidenceRequest) (*GetEvidenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEvidence not implemented")
+}
+func (UnimplementedVaultServer) RepairHere(context.Context, *RepairHereRequest) (*RepairHereResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RepairHere not implemented")
 }
 func (UnimplementedVaultServer) mustEmbedUnimplementedVaultServer() {}
 func (UnimplementedVaultServer) testEmbeddedByValue()               {}
@@ -674,6 +806,132 @@ func _Vault_Genesis_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Vault_Acknowledge_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AcknowledgeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Acknowledge(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Acknowledge_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Acknowledge(ctx, req.(*AcknowledgeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_StopHere_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopHereRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).StopHere(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_StopHere_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).StopHere(ctx, req.(*StopHereRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_Brake_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BrakeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Brake(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Brake_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Brake(ctx, req.(*BrakeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_ClockWord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClockWordRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).ClockWord(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_ClockWord_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).ClockWord(ctx, req.(*ClockWordRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_ListEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).ListEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_ListEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).ListEvidence(ctx, req.(*ListEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_GetEvidence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEvidenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).GetEvidence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_GetEvidence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).GetEvidence(ctx, req.(*GetEvidenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_RepairHere_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RepairHereRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).RepairHere(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_RepairHere_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).RepairHere(ctx, req.(*RepairHereRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Vault_ServiceDesc is the grpc.ServiceDesc for Vault service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -732,6 +990,34 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Genesis",
 			Handler:    _Vault_Genesis_Handler,
+		},
+		{
+			MethodName: "Acknowledge",
+			Handler:    _Vault_Acknowledge_Handler,
+		},
+		{
+			MethodName: "StopHere",
+			Handler:    _Vault_StopHere_Handler,
+		},
+		{
+			MethodName: "Brake",
+			Handler:    _Vault_Brake_Handler,
+		},
+		{
+			MethodName: "ClockWord",
+			Handler:    _Vault_ClockWord_Handler,
+		},
+		{
+			MethodName: "ListEvidence",
+			Handler:    _Vault_ListEvidence_Handler,
+		},
+		{
+			MethodName: "GetEvidence",
+			Handler:    _Vault_GetEvidence_Handler,
+		},
+		{
+			MethodName: "RepairHere",
+			Handler:    _Vault_RepairHere_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

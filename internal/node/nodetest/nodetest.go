@@ -173,7 +173,7 @@ func (c *Cluster) Client(signer *identity.KeySigner) *client.Client {
 func (c *Cluster) ClientAt(host string, signer *identity.KeySigner, sites ...int) *client.Client {
 	c.tb.Helper()
 	cfg := client.Config{Cluster: c.Genesis.Document.Cluster, Regions: map[identity.RegionID][]identity.PublicKey{}, Signer: signer,
-		Lineage: c.Genesis.Document.Hash(), Unproven: !node.Certifies, Dial: c.Net.Host(host).Dial}
+		Lineage: c.Genesis.Document.Hash(), Dial: c.Net.Host(host).Dial}
 	for _, r := range c.Genesis.Document.Regions {
 		cfg.Regions[r.ID] = []identity.PublicKey{r.Identity}
 	}

@@ -49,6 +49,8 @@ type Node struct {
 	Server  *rpc.Server
 	Conns   *rpc.Conns
 	Metrics *prometheus.Registry
+	Brakes  rpc.Brakes // Attach gives the server both
+	Proofs  rpc.Proofs
 
 	cluster *Cluster
 	mu      sync.Mutex
@@ -179,7 +181,7 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Covers: covers{n}, Genesis: []byte("genesis")})
+		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis")})
 	n.Server.SetReady(true)
 }
 

@@ -1,0 +1,324 @@
+package rpc
+
+import (
+	"context"
+	"crypto/sha256"
+	"sync"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
+)
+
+// here lists the methods of the Vault service that the node that was asked answers
+// itself, whoever leads and ready or not: what a region does and knows alone.
+var here = map[string]bool{
+	tetradv1.Vault_Acknowledge_FullMethodName: true, tetradv1.Vault_StopHere_FullMethodName: true,
+	tetradv1.Vault_Brake_FullMethodName: true, tetradv1.Vault_ClockWord_FullMethodName: true,
+	tetradv1.Vault_ListEvidence_FullMethodName: true, tetradv1.Vault_GetEvidence_FullMethodName: true,
+	tetradv1.Vault_RepairHere_FullMethodName: true,
+}
+
+// guardHere wants a principal that this node's own state knows, on its own connection:
+// a region that forwards could stop another one in the name of anybody.
+func (s *Server) guardHere(c caller) (route, error) {
+	if c.region != 0 || c.forwarded {
+		return route{}, errs.New(errs.Denied, "a region cannot ask this for a principal")
+	}
+	rooms, err := s.attached()
+	if err != nil {
+		return route{}, err
+	}
+	if _, err := principal(rooms.Reader.Local(), c.principal); err != nil {
+		return route{}, err
+	}
+	return route{caller: c}, nil
+}
+
+// local returns the rooms and the caller's principal; operating wants one that may pull
+// brakes, otherwise any principal of the vault will do.
+func (v *vaultService) local(ctx context.Context, operating bool) (*Rooms, *fsm.Principal, error) {
+	rooms, err := v.server.attached()
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := principal(rooms.Reader.Local(), callerOf(ctx).principal)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.Tenant != "" || operating && p.Roles&(command.RoleAdmin|command.RoleOperator) == 0 {
+		return nil, nil, errs.New(errs.Denied, "principal %s may not do this at a region", p.ID.Short())
+	}
+	return rooms, p, nil
+}
+
+// Acknowledge gives this region's word and asks the others for theirs. Nothing of it is
+// verified here: the caller does, and trusts no node.
+func (v *vaultService) Acknowledge(ctx context.Context, req *tetradv1.AcknowledgeRequest) (*tetradv1.AcknowledgeResponse, error) {
+	rooms, err := v.server.attached()
+	if err != nil {
+		return nil, err
+	}
+	ask, err := readAsk(req.Author, req.CommandId, req.Nonce)
+	if err != nil {
+		return nil, err
+	}
+	view := rooms.Reader.Local()
+	out := &tetradv1.AcknowledgeResponse{Acks: v.gatherAcks(ctx, rooms, view.Regions(), ask)}
+	for _, r := range view.Regions() {
+		for i := range r.Sessions {
+			out.Sessions = append(out.Sessions, r.Sessions[i].Encode())
+		}
+	}
+	if index := ackedIndex(out.Acks); index != 0 && rooms.Proofs != nil {
+		if cover, err := rooms.Proofs.Cover(index); err == nil {
+			out.Cover = cover.Encode()
+		}
+	}
+	return out, nil
+}
+
+// ackAsk names a command to acknowledge.
+type ackAsk struct {
+	author identity.Fingerprint
+	id     command.ID
+	nonce  [16]byte
+}
+
+func readAsk(author, cmd, nonce []byte) (a ackAsk, err error) {
+	if err = id(a.author[:], author, "author", false); err == nil {
+		err = id(a.id[:], cmd, "command_id", false)
+	}
+	if err == nil {
+		err = id(a.nonce[:], nonce, "nonce", false)
+	}
+	return a, err
+}
+
+func (v *vaultService) gatherAcks(ctx context.Context, rooms *Rooms, regions []*fsm.Region, ask ackAsk) []*tetradv1.RegionAck {
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	out := make([]*tetradv1.RegionAck, len(regions))
+	var wg sync.WaitGroup
+	for i, r := range regions {
+		wg.Go(func() {
+			reply, err := v.server.ack(ctx, rooms, r.ID, ask)
+			if err != nil {
+				out[i] = &tetradv1.RegionAck{Region: uint32(r.ID), Fault: showFault(err)}
+				return
+			}
+			out[i] = &tetradv1.RegionAck{Region: uint32(r.ID), Ack: reply.Ack, Session: reply.Session}
+		})
+	}
+	wg.Wait()
+	return out
+}
+
+// ack is one region's word: this one's own, or another's over the Peer service.
+func (s *Server) ack(ctx context.Context, rooms *Rooms, region identity.RegionID, ask ackAsk) (*tetradv1.FreezeAckResponse, error) {
+	if region != s.cfg.Region {
+		if s.cfg.Dialer == nil {
+			return nil, errs.New(errs.Unavailable, "region %d is not reached from here", region)
+		}
+		return NewPeers(s.cfg.Dialer).FreezeAck(ctx, region, ask.author, ask.id, ask.nonce)
+	}
+	if rooms.Brakes == nil || s.cfg.Session == nil {
+		return nil, errs.New(errs.NotReady, "region %d acknowledges nothing", s.cfg.Region)
+	}
+	ack, err := rooms.Brakes.Acknowledge(ctx, ask.author, ask.id, ask.nonce)
+	if err != nil {
+		return nil, err
+	}
+	return &tetradv1.FreezeAckResponse{Ack: ack, Session: s.cfg.Session.Encode()}, nil
+}
+
+// ackedIndex is where the acknowledged command stands, as this node's words have it; a
+// liar among them makes the cover useless, which the caller finds out.
+func ackedIndex(acks []*tetradv1.RegionAck) uint64 {
+	votes, best := map[uint64]int{}, uint64(0)
+	for _, r := range acks {
+		if a, err := command.DecodeFreezeAck(r.Ack); err == nil {
+			if votes[a.Meta.Index]++; votes[a.Meta.Index] > votes[best] {
+				best = a.Meta.Index
+			}
+		}
+	}
+	return best
+}
+
+// FreezeAck gives another region this one's word, for a caller of its own.
+func (p *peerService) FreezeAck(ctx context.Context, req *tetradv1.FreezeAckRequest) (*tetradv1.FreezeAckResponse, error) {
+	rooms, err := p.server.attached()
+	if err != nil {
+		return nil, err
+	}
+	ask, err := readAsk(req.Author, req.CommandId, req.Nonce)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ackWait)
+	defer cancel()
+	return p.server.ack(ctx, rooms, p.server.cfg.Region, ask)
+}
+
+// FreezeAck asks a region for its word that it carried out a command.
+func (p *Peers) FreezeAck(ctx context.Context, region identity.RegionID, author identity.Fingerprint, id command.ID, nonce [16]byte) (*tetradv1.FreezeAckResponse, error) {
+	reply := &tetradv1.FreezeAckResponse{}
+	req := &tetradv1.FreezeAckRequest{Author: author[:], CommandId: id[:], Nonce: nonce[:]}
+	return reply, p.call(ctx, region, tetradv1.Peer_FreezeAck_FullMethodName, req, reply, false)
+}
+
+// StopHere stops this region.
+func (v *vaultService) StopHere(ctx context.Context, req *tetradv1.StopHereRequest) (*tetradv1.StopHereResponse, error) {
+	rooms, p, err := v.local(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	if rooms.Brakes == nil {
+		return nil, errs.New(errs.NotReady, "region %d is starting", v.server.cfg.Region)
+	}
+	s, err := rooms.Brakes.StopHere(ctx, p.ID, req.Reason)
+	if s == nil {
+		return nil, err
+	}
+	out := &tetradv1.StopHereResponse{Stop: showStop(s)}
+	if err != nil {
+		out.Fault = showFault(err)
+	}
+	return out, nil
+}
+
+func showStop(s *vault.Stop) *tetradv1.LocalStop {
+	if s == nil {
+		return nil
+	}
+	return &tetradv1.LocalStop{Id: s.ID[:], By: s.By[:], Reason: s.Reason, At: showTime(s.At)}
+}
+
+// Brake has this region freeze.
+func (v *vaultService) Brake(ctx context.Context, req *tetradv1.BrakeRequest) (*tetradv1.BrakeResponse, error) {
+	rooms, _, err := v.local(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	var key command.KeyID
+	if err := id(key[:], req.KeyId, "key_id", true); err != nil {
+		return nil, err
+	}
+	if err := command.CheckText("reason", req.Reason, command.MaxNote); err != nil {
+		return nil, err
+	}
+	if rooms.Brakes == nil {
+		return nil, errs.New(errs.NotReady, "region %d is starting", v.server.cfg.Region)
+	}
+	c, o, err := rooms.Brakes.Brake(ctx, key, req.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return &tetradv1.BrakeResponse{Command: c.Encode(), Outcome: showOutcome(o)}, nil
+}
+
+// ClockWord gives this region's word on the committed clock.
+func (v *vaultService) ClockWord(ctx context.Context, _ *tetradv1.ClockWordRequest) (*tetradv1.ClockWordResponse, error) {
+	rooms, _, err := v.local(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	if rooms.Brakes == nil {
+		return nil, errs.New(errs.NotReady, "region %d is starting", v.server.cfg.Region)
+	}
+	w, err := rooms.Brakes.ClockWord(ctx)
+	return &tetradv1.ClockWordResponse{Word: w}, err
+}
+
+// RepairHere hands a signed repair to this region.
+func (v *vaultService) RepairHere(ctx context.Context, req *tetradv1.RepairHereRequest) (*tetradv1.RepairHereResponse, error) {
+	rooms, _, err := v.local(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	c, err := decode(ctx, req.Command)
+	if err != nil {
+		return nil, err
+	}
+	if rooms.Brakes == nil {
+		return nil, errs.New(errs.NotReady, "region %d is starting", v.server.cfg.Region)
+	}
+	return &tetradv1.RepairHereResponse{}, rooms.Brakes.RepairHere(ctx, c)
+}
+
+func (v *vaultService) evidence(ctx context.Context) ([]*chain.Evidence, error) {
+	rooms, _, err := v.local(ctx, false)
+	if err != nil || rooms.Proofs == nil {
+		return nil, err
+	}
+	all := rooms.Proofs.Evidence()
+	return all[:min(len(all), evidenceMax)], nil
+}
+
+// ListEvidence lists what this region keeps.
+func (v *vaultService) ListEvidence(ctx context.Context, _ *tetradv1.ListEvidenceRequest) (*tetradv1.ListEvidenceResponse, error) {
+	all, err := v.evidence(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &tetradv1.ListEvidenceResponse{}
+	for _, e := range all {
+		b := e.Encode()
+		h := sha256.Sum256(b)
+		out.Evidence = append(out.Evidence, &tetradv1.EvidenceSummary{Hash: h[:], Kind: e.Kind.String(), Accused: uint32(e.Accused),
+			Accuser: uint32(e.Accuser.Region), Noticed: showTime(e.Noticed), Size: uint64(len(b))})
+	}
+	return out, nil
+}
+
+// GetEvidence sends a part of one file.
+func (v *vaultService) GetEvidence(ctx context.Context, req *tetradv1.GetEvidenceRequest) (*tetradv1.GetEvidenceResponse, error) {
+	var hash [32]byte
+	if err := id(hash[:], req.Hash, "hash", false); err != nil {
+		return nil, err
+	}
+	all, err := v.evidence(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range all {
+		b := e.Encode()
+		if sha256.Sum256(b) != hash {
+			continue
+		}
+		from := min(req.Offset, uint64(len(b)))
+		to := min(from+evidencePart, uint64(len(b)))
+		return &tetradv1.GetEvidenceResponse{Part: b[from:to], Size: uint64(len(b))}, nil
+	}
+	return nil, errs.New(errs.NotFound, "region %d keeps no such evidence", v.server.cfg.Region)
+}
+
+// fillBrakes adds to Status what this region does and knows alone.
+func fillBrakes(out *tetradv1.StatusResponse, rooms *Rooms) {
+	if rooms.Brakes != nil {
+		out.LocalStop, out.Idle = showStop(rooms.Brakes.Stopped()), durationpb.New(rooms.Brakes.Idle())
+	}
+	if rooms.Proofs == nil {
+		return
+	}
+	for _, e := range rooms.Proofs.Evidence() {
+		countEvidence(out, uint32(e.Accused), e.Kind.String())
+	}
+}
+
+func countEvidence(out *tetradv1.StatusResponse, accused uint32, kind string) {
+	for _, c := range out.Evidence {
+		if c.Region == accused && c.Kind == kind {
+			c.Count++
+			return
+		}
+	}
+	out.Evidence = append(out.Evidence, &tetradv1.EvidenceCount{Region: accused, Kind: kind, Count: 1})
+}
