@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"strings"
@@ -129,58 +130,55 @@ func (c *Cluster) serveAttest(ctx context.Context, from remote, q *request) *rep
 
 // offer is what goes along with a snapshot: this region's signed word that it sends it,
 // over the proof of those who vouch for it.
-func (c *Cluster) offer(s *raft.InstallSnapshotRequest) (item, []identity.Fingerprint, error) {
-	raw, err := c.snapshots.proof(link{index: s.LastLogIndex, term: s.LastLogTerm})
+func (c *Cluster) offer(s *raft.InstallSnapshotRequest) (item, error) {
+	v, err := c.snapshots.voucher(link{index: s.LastLogIndex, term: s.LastLogTerm})
 	if err != nil {
-		return item{}, nil, err
+		return item{}, err
 	}
-	p, err := chain.DecodeSnapshotProof(raw)
+	o, err := chain.SignOffer(c.book.signer, v.Proof.Tuple, v.Proof.Encode())
 	if err != nil {
-		return item{}, nil, err
+		return item{}, err
 	}
-	o, err := chain.SignOffer(c.book.signer, p.Tuple, raw)
-	if err != nil {
-		return item{}, nil, err
-	}
-	w := wire.NewWriter(256 + len(raw))
+	return offerItem(&o, v), nil
+}
+
+func offerItem(o *chain.Offer, v *voucher) item {
+	w := wire.NewWriter(4096)
 	w.Blob(o.Encode())
-	w.Blob(raw)
-	var sessions []identity.Fingerprint
-	for i := range p.Signatures {
-		sessions = append(sessions, p.Signatures[i].Session)
-	}
-	return item{itemSnapshotProof, w.Bytes()}, sessions, nil
+	w.Blob(v.encode())
+	return item{itemSnapshotProof, w.Bytes()}
 }
 
 // offered reads and judges what came along with a snapshot.
-func (c *Cluster) offered(from remote, s *raft.InstallSnapshotRequest, items []item) (*chain.SnapshotProof, error) {
+func (c *Cluster) offered(from remote, s *raft.InstallSnapshotRequest, items []item) (*voucher, error) {
 	r := wire.NewReader(find(items, itemSnapshotProof))
-	rawOffer, raw := r.Blob(512), bytes.Clone(r.Blob(16<<10))
-	if err := r.Done(); err != nil {
+	rawOffer, raw := r.Blob(512), bytes.Clone(r.Blob(maxVoucher))
+	v, err := decodeVoucher(raw)
+	if err := errors.Join(r.Done(), err); err != nil {
 		return nil, errs.Wrap(errs.Unverified, err, "region %d sent a snapshot without a proof", from.region)
 	}
+	for _, cert := range v.Sessions {
+		c.book.roster.add(cert)
+	}
+	proof := v.Proof.Encode()
 	o, err := chain.DecodeOffer(rawOffer)
 	if err == nil && (o.Region != from.region || o.Lineage != c.cfg.Lineage) {
 		err = errs.New(errs.Unverified, "region %d does not stand by the snapshot it sends", from.region)
 	}
 	if err == nil {
-		err = o.Verify(c.book.roster, raw)
+		err = o.Verify(c.book.roster, proof)
 	}
 	if err != nil {
 		return nil, err
 	}
-	p, err := chain.DecodeSnapshotProof(raw)
-	if err == nil {
-		err = p.Verify(c.book.roster, c.cfg.Lineage)
-	}
-	if err == nil && p.Tuple != o.Tuple {
+	if err = v.judge(c.book.roster, c.cfg.Lineage); err == nil && v.Proof.Tuple != o.Tuple {
 		err = errs.New(errs.Unverified, "the proof is of another snapshot")
 	}
 	if err != nil {
-		c.accuseSnapshot(from.region, o, raw)
+		c.accuseSnapshot(from.region, o, proof)
 		return nil, err
 	}
-	return p, c.announced(s, p)
+	return v, c.announced(s, v.Proof)
 }
 
 // announced wants raft's announcement to be what the regions signed.

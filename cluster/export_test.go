@@ -13,7 +13,6 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
-	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
 // Liar speaks the protocol with a region's own identity and says what it likes.
@@ -59,19 +58,16 @@ func (l *Liar) Steal(c *Cluster) { l.b.rec.Store(c.book.record()) }
 
 // Offer is what the liar sends along with snapshots; nil: nothing.
 func (l *Liar) Offer(p *chain.SnapshotProof) {
-	l.t.offer = func(*raft.InstallSnapshotRequest) (item, []identity.Fingerprint, error) {
+	l.t.offer = func(*raft.InstallSnapshotRequest) (item, error) {
 		if p == nil {
-			return item{itemSnapshotProof, nil}, nil, nil
+			return item{itemSnapshotProof, nil}, nil
 		}
 		o, err := chain.SignOffer(l.b.signer, p.Tuple, p.Encode())
-		w := wire.NewWriter(1024)
-		w.Blob(o.Encode())
-		w.Blob(p.Encode())
-		var sessions []identity.Fingerprint
+		v := &voucher{Proof: p}
 		for i := range p.Signatures {
-			sessions = append(sessions, p.Signatures[i].Session)
+			v.Sessions = append(v.Sessions, l.b.roster.cert(p.Signatures[i].Session))
 		}
-		return item{itemSnapshotProof, w.Bytes()}, sessions, err
+		return offerItem(&o, v), err
 	}
 }
 

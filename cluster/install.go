@@ -30,12 +30,12 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	if err := c.proven(from, s.Term, nil); err != nil {
 		return c.fail(err)
 	}
-	proof, err := c.offered(from, s, q.Items)
+	vouched, err := c.offered(from, s, q.Items)
 	if err != nil {
 		c.log.Error("snapshot refused", slog.Int("region", int(from.region)), slog.Uint64("index", s.LastLogIndex), slog.String("error", err.Error()))
 		return c.fail(err)
 	}
-	if p := c.unwanted(in, s, proof); p != nil {
+	if p := c.unwanted(in, s, vouched.Proof); p != nil {
 		return p
 	}
 	received, err := c.spooled(from, s.Size, body)
@@ -43,7 +43,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		return c.fail(err)
 	}
 	defer received.Close()
-	if received.sum.digest != proof.State {
+	if received.sum.digest != vouched.Proof.State {
 		c.log.Error("snapshot refused", slog.Int("region", int(from.region)), slog.Uint64("index", s.LastLogIndex))
 		return c.fail(errs.New(errs.Unverified, "snapshot at %d is not the state that was attested", s.LastLogIndex))
 	}
@@ -51,7 +51,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		return c.fail(err)
 	}
 	defer c.leave()
-	if p := c.unwanted(in, s, proof); p != nil { // again: things moved meanwhile
+	if p := c.unwanted(in, s, vouched.Proof); p != nil { // again: things moved meanwhile
 		return p
 	}
 	if last := c.lastStored(); last >= s.LastLogIndex {
@@ -61,7 +61,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	if err := c.markStarted(); err != nil {
 		return c.fail(err)
 	}
-	if err := c.snapshots.keepProof(proof); err != nil {
+	if err := c.snapshots.keepVoucher(vouched); err != nil {
 		return c.fail(err)
 	}
 	r, err := c.deliver(ctx, in, s, received)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -30,7 +29,7 @@ type replica struct {
 	fatal     func(error)
 	advanced  func(link) // after the machine applied; must not block
 	certified func(index uint64) bool
-	vouched   func(*mark) (*chain.SnapshotProof, error) // by a quorum
+	vouched   func(*mark) (*voucher, error) // by a quorum
 	kept      *snapshotStore
 	marks     *marks
 	log       *slog.Logger
@@ -299,12 +298,12 @@ func (p *pendingSnapshot) Persist(s raft.SnapshotSink) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	proof, err := p.r.vouched(p.k)
+	v, err := p.r.vouched(p.k)
 	if err != nil {
 		return err
 	}
 	p.r.marks.done(p.k.at.index)
-	return p.r.kept.keepProof(proof)
+	return p.r.kept.keepVoucher(v)
 }
 
 func (p *pendingSnapshot) Release() {}

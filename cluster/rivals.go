@@ -100,7 +100,7 @@ func (c *Cluster) settle(reports []chain.Vote) {
 	}
 	guilt, ok := c.guilty(liar, branches)
 	if !ok {
-		c.log.Warn("reports conflict, but nobody is convicted of it", slog.Int("left out", int(liar)))
+		c.log.Debug("reports differ, and nobody is convicted of it", slog.Int("left out", int(liar)))
 		return
 	}
 	select {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
@@ -171,6 +170,12 @@ func (s *snapshotStore) found(l link) {
 	s.mu.Lock()
 	s.newest = max(s.newest, l.index)
 	s.mu.Unlock()
+	if v, err := s.voucher(l); err == nil && v.Leader != nil {
+		s.chain.remember(v.Leader)
+		for _, cert := range v.Sessions {
+			s.chain.book.roster.add(cert)
+		}
+	}
 	s.based(l)
 }
 
@@ -178,17 +183,6 @@ func (s *snapshotStore) newestIndex() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.newest
-}
-
-const proofSuffix = ".proof"
-
-// proof returns the signatures over a snapshot; keepProof stores them before it.
-func (s *snapshotStore) proof(l link) ([]byte, error) {
-	return s.fs.ReadFile(snapshotDir + "/" + snapshotName(l) + proofSuffix)
-}
-
-func (s *snapshotStore) keepProof(p *chain.SnapshotProof) error {
-	return s.fs.WriteFile(snapshotDir+"/"+snapshotName(linkAt(p.Link))+proofSuffix, p.Encode())
 }
 
 // List implements raft.SnapshotStore.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
-	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -38,7 +37,7 @@ type transport struct {
 	lost    func(term uint64)                // a vote of this candidacy was refused
 	lie     func(to remote, q *request) bool // test builds only; false: not sent
 
-	offer  func(*raft.InstallSnapshotRequest) (item, []identity.Fingerprint, error)
+	offer  func(*raft.InstallSnapshotRequest) (item, error)
 	fences atomic.Int32
 	dead   atomic.Bool // fenced for good
 
@@ -361,11 +360,11 @@ func appendResponse(p *reply) raft.AppendEntriesResponse {
 // InstallSnapshot implements raft.Transport; data are sealed bytes.
 func (e *endpoint) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, a *raft.InstallSnapshotRequest, out *raft.InstallSnapshotResponse, data io.Reader) error {
 	q := &request{Kind: kindSnapshot, Header: a.RPCHeader, Snapshot: a}
-	offer, sessions, err := e.offer(a)
+	offer, err := e.offer(a)
 	if err != nil {
 		return err
 	}
-	q.Items, q.sessions = append(q.Items, offer), sessions
+	q.Items = append(q.Items, offer)
 	p, _, err := e.call(id, addr, q, e.timeout, io.LimitReader(data, a.Size))
 	if err == nil && p.Term > a.Term {
 		err = e.believe(p)
