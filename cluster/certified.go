@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // keepCertified gives up a leadership that brings no certificates: heartbeats alone would
@@ -95,6 +96,7 @@ func (c *Cluster) Cover(index uint64) (*chain.Cover, error) {
 			return nil, err
 		}
 	}
+	c.introduce(out)
 	return out, nil
 }
 
@@ -127,22 +129,26 @@ func (c *Cluster) certificateFrom(index uint64) (*chain.Certificate, error) {
 	return nil, errs.New(errs.NotFound, "no certificate of entry %d is at hand", index)
 }
 
-// shows reports whether others can verify a certificate: by sessions that the state
-// machine has registered, where it registers them.
 func (c *Cluster) shows(cert *chain.Certificate) bool {
-	for i := range cert.Witnesses {
-		if c.cfg.Registered != nil && c.cfg.Registered(cert.Witnesses[i].Session) == nil {
-			return false
-		}
-	}
 	return cert.Verify(c.book.roster, c.cfg.Lineage) == nil
 }
 
-// Sessions returns the session certificates that covers are verified with.
-func (c *Cluster) Sessions() [][]byte {
-	var out [][]byte
-	for _, cert := range c.book.roster.all() {
-		out = append(out, cert.Encode())
+// introduce adds the sessions that the state machine has not registered.
+func (c *Cluster) introduce(cover *chain.Cover) {
+	var fresh []*identity.SessionCert
+	for i := range cover.Certificate.Witnesses {
+		s := cover.Certificate.Witnesses[i].Session
+		if c.cfg.Registered == nil || c.cfg.Registered(s) == nil {
+			fresh = append(fresh, c.book.roster.of([]identity.Fingerprint{s})...)
+		}
 	}
-	return out
+	cover.Introduce(fresh)
+}
+
+// Session returns a session certificate that this region knows, nil if it does not.
+func (c *Cluster) Session(fp identity.Fingerprint) *identity.SessionCert {
+	if _, ok := c.book.roster.Holder(fp); !ok {
+		return nil
+	}
+	return c.book.roster.cert(fp)
 }

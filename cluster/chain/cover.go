@@ -1,7 +1,10 @@
 package chain
 
 import (
+	"slices"
+
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -11,6 +14,9 @@ import (
 type Cover struct {
 	Certificate Certificate
 	Path        []Header // of the entries after the covered one, up to the certified
+	// Sessions are of signers that whoever reads the log may not know: a region that just
+	// started acks before the log has its session. They prove themselves.
+	Sessions []*identity.SessionCert
 }
 
 // Verify checks that the entry at place at is covered.
@@ -32,6 +38,14 @@ func (c *Cover) Verify(r Roster, lineage [32]byte, at Link) error {
 	return c.Certificate.Verify(r, lineage)
 }
 
+// Introduce puts session certificates along with the cover, in order.
+func (c *Cover) Introduce(certs []*identity.SessionCert) {
+	c.Sessions = slices.Clone(certs)
+	slices.SortFunc(c.Sessions, compareSessions)
+	c.Sessions = slices.CompactFunc(c.Sessions, func(a, b *identity.SessionCert) bool { return compareSessions(a, b) == 0 })
+	c.Sessions = c.Sessions[:min(len(c.Sessions), maxIntroduced)]
+}
+
 // Encode returns the canonical form.
 func (c *Cover) Encode() []byte {
 	cert := c.Certificate.Encode()
@@ -40,6 +54,10 @@ func (c *Cover) Encode() []byte {
 		w.U16(uint16(len(c.Path)))
 		for i := range c.Path {
 			c.Path[i].write(w)
+		}
+		w.U8(uint8(len(c.Sessions)))
+		for _, s := range c.Sessions {
+			w.Blob(s.Encode())
 		}
 	})
 }
@@ -60,6 +78,13 @@ func DecodeCover(b []byte) (*Cover, error) {
 		}
 		for i := 0; i < n && r.Err() == nil; i++ {
 			c.Path = append(c.Path, readHeader(r))
+		}
+		m := int(r.U8())
+		if m > maxIntroduced {
+			r.Fail("%d session certificates, limit %d", m, maxIntroduced)
+		}
+		for i := 0; i < min(m, maxIntroduced) && r.Err() == nil; i++ {
+			c.Sessions = append(c.Sessions, readSession(r, c.Sessions))
 		}
 		return c
 	})

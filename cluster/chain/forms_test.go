@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 var update = flag.Bool("update", false, "write the golden vectors anew")
@@ -56,7 +57,8 @@ func forms(tb testing.TB) []form {
 		{"claim", as(chain.DecodeClaim), [][]byte{w.claimBytes(1, 9, noon)}},
 		{"refused entry", as(chain.DecodeRefused), [][]byte{w.refusedBytes(4, 2, "x", []byte("x"))}},
 		{"cover", as(chain.DecodeCover), [][]byte{(&chain.Cover{Certificate: *cert}).Encode(),
-			(&chain.Cover{Certificate: *cert, Path: []chain.Header{{Prev: [32]byte{1}, Term: 1, Index: 1, Type: chain.TypeNoop, Data: sum(nil)}}}).Encode()}},
+			(&chain.Cover{Certificate: *cert, Path: []chain.Header{{Prev: [32]byte{1}, Term: 1, Index: 1, Type: chain.TypeNoop, Data: sum(nil)}},
+				Sessions: []*identity.SessionCert{w.certs[3]}}).Encode()}},
 		{"evidence", as(chain.DecodeEvidence), [][]byte{w.accuse(chain.RivalEntries, 4, w.entry(4, at(3, 0)), w.entry(4, at(3, 1))).Encode()}},
 	}
 }

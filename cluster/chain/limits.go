@@ -14,6 +14,7 @@ const (
 	maxExhibit     = 2<<20 + 64<<10
 	maxEvidence    = 2*maxExhibit + 32<<10
 	maxBranch      = 4096 // headers that lead to one report
+	maxIntroduced  = 4    // session certificates in one cover
 	maxCover       = 256  // headers between an entry and the certificate that covers it
 
 	// DefaultWindow is how many uncertified acks of one region a Collector keeps.
@@ -21,7 +22,7 @@ const (
 )
 
 // MaxCover bounds an encoded Cover.
-const MaxCover = 16 + maxQuorumBytes + maxCover*headerSize
+const MaxCover = 17 + maxQuorumBytes + maxCover*headerSize + maxIntroduced*(4+maxSessionCert)
 
 // maxQuorumBytes bounds a certificate of maxRegions acks.
 const maxQuorumBytes = 2 + tupleSize + maxRegions*(8+signatureSize)

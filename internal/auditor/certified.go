@@ -63,6 +63,9 @@ func (v *verifier) certified(l *audit.Leaf, b *command.Complete, m command.Meta)
 		v.report.found(l.Seq, KindCertified, "the certificate of entry %d does not decode: %v", m.Index, err)
 		return
 	}
+	for _, s := range cover.Sessions {
+		_ = p.book.Add(s) // one that nobody vouches for signs nothing
+	}
 	w := waiting{l.Seq, chain.Link{Term: m.Term, Index: m.Index, Hash: m.Chain}, cover}
 	if !v.judgeCover(w, len(p.waiting) < waitingMax) {
 		p.waiting = append(p.waiting, w)

@@ -60,15 +60,15 @@ func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 	return r.n.cluster.WaitApplied(ctx, index)
 }
 
-// covers proves entries by sessions the state machine knows, so that whoever has only the
-// log can verify them too.
+// covers proves entries, with the session certificates to verify them by.
 type covers struct {
 	log  func(index uint64) (*chain.Cover, error) // the cluster, which is made after the vault
-	view func() fsm.View
+	session func(identity.Fingerprint) *identity.SessionCert
 }
 
 func (n *Node) covers() covers {
-	return covers{func(index uint64) (*chain.Cover, error) { return n.cluster.Cover(index) }, n.fsm.View}
+	return covers{func(index uint64) (*chain.Cover, error) { return n.cluster.Cover(index) },
+		func(s identity.Fingerprint) *identity.SessionCert { return n.cluster.Session(s) }}
 }
 
 func (c covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
@@ -76,12 +76,11 @@ func (c covers) prove(index uint64) (*chain.Cover, [][]byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	view := c.view()
 	var sessions [][]byte
 	for _, w := range cover.Certificate.Witnesses {
-		_, cert, ok := view.RegionBySession(w.Session)
-		if !ok {
-			return nil, nil, errs.New(errs.NotFound, "entry %d: the session of region %d is not registered yet", index, w.Region)
+		cert := c.session(w.Session)
+		if cert == nil {
+			return nil, nil, errs.New(errs.NotFound, "entry %d: the session of region %d is not known here", index, w.Region)
 		}
 		sessions = append(sessions, cert.Encode())
 	}
