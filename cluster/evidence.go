@@ -301,6 +301,9 @@ func (c *Cluster) doubt(p *chain.PreVote) {
 	if p.Cause != chain.Silence || last.Session != p.Session || last.Term+1 != p.Term || silent < 0 || silent >= c.cfg.Timing.Heartbeat/4 {
 		return
 	}
+	if led := c.leaders(last.Term); led == nil || led.Leader == p.Candidate {
+		return // the leader itself asks for another term: it stepped down, and may be believed
+	}
 	c.accuse(chain.FalseTimeout, p.Region, p.Encode(), last.Encode(), p.Session)
 }
 

@@ -49,7 +49,9 @@ func (a *author) file(ctx context.Context, s identity.Signer, body command.Body)
 // about is certified. What left must reach the log even without one: the audit then says
 // that it is missing.
 func (a *author) complete(ctx context.Context, c *command.Complete) (fsm.Outcome, error) {
-	c.Cover = a.cover(ctx, c.Index)
+	if c.Cover == nil {
+		c.Cover = a.cover(ctx, c.Index)
+	}
 	return a.file(ctx, a.cfg.Session, c)
 }
 
@@ -67,6 +69,18 @@ func (a *author) cover(ctx context.Context, index uint64) []byte {
 			return nil
 		}
 	}
+}
+
+// coverNow is the proof of an entry if it is at hand; nil without.
+func (a *author) coverNow(index uint64) []byte {
+	if a.cfg.Covers == nil {
+		return nil
+	}
+	cover, err := a.cfg.Covers.Cover(index)
+	if err != nil || len(cover) > command.MaxCover {
+		return nil
+	}
+	return cover
 }
 
 func (a *author) propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {

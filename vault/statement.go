@@ -27,12 +27,13 @@ type released struct {
 	at       time.Time
 	answer   *command.Answer
 	partials [][]byte
+	cover    []byte // of the answer's entry: the log may be compacted when this is filed
 }
 
 // add remembers an answer by the requests it released signatures for. What answers can
 // hold bounds it.
 func (s *statements) add(a *command.Answer, partials [][]byte) {
-	r := &released{time.Now(), a, partials}
+	r := &released{time.Now(), a, partials, s.author.coverNow(a.Index)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range a.Items {
@@ -55,7 +56,7 @@ func (s *statements) completed(ids []command.RequestID) {
 // file files every statement that waited long enough. Each is filed once.
 func (s *statements) file(ctx context.Context) {
 	for _, r := range s.due() {
-		c := &command.Complete{Index: r.answer.Index, Partials: r.partials, Answers: [][]byte{r.answer.Encode()}}
+		c := &command.Complete{Index: r.answer.Index, Partials: r.partials, Answers: [][]byte{r.answer.Encode()}, Cover: r.cover}
 		out, err := s.author.complete(ctx, c)
 		if err == nil {
 			err = out.Err()
