@@ -170,6 +170,7 @@ func (b *book) raise(c *chain.Certificate) {
 	if c.Index > b.floor.Index {
 		b.floor = c.Link
 		b.news.fire()
+		b.settle()
 	}
 }
 
@@ -210,6 +211,7 @@ func (b *book) base(l chain.Link) {
 	defer b.mu.Unlock()
 	if l.Index > b.floor.Index {
 		b.floor = l
+		b.settle()
 	}
 }
 

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -43,7 +44,7 @@ func (c *Cluster) answer(ctx context.Context, from remote, q *request, body io.R
 		c.serveNudge(ctx, in, from, q)
 		return nil
 	case kindRead:
-		return c.serveRead(ctx)
+		return c.serveRead(ctx, from)
 	case kindEvidence:
 		c.serveEvidence(ctx, from, q)
 		return nil
@@ -112,11 +113,13 @@ func (c *Cluster) pass(ctx context.Context, in *instance, cmd any) (any, error) 
 	return c.deliver(ctx, in, cmd, nil)
 }
 
-func (c *Cluster) serveRead(ctx context.Context) *reply {
-	if !c.IsLeader() {
-		return c.fail(c.notLeader())
+// serveRead tells a member what is stored here, for its barrier. Who is no member, as in
+// quarantine, gets none: it must answer no read as current.
+func (c *Cluster) serveRead(ctx context.Context, from remote) *reply {
+	if !slices.ContainsFunc(c.Members(), func(m Member) bool { return m.ServerID == string(from.server) }) {
+		return c.fail(errs.New(errs.Denied, "server %s is no member", from.server))
 	}
-	index, err := c.barriers.do(ctx)
+	index, err := c.newestStored(ctx)
 	if err != nil {
 		return c.fail(err)
 	}

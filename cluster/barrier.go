@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -78,42 +79,85 @@ func (s *shared) run(ctx context.Context) {
 	}
 }
 
-// leaderBarrier commits a barrier as leader and returns how far the machine then is.
-func (c *Cluster) leaderBarrier(context.Context) (uint64, error) {
-	in := c.instance()
-	if in == nil {
+// quorumRead returns an index at or above everything certified when it was called, once
+// this region has carried that out. No region is believed about it, the leader included:
+// what is certified is stored by two honest regions, so it is here, or with one of any
+// two others. A region that names too much only keeps its own answer from counting.
+func (c *Cluster) quorumRead(ctx context.Context) (uint64, error) {
+	if in := c.instance(); in == nil {
 		return 0, errs.New(errs.Unavailable, "this region is shutting down")
 	}
-	if _, err := in.ask(func(r *raft.Raft) raft.Future { return r.Barrier(c.cfg.Timing.HungWrite) }); err != nil {
-		// A barrier changes nothing: unknown is the same as failed.
-		return 0, errs.Wrap(errs.CodeOf(c.notLeader()), err, "the barrier did not commit")
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timing.HungWrite)
+	defer cancel()
+	own, err := c.newestStored(ctx)
+	if err != nil {
+		return 0, err
 	}
-	return c.replica.at().index, nil
+	return c.awaitRead(ctx, own, c.askNewest(ctx))
 }
 
-// readIndex returns an index at or above everything committed when it was called.
-func (c *Cluster) readIndex(ctx context.Context) (uint64, error) {
+// newestStored is the last entry on this region's disk: what is being stored is waited for.
+func (c *Cluster) newestStored(ctx context.Context) (uint64, error) {
 	in := c.instance()
 	if in == nil {
-		return 0, errs.New(errs.Unavailable, "this region is shutting down")
+		return 0, errStopped
 	}
-	addr, id := in.raft.LeaderWithID()
-	switch id {
-	case "":
-		return 0, errs.New(errs.NoLeader, "no leader is known")
-	case c.self():
-		return c.barriers.do(ctx)
+	if err := c.enter(ctx, in); err != nil {
+		return 0, err
 	}
-	p, conn, err := c.transport.callUntil(ctx, id, addr, &request{Kind: kindRead, Header: c.transport.header()}, c.cfg.Timing.HungWrite, nil)
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
-	case errs.CodeOf(err) == errs.Internal: // the network's own words
-		return 0, errs.Wrap(errs.Unavailable, err, "asking the leader %s for a read index", id)
-	default:
-		return 0, errs.Wrap(errs.CodeOf(err), err, "asking the leader %s for a read index", id)
+	defer c.leave()
+	return c.lastStored(), nil
+}
+
+// askNewest asks all other regions what they have stored.
+func (c *Cluster) askNewest(ctx context.Context) <-chan uint64 {
+	members := c.Members()
+	out := make(chan uint64, len(members))
+	for _, m := range members {
+		if m.Region == c.book.self {
+			continue
+		}
+		c.wg.Go(func() {
+			q := &request{Kind: kindRead, Header: c.transport.header()}
+			p, conn, err := c.transport.callUntil(ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.cfg.Timing.HungWrite, nil)
+			if err == nil {
+				c.claimed(conn.peer, p.Items)
+				out <- p.LastLog
+			}
+		})
 	}
-	c.claimed(conn.peer, p.Items)
-	return p.LastLog, nil
+	return out
+}
+
+func (c *Cluster) awaitRead(ctx context.Context, own uint64, answers <-chan uint64) (uint64, error) {
+	need := chain.Quorum(c.book.roster.Regions()) - 1
+	var told []uint64
+	for {
+		moved := c.book.moved.wait()
+		applied := c.book.carriedOut()
+		reached := 0
+		for _, index := range told {
+			if index <= applied {
+				reached++
+			}
+		}
+		if own <= applied && reached >= need {
+			return c.replica.at().index, nil
+		}
+		select {
+		case index := <-answers:
+			told = append(told, index)
+		case <-moved:
+		case <-ctx.Done():
+			return 0, errs.Wrap(errs.NoLeader, ctx.Err(), "%d other regions answered, %d are needed", len(told), need).
+				WithHint("three regions must reach each other")
+		}
+	}
+}
+
+// carriedOut is how far this region's state is, quiet entries included.
+func (b *book) carriedOut() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.applied
 }

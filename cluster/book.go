@@ -19,6 +19,7 @@ type book struct {
 	signer   *chain.Signer
 	roster   *roster
 	own      chain.Log
+	quiet    func(index uint64) bool // an entry that the machine never sees
 	founding chain.Link
 	store    func(key, value []byte) error
 	now      func() time.Time
@@ -34,10 +35,11 @@ type book struct {
 	floor     chain.Link                    // highest certified on the own log
 	ahead     *chain.Certificate            // highest one the own log does not reach
 	allowed   uint64                        // how far raft was let commit: what it stores now may not be in floor yet
-	applied   uint64
-	acked     chain.Tuple // highest own ack of this boot
-	follower  uint64      // as leader: highest index of this term that a follower acked
-	unapplied []heard     // own acks of what is not applied, oldest first
+	applied   uint64                        // all up to here is certified and carried out
+	moved     signal                        // applied did
+	acked     chain.Tuple                   // highest own ack of this boot
+	follower  uint64                        // as leader: highest index of this term that a follower acked
+	unapplied []heard                       // own acks of what is not applied, oldest first
 	heard     map[identity.RegionID]*hearing
 	renewed   time.Time
 	ownAck    chain.Ack // as leader: the newest renewed one

@@ -81,7 +81,7 @@ func (s *chainStore) extend(logs []*raft.Log) (own []*raft.Log, err error) {
 		} else if next, err = s.foreign(l); err != nil {
 			return nil, err
 		}
-		s.links.put(next)
+		s.links.put(next, quiet(l))
 		prev = next
 	}
 	return own, nil
@@ -245,7 +245,6 @@ func (s *chainStore) settle(base link) error {
 		if err != nil {
 			return err
 		}
-		s.links.put(next)
 		prev = next
 	}
 	return nil
@@ -287,6 +286,9 @@ func (s *chainStore) shed(base link) error {
 	return s.LogStore.DeleteRange(first, base.index)
 }
 
+// quiet entries change nothing: raft does not hand them to the machine.
+func quiet(l *raft.Log) bool { return l.Type == raft.LogNoop || l.Type == raft.LogBarrier }
+
 // check reads one entry and compares its chain hash with the recomputed one.
 func (s *chainStore) check(index uint64, prev link) (link, error) {
 	var e raft.Log
@@ -303,6 +305,7 @@ func (s *chainStore) check(index uint64, prev link) (link, error) {
 		return link{}, errs.New(errs.Corrupt, "log entry %d does not match its chain hash", index).
 			WithHint(distrusted)
 	}
+	s.links.put(next, quiet(&e))
 	s.recall(&x)
 	return next, nil
 }

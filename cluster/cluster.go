@@ -89,7 +89,7 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c.proposer = newProposer(ctx, c.proposeEntry)
-	c.barriers = newShared(c.leaderBarrier)
+	c.barriers = newShared(c.quorumRead)
 	return c, nil
 }
 
@@ -201,7 +201,7 @@ func (c *Cluster) Propose(ctx context.Context, cmd *command.Command) (fsm.Outcom
 // Barrier returns once this node applied everything that was committed when it was
 // called, on leader and follower alike: reads after it are linearizable.
 func (c *Cluster) Barrier(ctx context.Context) error {
-	index, err := c.readIndex(ctx)
+	index, err := c.barriers.do(ctx)
 	if err != nil {
 		return err
 	}

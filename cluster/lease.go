@@ -35,6 +35,7 @@ func (b *book) hear(a chain.Ack) {
 	switch {
 	case a.Index <= b.applied && ok && at == a.Link:
 		h.best = later(h.best, a.At)
+	case a.Index <= b.applied: // of another log, or long compacted
 	case a.Index > b.applied && a.At.After(h.best):
 		if h.waiting = append(h.waiting, a); len(h.waiting) > maxHeard {
 			h.waiting = h.waiting[1:]
@@ -47,6 +48,16 @@ func (b *book) advanced(index uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.applied = max(b.applied, index)
+	b.settle()
+}
+
+// settle looks what follows from a higher certificate or a machine that moved on. The
+// caller holds mu.
+func (b *book) settle() {
+	for b.applied < b.floor.Index && b.quiet != nil && b.quiet(b.applied+1) {
+		b.applied++
+	}
+	b.moved.fire()
 	done := 0
 	for done < len(b.unapplied) && b.unapplied[done].index <= b.applied {
 		done++

@@ -6,16 +6,17 @@ import "sync"
 type links struct {
 	mu    sync.Mutex
 	ring  []link
+	quiet []bool // of the ring's entries: they change nothing in the machine
 	last  uint64 // no entry is above
 	bases []link // newest last, at most two
 }
 
-func newLinks() *links { return &links{ring: make([]link, maxLinks)} }
+func newLinks() *links { return &links{ring: make([]link, maxLinks), quiet: make([]bool, maxLinks)} }
 
-func (s *links) put(l link) {
+func (s *links) put(l link, quiet bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ring[l.index%maxLinks] = l
+	s.ring[l.index%maxLinks], s.quiet[l.index%maxLinks] = l, quiet
 	s.last = l.index
 }
 
@@ -37,6 +38,13 @@ func (s *links) get(index uint64) (link, bool) {
 	defer s.mu.Unlock()
 	l := s.ring[index%maxLinks]
 	return l, l.index == index && index > 0
+}
+
+// quietAt reports whether an entry is known to change nothing in the machine.
+func (s *links) quietAt(index uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ring[index%maxLinks].index == index && s.quiet[index%maxLinks]
 }
 
 // truncate forgets index and everything after it.

@@ -112,7 +112,7 @@ func (c *Cluster) openStores() error {
 	c.stable = &voteStore{VoteStore: c.cfg.Stores.Stable, dog: dog}
 	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), book: c.book, proofs: map[uint64]*chain.LeaderProof{}, fatal: c.die}
 	c.book.own, c.book.founding = ownLog{c.chain, c.book}, founding(&c.cfg)
-	c.book.store = c.stable.Set
+	c.book.store, c.book.quiet = c.stable.Set, c.chain.links.quietAt
 	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, based: func(l link) { c.book.base(l.place()) }}
 	c.chain.floor = c.snapshots.newestIndex
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
