@@ -30,6 +30,7 @@ type Ceremony struct {
 	dealings     map[uint8]*Dealing
 	dealt        map[uint8]*Dealt
 	faults       []*Fault
+	done         bool
 }
 
 // Begin joins a ceremony as region. share is region's share of terms.Previous when region
@@ -121,7 +122,7 @@ func (c *Ceremony) AddDealing(from uint8, d *Dealing) error {
 // Dealt returns what the region sends holder to, secret: seal it. NotReady until all
 // dealings are there and hold.
 func (c *Ceremony) Dealt(to uint8) (*Dealt, error) {
-	if c.own == nil || !slices.Contains(c.terms.Holders, to) || c.coefficients == nil {
+	if c.own == nil || !slices.Contains(c.terms.Holders, to) || c.done {
 		return nil, errs.New(errs.Invalid, "key ceremony: region %d has nothing to deal to region %d", c.region, to)
 	}
 	if err := waitingFor("dealings", c.terms.Dealers, c.dealings); err != nil {
@@ -179,8 +180,7 @@ func (c *Ceremony) Complain(d *Dealt) (*Complaint, error) {
 // Judge decides another region's complaint and records whom it convicts.
 func (c *Ceremony) Judge(complaint *Complaint) *Fault {
 	f := c.terms.Judge(complaint, c.dealings[complaint.dealt.from])
-	c.faults = append(c.faults, f)
-	return f
+	return c.note(f).(*Fault)
 }
 
 // Result is what a finished ceremony leaves.
@@ -191,13 +191,16 @@ type Result struct {
 }
 
 // Finish returns the result and wipes what the ceremony held; NotReady while something
-// is missing. A region that deals but is no holder gets no share.
+// is missing. What this region deals to others must have been taken from Dealt before. A region that deals but is no holder gets no share.
 func (c *Ceremony) Finish() (*Result, error) {
+	if c.done {
+		return nil, errs.New(errs.BadState, "key ceremony is over")
+	}
 	if err := waitingFor("dealings", c.terms.Dealers, c.dealings); err != nil {
 		return nil, err
 	}
 	holder := slices.Contains(c.terms.Holders, c.region)
-	if holder && c.own != nil && c.dealt[c.region] == nil && c.coefficients != nil {
+	if holder && c.own != nil && c.dealt[c.region] == nil {
 		c.dealt[c.region] = newDealt(c.own, c.coefficients, c.region)
 	}
 	if holder {
@@ -238,6 +241,7 @@ func (c *Ceremony) sum() *Share {
 
 // Wipe overwrites all secrets; the ceremony is over.
 func (c *Ceremony) Wipe() {
+	c.done = true
 	for _, a := range c.coefficients {
 		a.wipe()
 	}
@@ -252,7 +256,9 @@ func (c *Ceremony) Wipe() {
 func (c *Ceremony) Faults() []*Fault { return slices.Clone(c.faults) }
 
 func (c *Ceremony) note(f *Fault) error {
-	c.faults = append(c.faults, f)
+	if len(c.faults) < maxFaults {
+		c.faults = append(c.faults, f)
+	}
 	return f
 }
 

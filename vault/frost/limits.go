@@ -10,5 +10,6 @@ const (
 	maxPurpose    = 256  // bytes that name what a key is for
 	maxPath       = 16   // levels of derivation in one call
 	maxPool       = 4096 // nonces prepared and not yet used
+	maxFaults     = 64   // faults a ceremony remembers
 	hardenedStart = 1 << 31
 )

@@ -24,7 +24,7 @@ type secpPoint struct {
 
 func newSecpPoint(p *secp.JacobianPoint) *secpPoint {
 	e := &secpPoint{p: *p}
-	if e.p.Z.Normalize().IsZero() {
+	if e.p.Z.Normalize().IsZero() || e.p.X.Normalize().IsZero() && e.p.Y.Normalize().IsZero() {
 		e.p = secp.JacobianPoint{}
 		return e
 	}
