@@ -82,11 +82,11 @@ func BenchmarkWhole(b *testing.B) {
 			}
 			var parts [][]byte
 			for _, region := range []uint8{1, 3} {
-				s, err := w.pools[region].Sign(w.key, message(1), readAll(b, sent))
+				s, err := w.pools[region].Sign(w.key, message(1), readAll(b, w.pools[region], sent))
 				must(b, err)
 				parts = append(parts, s.Encode())
 			}
-			combineAll(b, w, readAll(b, sent), parts)
+			combineAll(b, w, readAll(b, w.pools[2], sent), parts)
 		}
 	})
 }
@@ -103,10 +103,10 @@ func combineAll(b *testing.B, w *world, cs []*Commitment, parts [][]byte) {
 	}
 }
 
-func readAll(b *testing.B, sent [][]byte) []*Commitment {
+func readAll(b *testing.B, p *Pool, sent [][]byte) []*Commitment {
 	var cs []*Commitment
 	for _, e := range sent {
-		c, err := KnownCommitment(e)
+		c, err := p.Read(e)
 		must(b, err)
 		cs = append(cs, c)
 	}
@@ -146,13 +146,19 @@ func BenchmarkOnline(b *testing.B) {
 		other, err := w.pools[3].Prepare(rand.Reader, 1)
 		must(b, err)
 		sent := [][]byte{nil, other[0].Encode()}
+		var own [][]byte
 		for b.Loop() {
-			b.StopTimer()
-			c, err := w.pools[1].Prepare(rand.Reader, 1)
-			must(b, err)
-			sent[0] = c[0].Encode()
-			b.StartTimer()
-			s, err := w.pools[1].Sign(w.key, message(1), readAll(b, sent))
+			if len(own) == 0 {
+				b.StopTimer()
+				cs, err := w.pools[1].Prepare(rand.Reader, 1024)
+				must(b, err)
+				for _, c := range cs {
+					own = append(own, c.Encode())
+				}
+				b.StartTimer()
+			}
+			sent[0], own = own[0], own[1:]
+			s, err := w.pools[1].Sign(w.key, message(1), readAll(b, w.pools[1], sent))
 			must(b, err)
 			s.Encode()
 		}

@@ -35,7 +35,10 @@ func (c *Commitment) id() (id [66]byte) {
 	return id
 }
 
-const commitmentVersion = 1
+const (
+	commitmentVersion = 1
+	commitmentHead    = 15 // bytes before the points
+)
 
 // Encode returns the canonical form: 15 bytes and two points, 79 bytes for Ed25519, 81 for
 // secp256k1.

@@ -48,7 +48,7 @@ type group interface {
 	oddY(p point) bool
 }
 
-func (s *Suite) mul(a, b scalar) scalar { return s.group.mulAdd(a, b, s.group.number(0)) }
+func (s *Suite) mul(a, b scalar) scalar { return s.group.mulAdd(a, b, s.small().value[0]) }
 
 func (s *Suite) sum(points ...point) point { return s.group.combine(points, nil, nil) }
 

@@ -1,6 +1,7 @@
 package frost
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"sync"
@@ -21,7 +22,10 @@ type Pool struct {
 	shut  bool
 }
 
-type nonce struct{ hiding, binding scalar }
+type nonce struct {
+	hiding, binding scalar
+	commitment      *Commitment
+}
 
 func (n *nonce) wipe() {
 	n.hiding.wipe()
@@ -114,7 +118,8 @@ func (s *Share) commit(random io.Reader, boot uint64) (*Commitment, *nonce, erro
 }
 
 func (s *Share) commitWith(seed [64]byte, boot uint64) (*Commitment, *nonce) {
-	n, c := new(nonce), &Commitment{suite: s.suite, region: s.region, epoch: s.epoch, boot: boot}
+	c := &Commitment{suite: s.suite, region: s.region, epoch: s.epoch, boot: boot}
+	n := &nonce{commitment: c}
 	protected(func() {
 		secret := s.secret.bytes()
 		n.hiding = s.suite.hashScalar("nonce", seed[:32], secret)
@@ -132,6 +137,29 @@ func (p *Pool) Len() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.fresh)
+}
+
+// Read parses a commitment that an entry names, like KnownCommitment, but takes this
+// region's own from the pool, without decoding points.
+func (p *Pool) Read(b []byte) (*Commitment, error) {
+	if c := p.own(b); c != nil {
+		return c, nil
+	}
+	return KnownCommitment(b)
+}
+
+func (p *Pool) own(b []byte) *Commitment {
+	if len(b) < commitmentHead {
+		return nil
+	}
+	var id [66]byte
+	copy(id[:], b[commitmentHead:])
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.fresh[id]; n != nil && bytes.Equal(n.commitment.Encode(), b) {
+		return n.commitment
+	}
+	return nil
 }
 
 // take removes a nonce, for good: of any number of callers one gets it. With it comes a

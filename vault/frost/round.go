@@ -61,7 +61,7 @@ func (r *round) bindingFactors(msg []byte) {
 }
 
 // identifier is a region's number as the RFC encodes it, a scalar.
-func (s *Suite) identifier(region uint8) []byte { return s.group.number(region).bytes() }
+func (s *Suite) identifier(region uint8) []byte { return s.small().value[region].bytes() }
 
 func (r *round) groupCommitment() {
 	s := r.key.suite
@@ -108,7 +108,7 @@ func (r *round) respond(i int, share, hiding, binding scalar) []byte {
 // caller's to wipe.
 func (k *PublicKey) shareSecret(share scalar) scalar {
 	g := k.suite.group
-	secret := g.add(share, g.number(0))
+	secret := g.add(share, k.suite.small().value[0])
 	if k.negated {
 		secret = replace(secret, g.negate(secret))
 	}

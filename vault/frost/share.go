@@ -45,7 +45,7 @@ func (s *Share) Wipe() { s.secret.wipe() }
 
 func (s *Share) copy() *Share {
 	c := *s
-	c.secret = s.suite.group.add(s.secret, s.suite.group.number(0))
+	c.secret = s.suite.group.add(s.secret, s.suite.small().value[0])
 	return &c
 }
 

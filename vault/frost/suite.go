@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
+	"sync"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
@@ -23,6 +24,7 @@ type Suite struct {
 	uniform  func(tag string, parts ...[]byte) []byte // wideSize bytes
 	// challenge takes R and the key as bytes() of the points signed with.
 	challenge func(s *Suite, r, key, msg []byte) scalar
+	small     func() *smallNumbers
 	child     func(s *Suite, key, chain []byte, index uint32) (tweak scalar, next [32]byte, ok bool)
 }
 
@@ -38,6 +40,9 @@ var (
 )
 
 func init() {
+	for _, s := range []*Suite{Ed25519, BIP340} {
+		s.small = sync.OnceValue(func() *smallNumbers { return newSmallNumbers(s.group) })
+	}
 	Ed25519.hash, Ed25519.uniform = Ed25519.sha512, Ed25519.sha512
 	BIP340.hash, BIP340.uniform = BIP340.sha256, BIP340.expand
 }
