@@ -40,7 +40,7 @@ func (t *Terms) combine(dealings []*Dealing) (*PublicKey, [32]byte, error) {
 			column[i] = d.commitments[j]
 		}
 		if t.Previous == nil {
-			sum[j] = t.Suite.sum(column...)
+			sum[j] = t.Suite.addPoints(column...)
 		} else {
 			sum[j] = t.Suite.group.combine(nil, weights, column)
 		}

@@ -50,7 +50,7 @@ type group interface {
 
 func (s *Suite) mul(a, b scalar) scalar { return s.group.mulAdd(a, b, s.small().value[0]) }
 
-func (s *Suite) sum(points ...point) point { return s.group.combine(points, nil, nil) }
+func (s *Suite) addPoints(points ...point) point { return s.group.combine(points, nil, nil) }
 
 // decodeElement is the strict form: canonical, and of prime order.
 func (s *Suite) decodeElement(b []byte) (point, bool) {

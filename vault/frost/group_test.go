@@ -81,7 +81,7 @@ func TestGroupLaws(t *testing.T) {
 			if !g.combineBase(a, []scalar{b, c}, []point{g.base(c), g.base(a)}).equal(g.base(g.add(g.mulAdd(b, c, a), s.mul(c, a)))) {
 				t.Fatal("combineBase of two is wrong")
 			}
-			if !s.sum(g.base(a), g.negatePoint(g.base(a))).isIdentity() || !g.base(g.negate(a)).equal(g.negatePoint(g.base(a))) {
+			if !s.addPoints(g.base(a), g.negatePoint(g.base(a))).isIdentity() || !g.base(g.negate(a)).equal(g.negatePoint(g.base(a))) {
 				t.Fatal("negation is wrong")
 			}
 			if !a.isZero() && !sameScalar(s.mul(a, g.inverse(a)), g.number(1)) {
@@ -214,7 +214,7 @@ func FuzzDecodePoint(f *testing.F) {
 			if !ok {
 				continue
 			}
-			fresh := s.sum(p) // encodes from the coordinates, not from what was read
+			fresh := s.addPoints(p) // encodes from the coordinates, not from what was read
 			if string(fresh.bytes()) != string(b) || p.isIdentity() {
 				t.Fatalf("%v: %x encodes as %x", s, b, fresh.bytes())
 			}

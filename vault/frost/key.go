@@ -66,7 +66,7 @@ func (k *PublicKey) shareOf(region uint8) point {
 		p = k.suite.group.negatePoint(p)
 	}
 	if k.tweak != nil {
-		p = k.suite.sum(p, k.suite.group.base(k.tweak))
+		p = k.suite.addPoints(p, k.suite.group.base(k.tweak))
 	}
 	return p
 }

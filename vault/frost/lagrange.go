@@ -1,5 +1,7 @@
 package frost
 
+import "sync"
+
 // smallNumbers are the numbers a region can have, or two regions can differ by, and their
 // inverses: what Lagrange coefficients are made of.
 type smallNumbers struct{ value, inverse [256]scalar }
@@ -13,6 +15,11 @@ func newSmallNumbers(g group) *smallNumbers {
 		}
 	}
 	return n
+}
+
+// smallOf makes a suite's numbers when they are first needed.
+func smallOf(g group) func() *smallNumbers {
+	return sync.OnceValue(func() *smallNumbers { return newSmallNumbers(g) })
 }
 
 // lagrange returns, for each of the distinct regions, the coefficient by which its share

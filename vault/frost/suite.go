@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"fmt"
-	"sync"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
@@ -19,9 +18,9 @@ type Suite struct {
 	context  string
 	group    group
 	wideSize int
-	evenY    bool // signatures and keys carry x only and mean the point with even y
-	hash     func(tag string, parts ...[]byte) []byte
-	uniform  func(tag string, parts ...[]byte) []byte // wideSize bytes
+	evenY    bool                                         // signatures and keys carry x only and mean the point with even y
+	sum      func(context string, parts ...[]byte) []byte // the suite's hash, after its context
+	uniform  func(context string, parts ...[]byte) []byte // wideSize bytes to be reduced
 	// challenge takes R and the key as bytes() of the points signed with.
 	challenge func(s *Suite, r, key, msg []byte) scalar
 	small     func() *smallNumbers
@@ -33,19 +32,11 @@ var (
 	// Ed25519 is FROST(Ed25519, SHA-512) of RFC 9591 section 6.1. Its signatures are those
 	// of RFC 8032, 64 bytes, and verify with crypto/ed25519.
 	Ed25519 = &Suite{id: 1, name: "ed25519", context: "FROST-ED25519-SHA512-v1", group: edwards{}, wideSize: 64,
-		challenge: challengeEd25519, child: childEd25519}
+		sum: sum512, uniform: sum512, challenge: challengeEd25519, child: childEd25519, small: smallOf(edwards{})}
 	// BIP340 is FROST over secp256k1 whose signatures are those of BIP-340, 64 bytes.
 	BIP340 = &Suite{id: 2, name: "bip340", context: "FROST-secp256k1-SHA256-TR-v1", group: koblitz{}, wideSize: 48, evenY: true,
-		challenge: challengeBIP340, child: childBIP32}
+		sum: sum256, uniform: expand, challenge: challengeBIP340, child: childBIP32, small: smallOf(koblitz{})}
 )
-
-func init() {
-	for _, s := range []*Suite{Ed25519, BIP340} {
-		s.small = sync.OnceValue(func() *smallNumbers { return newSmallNumbers(s.group) })
-	}
-	Ed25519.hash, Ed25519.uniform = Ed25519.sha512, Ed25519.sha512
-	BIP340.hash, BIP340.uniform = BIP340.sha256, BIP340.expand
-}
 
 // String returns the suite's name.
 func (s *Suite) String() string { return s.name }
@@ -63,18 +54,18 @@ func SuiteOf(id uint8) (*Suite, error) {
 	return nil, errs.New(errs.Malformed, "threshold suite %d: this version knows %d and %d", id, Ed25519.id, BIP340.id)
 }
 
-func (s *Suite) sha512(tag string, parts ...[]byte) []byte {
+func sum512(context string, parts ...[]byte) []byte {
 	h := sha512.New()
-	h.Write([]byte(s.context + tag))
+	h.Write([]byte(context))
 	for _, p := range parts {
 		h.Write(p)
 	}
 	return h.Sum(nil)
 }
 
-func (s *Suite) sha256(tag string, parts ...[]byte) []byte {
+func sum256(context string, parts ...[]byte) []byte {
 	h := sha256.New()
-	h.Write([]byte(s.context + tag))
+	h.Write([]byte(context))
 	for _, p := range parts {
 		h.Write(p)
 	}
@@ -82,9 +73,8 @@ func (s *Suite) sha256(tag string, parts ...[]byte) []byte {
 }
 
 // expand is expand_message_xmd of RFC 9380 section 5.3.1 with SHA-256, for 48 bytes.
-func (s *Suite) expand(tag string, parts ...[]byte) []byte {
-	dst := s.context + tag
-	dst += string([]byte{byte(len(dst))})
+func expand(context string, parts ...[]byte) []byte {
+	dst := context + string([]byte{byte(len(context))})
 	h := sha256.New()
 	h.Write(make([]byte, 64))
 	for _, p := range parts {
@@ -108,9 +98,12 @@ func (s *Suite) expand(tag string, parts ...[]byte) []byte {
 	return h.Sum(b1)[:48]
 }
 
+// hash is the RFC's H4 and H5, by tag.
+func (s *Suite) hash(tag string, parts ...[]byte) []byte { return s.sum(s.context+tag, parts...) }
+
 // hashScalar is the RFC's H1 and H3, by tag.
 func (s *Suite) hashScalar(tag string, parts ...[]byte) scalar {
-	u := s.uniform(tag, parts...)
+	u := s.uniform(s.context+tag, parts...)
 	defer clear(u)
 	return s.group.wide(u)
 }

@@ -86,7 +86,7 @@ func (k *PublicKey) add(negate bool, t scalar) (*PublicKey, error) {
 	if negate {
 		out.point, out.negated, out.tweak = g.negatePoint(out.point), !out.negated, g.negate(out.tweak)
 	}
-	out.point = k.suite.sum(out.point, g.base(t))
+	out.point = k.suite.addPoints(out.point, g.base(t))
 	out.tweak = g.add(out.tweak, t)
 	if out.point.isIdentity() {
 		return nil, errs.New(errs.Invalid, "derivation gives no key").WithHint("take the next index")
