@@ -63,7 +63,7 @@ func TestBIP340Vectors(t *testing.T) {
 func signsAs(t *testing.T, secret, public, msg []byte) {
 	w := keyOf(t, BIP340, readScalarOf(t, BIP340, secret))
 	same(t, "x-only key", w.key.Bytes(), public)
-	for _, set := range signerSets(2) {
+	for _, set := range signerSets(2)[:few(11)] {
 		cs := w.commit(t, set)
 		sig, err := w.key.Aggregate(msg, cs, w.parts(t, w.key, msg, cs))
 		must(t, err)
@@ -97,7 +97,7 @@ func TestVerifyAgreesWithJudges(t *testing.T) {
 	for _, s := range suites {
 		w := newWorld(t, s, 2, seeded(7))
 		sig := w.sign(t, w.key, message(0), []uint8{1, 2})
-		for i := range len(sig) * 8 {
+		for i := 0; i < len(sig)*8; i += 512 / few(512) {
 			bad := []byte(string(sig))
 			bad[i/8] ^= 1 << (i % 8)
 			if w.key.Verify(message(0), bad) == nil || independent(w.key, message(0), bad) == nil {

@@ -48,7 +48,7 @@ func reconstruct(w *world, set []uint8) point {
 func TestRefresh(t *testing.T) {
 	for _, s := range suites {
 		w := newWorld(t, s, 2, rand.Reader)
-		for _, dealers := range signerSets(2) {
+		for _, dealers := range signerSets(2)[:few(11)] {
 			fresh := runCeremony(t, Refresh(w.key, session("refresh"), "test", dealers), only(w.shares, dealers), rand.Reader)
 			if !bytes.Equal(fresh.key.Bytes(), w.key.Bytes()) || fresh.key.Epoch() != 2 {
 				t.Fatalf("%v: the key changed: %v", s, fresh.key)

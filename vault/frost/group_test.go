@@ -51,7 +51,7 @@ func TestCombAgreesWithDecred(t *testing.T) {
 	for _, k := range secpEdgeScalars() {
 		sameAsDecred(t, k)
 	}
-	for range 3000 {
+	for range few(1000) {
 		sameAsDecred(t, &randomScalarOf(t, BIP340).(*secpScalar).ModNScalar)
 	}
 }

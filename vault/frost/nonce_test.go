@@ -128,7 +128,7 @@ func TestNonceSignsOnce(t *testing.T) {
 
 // 1000 different messages race for one nonce; one wins, and its part is right.
 func TestNonceRace(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range suites[:few(2)] { // Ed25519 always with all thousand
 		w := newWorld(t, s, 2, rand.Reader)
 		cs := w.commit(t, []uint8{1, 4})
 		var won atomic.Int32
