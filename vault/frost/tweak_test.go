@@ -76,7 +76,9 @@ func TestBIP32AgreesWithBtcutil(t *testing.T) {
 		must(t, err)
 		same(t, "key", key.Compressed(), public.SerializeCompressed())
 		same(t, "chain code", next[:], x.ChainCode())
-		w.sign(t, key, message(1), []uint8{1, 4})
+		if len(path) == 1 || !raceDetector {
+			w.sign(t, key, message(1), []uint8{1, 4})
+		}
 	})
 }
 
