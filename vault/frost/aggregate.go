@@ -94,7 +94,7 @@ func (k *PublicKey) sortShares(commitments []*Commitment, shares []*SignatureSha
 	if err != nil {
 		return nil, err
 	}
-	if len(shares) != len(cs) {
+	if len(shares) != len(cs) || slices.Contains(shares, nil) {
 		return nil, errs.New(errs.Unavailable, "threshold signature: %d parts of %d", len(shares), len(cs))
 	}
 	shares = slices.Clone(shares)

@@ -74,21 +74,25 @@ func benchEach(b *testing.B, f func(b *testing.B, w *world)) {
 func BenchmarkWhole(b *testing.B) {
 	benchEach(b, func(b *testing.B, w *world) {
 		for b.Loop() {
-			var sent [][]byte
-			for _, region := range []uint8{1, 3} {
-				c, err := w.pools[region].Prepare(rand.Reader, 1)
-				must(b, err)
-				sent = append(sent, c[0].Encode())
-			}
-			var parts [][]byte
-			for _, region := range []uint8{1, 3} {
-				s, err := w.pools[region].Sign(w.key, message(1), readAll(b, w.pools[region], sent))
-				must(b, err)
-				parts = append(parts, s.Encode())
-			}
-			combineAll(b, w, readAll(b, w.pools[2], sent), parts)
+			whole(b, w)
 		}
 	})
+}
+
+func whole(b *testing.B, w *world) {
+	var sent [][]byte
+	for _, region := range []uint8{1, 3} {
+		c, err := w.pools[region].Prepare(rand.Reader, 1)
+		must(b, err)
+		sent = append(sent, c[0].Encode())
+	}
+	var parts [][]byte
+	for _, region := range []uint8{1, 3} {
+		s, err := w.pools[region].Sign(w.key, message(1), readAll(b, w.pools[region], sent))
+		must(b, err)
+		parts = append(parts, s.Encode())
+	}
+	combineAll(b, w, readAll(b, w.pools[2], sent), parts)
 }
 
 func combineAll(b *testing.B, w *world, cs []*Commitment, parts [][]byte) {

@@ -1,7 +1,6 @@
 package frost
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -110,6 +109,9 @@ func (k *PublicKey) sortCommitments(cs []*Commitment) ([]*Commitment, error) {
 	if len(cs) < k.threshold || len(cs) > len(k.regions) {
 		return nil, errs.New(errs.Invalid, "threshold signature by %d regions: the key needs %d and has %d", len(cs), k.threshold, len(k.regions))
 	}
+	if slices.Contains(cs, nil) {
+		return nil, errs.New(errs.Invalid, "threshold signature: a commitment is missing")
+	}
 	cs = slices.Clone(cs)
 	slices.SortFunc(cs, func(a, b *Commitment) int { return int(a.region) - int(b.region) })
 	for i, c := range cs {
@@ -122,8 +124,8 @@ func (k *PublicKey) sortCommitments(cs []*Commitment) ([]*Commitment, error) {
 			return nil, blame(c.region, errs.Stale, "commitment of region %d is of epoch %d, the key's sharing of epoch %d", c.region, c.epoch, k.epoch)
 		case i > 0 && cs[i-1].region == c.region:
 			return nil, errs.New(errs.Invalid, "two commitments of region %d for one signature", c.region)
-		case i > 0 && bytes.Equal(cs[i-1].hiding.bytes(), c.hiding.bytes()):
-			return nil, errs.New(errs.Invalid, "regions %d and %d share a commitment", cs[i-1].region, c.region)
+		case slices.ContainsFunc(cs[:i], func(b *Commitment) bool { return b.hiding.equal(c.hiding) }):
+			return nil, errs.New(errs.Invalid, "region %d has the commitment of another region", c.region)
 		}
 	}
 	return cs, nil

@@ -14,6 +14,7 @@ const (
 	dealingDomain     = "tetrad/frost/dealing/v1"
 	coefficientDomain = "tetrad/frost/coefficient/v1"
 	knowledgeDomain   = "tetrad/frost/knowledge/v1"
+	proofNonceDomain  = "tetrad/frost/knowledge/nonce/v1"
 )
 
 // Dealing is the public half of what one dealer contributes: commitments to the
@@ -41,11 +42,13 @@ func (t *Terms) deal(random io.Reader, region uint8, share *Share) (*Dealing, []
 			continue
 		}
 		var err error
-		if coefficients[i], err = t.randomScalar(random, region); err != nil {
+		if coefficients[i], err = t.randomScalar(random, coefficientDomain, region, nil); err != nil {
 			return nil, nil, err
 		}
 	}
-	nonce, err := t.randomScalar(random, region)
+	secret := coefficients[0].bytes()
+	defer clear(secret)
+	nonce, err := t.randomScalar(random, proofNonceDomain, region, secret)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,15 +63,16 @@ func (t *Terms) deal(random io.Reader, region uint8, share *Share) (*Dealing, []
 	return d, coefficients, nil
 }
 
-// randomScalar is never zero: a zero coefficient would lower the degree.
-func (t *Terms) randomScalar(random io.Reader, region uint8) (scalar, error) {
+// randomScalar is never zero: a zero coefficient would lower the degree. hedge, if any, is
+// a secret without which weak randomness does not give the scalar away.
+func (t *Terms) randomScalar(random io.Reader, domain string, region uint8, hedge []byte) (scalar, error) {
 	var seed [64]byte
 	defer clear(seed[:])
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "key ceremony: reading randomness")
 	}
 	terms := t.Hash()
-	s := t.Suite.proofScalar(coefficientDomain, seed[:], terms[:], []byte{region})
+	s := t.Suite.proofScalar(domain, seed[:], hedge, terms[:], []byte{region})
 	if s.isZero() {
 		return nil, errs.New(errs.Internal, "key ceremony: randomness gave zero")
 	}

@@ -101,6 +101,8 @@ func TestAggregateRefusesWrongParties(t *testing.T) {
 		}{
 			"one part":             {cs, parts[:1], errs.Unavailable},
 			"no part":              {cs, nil, errs.Unavailable},
+			"nil part":             {cs, []*SignatureShare{parts[0], nil}, errs.Unavailable},
+			"nil commitment":       {[]*Commitment{nil, cs[0]}, parts, errs.Invalid},
 			"one part twice":       {cs, []*SignatureShare{parts[0], parts[0]}, errs.Invalid},
 			"part of a non-signer": {cs, []*SignatureShare{parts[0], third}, errs.Invalid},
 			"three parts":          {cs, append(slices.Clone(parts), third), errs.Unavailable},
