@@ -189,14 +189,13 @@ func copyOf(d *Dealing) *Dealing {
 func spoiledDealings(t *testing.T, s *Suite, terms *Terms, all map[uint8]*Ceremony) map[string]*Dealing {
 	good, other := all[3].own, all[1].own
 	make1 := func(f func(d *Dealing)) *Dealing { d := copyOf(good); f(d); return d }
-	longer := newTerms(s, 3)
 	elsewhere := NewKey(s, session("another"), "payments of tenant 7", 2, fourRegions())
 	purpose := NewKey(s, session("ceremony"), "payments of tenant 8", 2, fourRegions())
 	dealt := func(terms Terms) *Dealing { d, _, err := terms.deal(rand.Reader, 3, nil); must(t, err); return d }
 	relabelled := func(terms Terms, own [32]byte) *Dealing { d := dealt(terms); d.terms = own; return d }
 	return map[string]*Dealing{
-		"one commitment more":      relabelled(longer, terms.Hash()),
-		"one commitment less":      make1(func(d *Dealing) { d.commitments = d.commitments[:1] }),
+		"one commitment more":      provenDealing(t, terms, 3),
+		"one commitment less":      provenDealing(t, terms, 1),
 		"other session":            dealt(elsewhere),
 		"other session, relabeled": relabelled(elsewhere, terms.Hash()),
 		"other purpose":            dealt(purpose),
@@ -208,6 +207,23 @@ func spoiledDealings(t *testing.T, s *Suite, terms *Terms, all map[uint8]*Ceremo
 		"slope of another":         make1(func(d *Dealing) { d.commitments[1] = other.commitments[1] }),
 		"rogue: cancels another":   make1(func(d *Dealing) { d.commitments[0] = s.group.negatePoint(other.commitments[0]) }),
 	}
+}
+
+// provenDealing is a dealing of region 3 under terms with n commitments and a proof that
+// holds: only their number is wrong.
+func provenDealing(t *testing.T, terms *Terms, n int) *Dealing {
+	t.Helper()
+	g := terms.Suite.group
+	d := &Dealing{suite: terms.Suite, terms: terms.Hash(), region: 3}
+	secret := randomScalarOf(t, terms.Suite)
+	d.commitments = []point{g.base(secret)}
+	for len(d.commitments) < n {
+		d.commitments = append(d.commitments, g.base(randomScalarOf(t, terms.Suite)))
+	}
+	nonce := randomScalarOf(t, terms.Suite)
+	d.c = d.challenge(g.base(nonce))
+	d.s = g.mulAdd(d.c, secret, nonce)
+	return d
 }
 
 func TestDealingsRefused(t *testing.T) {
@@ -287,6 +303,9 @@ func TestDealtRefusedAndComplaints(t *testing.T) {
 		_, err = DecodeComplaint(2, complaint.Encode())
 		wants(t, "another's complaint", err, errs.Denied, 2)
 
+		rightButUnsigned := *good
+		rightButUnsigned.s = s.group.add(good.s, s.group.number(1))
+		wants(t, "right but unsigned share", all[1].AddDealt(3, &rightButUnsigned), errs.Unverified, 3)
 		unsigned := *wrong
 		unsigned.s = s.group.add(wrong.s, s.group.number(1))
 		wants(t, "unsigned share", all[1].AddDealt(3, &unsigned), errs.Unverified, 3)

@@ -15,8 +15,9 @@ import (
 
 // Constant time is checked by counting: the instructions that everything touching a
 // secret executes, under valgrind's callgrind, must be exactly as many whatever the
-// secret. What the count cannot see, table look-ups at secret places, the code avoids by
-// reading whole tables.
+// secret. The count does not see where memory is read, nor a branch that is taken equally
+// often at another place; the one table of ours that a secret chooses from is read whole,
+// with masks and no branch (combSelect).
 
 const (
 	callsPerSecret = 6 // the least of them counts: an allocation may refill a cache of the runtime
