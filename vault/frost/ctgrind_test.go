@@ -46,3 +46,13 @@ func TestSecretsChild(t *testing.T) {
 		}
 	}
 }
+
+// secretOperations leaves out what becomes public by itself: the affine product, whose
+// encoding decides whether it is the identity.
+func secretOperations(t testing.TB, s *Suite) map[string]func(k scalar) {
+	ops := operations(t, s)
+	if s == BIP340 {
+		ops["base multiplication"] = func(k scalar) { combMultiply(&k.(*secpScalar).ModNScalar) }
+	}
+	return ops
+}

@@ -57,7 +57,7 @@
 // # Secrets
 //
 // All arithmetic on shares, nonces and coefficients takes constant time (the tests count
-// instructions), and a secret multiplies no point but the generator. Intermediate values
+// instructions and let memcheck follow the secrets), and a secret multiplies no point but the generator. Intermediate values
 // are wiped; built with GOEXPERIMENT=runtimesecret, registers, stack and heap are erased
 // too. Nonces have no encoding. Shares and dealt values have one, for sealing, and print as
 // nothing but their region.
