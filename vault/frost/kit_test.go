@@ -3,9 +3,11 @@ package frost
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"flag"
 	"fmt"
 	"io"
 	mrand "math/rand"
+	"os"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
@@ -189,6 +191,17 @@ func independent(key *PublicKey, msg, sig []byte) error {
 		return fmt.Errorf("btcec refuses it")
 	}
 	return nil
+}
+
+// TestMain makes rapid content with fewer cases under the race detector.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if raceDetector {
+		if err := flag.Set("rapid.checks", "20"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
 }
 
 // few returns n, or under the race detector, where arithmetic costs ten times as much, a
