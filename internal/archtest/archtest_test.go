@@ -27,6 +27,7 @@ var rooms = map[string][]string{
 	"seal":              append([]string{"seal"}, leaves...),
 	"vault":             append([]string{"vault", "fsm"}, leaves...),
 	"vault/draw":        {"internal/errs", "internal/wire"},
+	"vault/frost":       {"internal/errs", "internal/wire"},
 	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
 	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},

@@ -150,7 +150,7 @@ func member(v View, c caller) error {
 	case !ok:
 		return errs.New(errs.Denied, "region %d is no member", c.region)
 	case r.Status != fsm.RegionActive:
-		return errs.New(errs.Denied, "region %d is quarantined", c.region)
+		return errs.New(errs.NotReady, "region %d is quarantined", c.region).WithHint("ask another region")
 	case r.ServerID != c.server:
 		return errs.New(errs.Denied, "server %s is not the approved one of region %d", c.server, c.region).
 			WithHint("an administrator approves a new incarnation with replace-member")

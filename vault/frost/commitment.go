@@ -1,0 +1,132 @@
+package frost
+
+import (
+	"slices"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+)
+
+// Commitment is the public half of one nonce: what a region publishes ahead, and what an
+// entry names when it opens an attempt. It is good for one message.
+type Commitment struct {
+	suite   *Suite
+	region  uint8
+	epoch   uint32 // of the share the nonce was hedged with
+	boot    uint64 // nonce epoch: a restart raises it
+	hiding  point
+	binding point
+}
+
+// Region returns whose nonce it commits to.
+func (c *Commitment) Region() uint8 { return c.region }
+
+// Epoch returns the sharing's epoch, Boot the region's nonce epoch.
+func (c *Commitment) Epoch() uint32 { return c.epoch }
+
+// Boot returns the nonce epoch: the region drops its nonces and raises it at every start.
+func (c *Commitment) Boot() uint64 { return c.boot }
+
+// id identifies the nonce: both points.
+func (c *Commitment) id() (id [66]byte) {
+	n := copy(id[:], c.hiding.bytes())
+	copy(id[n:], c.binding.bytes())
+	return id
+}
+
+const (
+	commitmentVersion = 1
+	commitmentHead    = 15 // bytes before the points
+)
+
+// Encode returns the canonical form: 15 bytes and two points, 79 bytes for Ed25519, 81 for
+// secp256k1.
+func (c *Commitment) Encode() []byte {
+	w := wire.NewWriter(81)
+	w.U8(commitmentVersion)
+	w.U8(c.suite.id)
+	w.U8(c.region)
+	w.U32(c.epoch)
+	w.U64(c.boot)
+	w.Fixed(c.hiding.bytes())
+	w.Fixed(c.binding.bytes())
+	return w.Bytes()
+}
+
+// DecodeCommitment parses what the region from published: canonical points of prime
+// order, and from's own. Run it once, when the commitment is published; see KnownCommitment.
+func DecodeCommitment(from uint8, b []byte) (*Commitment, error) {
+	c, err := KnownCommitment(b)
+	if err != nil {
+		return nil, &Fault{Regions: []uint8{from}, err: errs.Wrap(errs.CodeOf(err), err, "commitment of region %d", from)}
+	}
+	if c.region != from {
+		return nil, blame(from, errs.Denied, "region %d sent a commitment of region %d", from, c.region)
+	}
+	if !c.suite.group.primeOrder(c.hiding) || !c.suite.group.primeOrder(c.binding) {
+		return nil, blame(from, errs.Malformed, "commitment of region %d: a point is not of prime order", from)
+	}
+	return c, nil
+}
+
+// KnownCommitment parses a commitment that went through DecodeCommitment before, as those
+// named in a committed entry have. It leaves out the test for prime order, which costs
+// more than a signature; even without any such test no secret is at risk, since no secret
+// multiplies a received point, and the region that published a bad one is found when the
+// result does not verify.
+func KnownCommitment(b []byte) (*Commitment, error) {
+	r := wire.NewReader(b)
+	suite := readHead(r, commitmentVersion, "nonce commitment")
+	c := &Commitment{suite: suite, region: r.U8(), epoch: r.U32(), boot: r.U64()}
+	if r.Err() == nil {
+		c.hiding, c.binding = readPoint(r, suite), readPoint(r, suite)
+	}
+	if r.Err() == nil && (c.region == 0 || c.epoch == 0) {
+		r.Fail("nonce commitment of region %d, epoch %d", c.region, c.epoch)
+	}
+	if err := r.Done(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// readPoint reads a canonical point that is not of small order.
+func readPoint(r *wire.Reader, s *Suite) point {
+	b := make([]byte, s.group.pointSize())
+	r.Fixed(b)
+	if r.Err() != nil {
+		return nil
+	}
+	p, ok := s.group.decodePoint(b)
+	if !ok {
+		r.Fail("not a canonical point, or one of small order")
+	}
+	return p
+}
+
+// sortCommitments returns cs by region, after checking that they are for k and enough.
+func (k *PublicKey) sortCommitments(cs []*Commitment) ([]*Commitment, error) {
+	if len(cs) < k.threshold || len(cs) > len(k.regions) {
+		return nil, errs.New(errs.Invalid, "threshold signature by %d regions: the key needs %d and has %d", len(cs), k.threshold, len(k.regions))
+	}
+	if slices.Contains(cs, nil) {
+		return nil, errs.New(errs.Invalid, "threshold signature: a commitment is missing")
+	}
+	cs = slices.Clone(cs)
+	slices.SortFunc(cs, func(a, b *Commitment) int { return int(a.region) - int(b.region) })
+	for i, c := range cs {
+		switch {
+		case c.suite != k.suite:
+			return nil, blame(c.region, errs.Invalid, "commitment of region %d is for %v, the key is %v", c.region, c.suite, k.suite)
+		case k.indexOf(c.region) < 0:
+			return nil, errs.New(errs.Denied, "region %d holds no share of the key and cannot sign", c.region)
+		case c.epoch != k.epoch:
+			return nil, blame(c.region, errs.Stale, "commitment of region %d is of epoch %d, the key's sharing of epoch %d", c.region, c.epoch, k.epoch)
+		case i > 0 && cs[i-1].region == c.region:
+			return nil, errs.New(errs.Invalid, "two commitments of region %d for one signature", c.region)
+		case slices.ContainsFunc(cs[:i], func(b *Commitment) bool { return b.hiding.equal(c.hiding) }):
+			return nil, errs.New(errs.Invalid, "region %d has the commitment of another region", c.region)
+		}
+	}
+	return cs, nil
+}
