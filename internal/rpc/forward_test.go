@@ -157,7 +157,7 @@ func TestPeerServiceIsForMembers(t *testing.T) {
 	want(t, err, errs.Unavailable)
 	c.State.Quarantine(2)
 	_, err = peers.CoSign(ctx, 3, []byte("q"))
-	want(t, err, errs.Denied)
+	want(t, err, errs.NotReady)
 }
 
 // TestOldIncarnationIsRefused though its session certificate still verifies.
