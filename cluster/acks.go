@@ -76,6 +76,9 @@ func (b *book) collect(from identity.RegionID, acks []chain.Ack) (covered []chai
 		if a.Region != from || a.Lineage != b.lineage {
 			return nil, errs.New(errs.Unverified, "region %d sent an ack that is not its own", from)
 		}
+		if b.needless(a) {
+			continue
+		}
 		if err := chain.Fresh(b.roster, &a.Signature); err != nil {
 			return nil, err
 		}
@@ -97,6 +100,15 @@ func (b *book) collect(from identity.RegionID, acks []chain.Ack) (covered []chai
 		}
 	}
 	return covered, err
+}
+
+// needless acks are of what is certified already, from a region that leases have heard
+// of lately: checking them would prove nothing new.
+func (b *book) needless(a *chain.Ack) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.heard[a.Region]
+	return a.Index <= b.floor.Index && h != nil && a.At.Sub(h.best) < renewEvery
 }
 
 // count adds a follower's ack, and the own ones that it allows: a leader acks after one

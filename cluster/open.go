@@ -65,7 +65,7 @@ func (cfg *Config) regions() map[identity.RegionID]bool {
 
 // openBook makes what this region signs with and judges by.
 func (c *Cluster) openBook() error {
-	signer, err := chain.NewSigner(c.cfg.Session.Cert.Region, c.cfg.Session)
+	signer, err := chain.NewSigner(c.cfg.Session.Cert.Region, ownSigner{c.cfg.Session, c.transport.d.roster})
 	if err != nil {
 		return err
 	}

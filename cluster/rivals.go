@@ -42,11 +42,8 @@ func (b *book) tryOnce(term uint64) bool {
 // pushReports shows all the reports of a lost election to all: the one that must cut may
 // have the shorter log and never stand.
 func (c *Cluster) pushReports(reports []chain.Vote) {
-	w := wire.NewWriter(256 * len(reports))
-	w.U8(uint8(len(reports)))
 	var sessions []identity.Fingerprint
 	for i := range reports {
-		w.Blob(reports[i].Encode())
 		sessions = append(sessions, reports[i].Session)
 	}
 	for _, m := range c.Members() {
@@ -54,12 +51,21 @@ func (c *Cluster) pushReports(reports []chain.Vote) {
 			continue
 		}
 		c.wg.Go(func() {
-			q := &request{Kind: kindReports, Header: c.transport.header(), Items: []item{{itemReports, w.Bytes()}}, sessions: sessions}
+			q := &request{Kind: kindReports, Header: c.transport.header(), Items: []item{reportsItem(reports)}, sessions: sessions}
 			if err := c.transport.tell(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout); err != nil {
 				c.log.Debug("reports not pushed", slog.Int("region", int(m.Region)), slog.String("error", err.Error()))
 			}
 		})
 	}
+}
+
+func reportsItem(reports []chain.Vote) item {
+	w := wire.NewWriter(256 * len(reports))
+	w.U8(uint8(len(reports)))
+	for i := range reports {
+		w.Blob(reports[i].Encode())
+	}
+	return item{itemReports, w.Bytes()}
 }
 
 func decodeReports(b []byte) (reports []chain.Vote, err error) {

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/sha256"
 	"slices"
 	"sync"
@@ -93,18 +94,27 @@ func (r *roster) Regions() int { return r.regions }
 
 // Check implements chain.Checker.
 func (r *roster) Check(key identity.PublicKey, msg, sig []byte) bool {
-	h := sha256.New()
-	fp := key.Fingerprint()
-	h.Write(fp[:])
-	h.Write(sig)
-	h.Write(msg)
-	id := [32]byte(h.Sum(nil))
+	id := checkedID(key, msg, sig)
 	r.mu.Lock()
 	_, ok := r.good[id]
 	r.mu.Unlock()
 	if ok || !key.Verify(msg, sig) {
 		return ok
 	}
+	r.remember(id)
+	return true
+}
+
+func checkedID(key identity.PublicKey, msg, sig []byte) [32]byte {
+	h := sha256.New()
+	fp := key.Fingerprint()
+	h.Write(fp[:])
+	h.Write(sig)
+	h.Write(msg)
+	return [32]byte(h.Sum(nil))
+}
+
+func (r *roster) remember(id [32]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, again := r.good[id]; !again {
@@ -112,7 +122,21 @@ func (r *roster) Check(key identity.PublicKey, msg, sig []byte) bool {
 		r.good[id], r.order[r.next] = struct{}{}, id
 		r.next = (r.next + 1) % len(r.order)
 	}
-	return true
+}
+
+// ownSigner signs with the session key and remembers its signatures: they come back in
+// certificates.
+type ownSigner struct {
+	identity.Signer
+	roster *roster
+}
+
+func (s ownSigner) Sign(ctx context.Context, msg []byte) ([]byte, error) {
+	sig, err := s.Signer.Sign(ctx, msg)
+	if err == nil {
+		s.roster.remember(checkedID(s.Public(), msg, sig))
+	}
+	return sig, err
 }
 
 // all returns every certificate, current those of the newest boots, cert one of any.

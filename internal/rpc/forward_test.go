@@ -74,7 +74,7 @@ func TestOnlyRegionsNamePrincipals(t *testing.T) {
 	}
 	c.State.Quarantine(2)
 	_, err = region.ListKeys(forPrincipal(within(t), string(fp[:])), &tetradv1.ListKeysRequest{})
-	want(t, err, errs.Denied)
+	want(t, err, errs.NotReady)
 }
 
 func TestOneHopOnly(t *testing.T) {
