@@ -62,7 +62,7 @@ func (r replica) WaitApplied(ctx context.Context, index uint64) error {
 
 // covers proves entries, with the session certificates to verify them by.
 type covers struct {
-	log  func(index uint64) (*chain.Cover, error) // the cluster, which is made after the vault
+	log     func(index uint64) (*chain.Cover, error) // the cluster, which is made after the vault
 	session func(identity.Fingerprint) *identity.SessionCert
 }
 

@@ -16,7 +16,8 @@ import (
 // desk is a tenant with one signing service.
 type desk struct {
 	*client.Client
-	key *client.Key
+	key    *client.Key
+	signer *identity.KeySigner
 }
 
 func openDesk(t *testing.T, ctx context.Context, c *nodetest.Cluster, curve command.Curve) desk {
@@ -41,7 +42,7 @@ func openDesk(t *testing.T, ctx context.Context, c *nodetest.Cluster, curve comm
 	if err != nil {
 		t.Fatal(err)
 	}
-	return desk{c.Client(service), key}
+	return desk{c.Client(service), key, service}
 }
 
 func (d desk) sign(ctx context.Context, message string) (*client.Request, error) {
