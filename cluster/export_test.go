@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -339,3 +340,25 @@ func Compact(c *Cluster) (trailing uint64) {
 
 // Certified returns the highest certified index a node knows of its own log.
 func Certified(c *Cluster) uint64 { return c.book.own.Floor() }
+
+// CountMessages counts by kind what a node sends from now on, heartbeats left out.
+func CountMessages(c *Cluster) func() map[string]int {
+	var mu sync.Mutex
+	sent := map[string]int{}
+	names := map[kind]string{kindAppend: "append", kindVote: "vote", kindPreVote: "pre-vote", kindSnapshot: "snapshot", kindTimeout: "transfer",
+		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest"}
+	count := func(_ remote, q *request) bool {
+		if q.Kind != kindAppend || !isHeartbeat(q.Append) {
+			mu.Lock()
+			sent[names[q.Kind]]++
+			mu.Unlock()
+		}
+		return true
+	}
+	c.transport.lie.Store(&count)
+	return func() map[string]int {
+		mu.Lock()
+		defer mu.Unlock()
+		return sent
+	}
+}

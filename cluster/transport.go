@@ -33,9 +33,9 @@ type transport struct {
 	now     func() time.Time // the node's clock
 	book    *book
 	leads   func() (term uint64, ok bool)
-	doubt   func(*chain.PreVote)             // another region's, just received
-	lost    func(term uint64)                // a vote of this candidacy was refused
-	lie     func(to remote, q *request) bool // test builds only; false: not sent
+	doubt   func(*chain.PreVote)                             // another region's, just received
+	lost    func(term uint64)                                // a vote of this candidacy was refused
+	lie     atomic.Pointer[func(to remote, q *request) bool] // tests and test builds only; false: not sent
 
 	offer  func(*raft.InstallSnapshotRequest) (item, error)
 	fences atomic.Int32
@@ -169,7 +169,7 @@ func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.S
 // pack makes the frame of a request, with what its receiver needs to believe it.
 func (t *transport) pack(c *conn, q *request) ([]byte, error) {
 	t.book.dress(c, q)
-	if t.lie != nil && !t.lie(c.peer, q) {
+	if lie := t.lie.Load(); lie != nil && !(*lie)(c.peer, q) {
 		return nil, errFenced
 	}
 	return frame(q, q.size())

@@ -1,0 +1,53 @@
+package cluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/cluster/clustertest"
+)
+
+// TestCertificatesAddNoMessages counts what an entry costs: one append and one piece of
+// commit news to each follower, as without certificates, and one round trip. Signatures,
+// acks and certificates ride on these.
+func TestCertificatesAddNoMessages(t *testing.T) {
+	tm := cluster.Loopback()
+	tm.Commit = 10 * time.Second // no news but the nudge
+	simulate(t, clustertest.Options{Timing: tm}, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		leader := a.Leader()
+		for _, n := range a.Followers(leader) {
+			if err := n.C.WaitReady(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a.Net.SetLatency(20 * time.Millisecond)
+		a.Propose()
+		time.Sleep(time.Second)
+		counters := map[string]func() map[string]int{}
+		for _, n := range a.List {
+			counters[n.Name] = cluster.CountMessages(n.C)
+		}
+		const entries = 20
+		for range entries {
+			start := time.Now()
+			a.Propose()
+			if d := time.Since(start); d > 41*time.Millisecond {
+				t.Errorf("an entry took %s, a round trip takes 40ms", d)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		sent := map[string]int{}
+		for name, count := range counters {
+			for kind, n := range count() {
+				if sent[kind] += n; name != leader.Name {
+					t.Errorf("%s sent %d messages of kind %s", name, n, kind)
+				}
+			}
+		}
+		if sent["append"] != 3*entries || sent["nudge"] != 3*entries || len(sent) != 2 {
+			t.Errorf("%d entries took %v, want 3 appends and 3 nudges each", entries, sent)
+		}
+	})
+}
