@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -141,6 +143,13 @@ func (b *book) convict(region identity.RegionID) (news bool) {
 	news = !b.convicted[region]
 	b.convicted[region] = true
 	return news
+}
+
+// convicts returns the regions convicted so far, ascending.
+func (b *book) convicts() []identity.RegionID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Sorted(maps.Keys(b.convicted))
 }
 
 // distrusted returns who gets no vote in term.

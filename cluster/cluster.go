@@ -258,7 +258,7 @@ func (c *Cluster) TransferLeadership(ctx context.Context) error {
 // Stats returns a glance for status and metrics.
 func (c *Cluster) Stats() Stats {
 	s := Stats{ServerID: c.cfg.Session.Cert.ServerID, State: "stopped", Applied: c.Applied(), Mark: c.mark.Load(),
-		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Restarts: c.restarts.Load(),
+		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Alarms: c.alarms.Load(), Certified: c.book.own.Floor(), Lease: c.Lease() == nil, Convicted: c.book.convicts(), Restarts: c.restarts.Load(),
 		LowSpace: c.lowSpace.Load(), Members: c.Members()}
 	in := c.instance()
 	if in == nil {

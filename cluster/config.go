@@ -174,10 +174,14 @@ type Stats struct {
 	Mark        uint64 // durable high-water mark
 	Snapshot    uint64 // index of the newest snapshot
 	Members     []Member
-	Acked       map[string]uint64 // on the leader: highest index each server acknowledged
-	Queue       int               // commands waiting for a proposal
-	Refused     uint64            // appends refused at admission
-	Restarts    uint64            // raft restarts within this process
-	Fenced      bool              // outgoing messages stopped by the disk watchdog
+	Acked       map[string]uint64   // on the leader: highest index each server acknowledged
+	Queue       int                 // commands waiting for a proposal
+	Certified   uint64              // highest certified index
+	Lease       bool                // held now
+	Refused     uint64              // appends refused at admission
+	Alarms      uint64              // acked entries truncated, states that differ: never without a liar or a bad disk
+	Convicted   []identity.RegionID // by what they signed themselves
+	Restarts    uint64              // raft restarts within this process
+	Fenced      bool                // outgoing messages stopped by the disk watchdog
 	LowSpace    bool
 }

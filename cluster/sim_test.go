@@ -112,6 +112,7 @@ func storm(t *testing.T, a *clustertest.Nodes, rng *rand.Rand, faults int) {
 		if n.Fatal() != nil {
 			t.Errorf("%s gave up: %v", n.Name, n.Fatal())
 		}
+		honest(t, n)
 	}
 }
 
