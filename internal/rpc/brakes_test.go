@@ -17,19 +17,23 @@ import (
 	"github.com/tetrad-vault/tetrad/vault"
 )
 
-// fakeBrakes acknowledges every command as the region of its node.
+// fakeBrakes says of every command that it was carried out as the region of its node.
 type fakeBrakes struct {
 	n       *rpctest.Node
 	content [32]byte
+	slow    chan struct{}
 	stop    *vault.Stop
 	err     error
 }
 
-func (b *fakeBrakes) Acknowledge(ctx context.Context, _ identity.Fingerprint, _ command.ID, nonce [16]byte) ([]byte, error) {
+func (b *fakeBrakes) OutcomeWord(ctx context.Context, q vault.Inquiry) ([]byte, error) {
+	if b.slow != nil {
+		<-b.slow
+	}
 	if b.err != nil {
 		return nil, b.err
 	}
-	a := command.FreezeAck{Lineage: [32]byte{7}, Meta: command.Meta{Index: 5, Term: 1}, Command: b.content, Nonce: nonce, Applied: 5, Region: b.n.Region, At: time.Now()}
+	a := command.OutcomeWord{Lineage: [32]byte{7}, Meta: command.Meta{Index: 5, Term: 1}, Command: b.content, Code: errs.OK, Nonce: q.Nonce, Applied: 5, Region: b.n.Region, At: time.Now()}
 	if err := a.Sign(ctx, b.n.Session.Cert.Cluster, b.n.Session); err != nil {
 		return nil, err
 	}
