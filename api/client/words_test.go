@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -29,6 +30,15 @@ func compacted(t *testing.T, bend func(*command.OutcomeWord)) (c *rpctest.Cluste
 		}
 	}
 	return c, asked
+}
+
+// unproven wants an answer that came and was not believed, not just none.
+func unproven(t *testing.T, err error) {
+	t.Helper()
+	want(t, err, client.OutcomeUnknown)
+	if err != nil && !strings.Contains(err.Error(), "not proven") {
+		t.Errorf("says %q", err)
+	}
 }
 
 // TestOldAnswersAreProvenByWords: without any certificate, requests, outcomes and refusals
@@ -100,10 +110,12 @@ func TestWordsThatProveNothing(t *testing.T) {
 			c, _ := compacted(t, bend)
 			cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 			cmd := request(t, cl, name)
-			_, err := cl.Sign(within(t, 2*time.Second), cmd)
-			want(t, err, client.OutcomeUnknown)
-			_, err = cl.Await(within(t, 2*time.Second), client.RequestIDOf(cmd))
-			want(t, err, client.OutcomeUnknown)
+			_, err := cl.Sign(within(t, 1500*time.Millisecond), cmd)
+			unproven(t, err)
+			if strings.HasPrefix(name, "another request") || name == "another answer" {
+				_, err = cl.Await(within(t, 1500*time.Millisecond), client.RequestIDOf(cmd))
+				unproven(t, err)
+			}
 		})
 	}
 }
@@ -144,8 +156,8 @@ func TestLiesBesideTrueWords(t *testing.T) {
 				}
 				return &shown, nil
 			})
-			_, err = cl.Sign(within(t, 2*time.Second), cmd)
-			want(t, err, client.OutcomeUnknown)
+			_, err = cl.Sign(within(t, 1500*time.Millisecond), cmd)
+			unproven(t, err)
 			lying.Store(false)
 			_, err = cl.Sign(within(t, 10*time.Second), cmd)
 			want(t, err, errs.OK)
@@ -163,8 +175,8 @@ func TestRefusalsBesideTrueWords(t *testing.T) {
 		o.Code, o.Text = errs.Denied, "refused, believe me"
 		return o, err
 	})
-	_, err := cl.Submit(within(t, 2*time.Second), request(t, cl, "refused"))
-	want(t, err, client.OutcomeUnknown)
+	_, err := cl.Submit(within(t, 1500*time.Millisecond), request(t, cl, "refused"))
+	unproven(t, err)
 }
 
 // TestWordsReplaceNoBadProof: they are for where there is no certificate, and nobody is
