@@ -339,3 +339,24 @@ func TestDecidedOutlivesASnapshot(t *testing.T) {
 		}
 	}
 }
+
+// TestClockSetBackWithinABatch: what was forgotten earlier in a batch is not forgotten
+// once more after the clock was set back in it, as it is not in batches of one entry.
+func TestClockSetBackWithinABatch(t *testing.T) {
+	l, now, _ := jumped(t)
+	l.Now = now.Add(time.Hour)
+	far := l.Machine.View().Clock()
+	l.Must(l.Dual(&command.RepairClock{To: l.Now, Words: [][]byte{
+		l.ClockWord(2, command.ClockWord{Clock: far, At: l.Now}), l.ClockWord(3, command.ClockWord{Clock: far, At: l.Now})}}))
+	for range 3 {
+		l.Apply(l.By(l.Region(1).Session, &command.Tick{}))
+	}
+	m, err := fsm.New(l.Genesis, fsm.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(l.Inputs)
+	if m.View().Digest() != l.Machine.View().Digest() {
+		t.Fatal("one batch makes another state than its entries one by one")
+	}
+}
