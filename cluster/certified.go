@@ -72,10 +72,10 @@ func (c *Cluster) Repair(index uint64) error {
 }
 
 // Cover proves that the entry at index is certified, for auditors and clients.
-// errs.NotFound: not yet, or its certificate is no longer at hand.
+// errs.NotReady: not yet; errs.NotFound: its certificate is no longer at hand.
 func (c *Cluster) Cover(index uint64) (*chain.Cover, error) {
 	if index == 0 || !c.book.covers(index) {
-		return nil, errs.New(errs.NotFound, "entry %d is not certified yet", index)
+		return nil, errs.New(errs.NotReady, "entry %d is not certified yet", index)
 	}
 	cert, err := c.certificateFrom(index)
 	if err != nil {

@@ -252,17 +252,45 @@ func (v View) Evidence() (hash [32]byte) {
 
 // Decision is what the state remembers of a command.
 type Decision struct {
-	Hash  [32]byte // of the command's content
-	Code  errs.Code
-	Index uint64
+	Hash    [32]byte // of the command's content
+	Code    errs.Code
+	Meta    command.Meta  // of the entry that decided it; of other commands than requests the index only
+	Key     command.KeyID // that it created
+	Request *Request      // that it opened, as it stands; else nil
 }
 
 // Decided returns the decision on a command, as long as it is remembered.
 func (v View) Decided(author identity.Fingerprint, id command.ID) (Decision, bool) {
 	slot := command.RequestIDOf(author, id)
-	txn := v.txn()
-	if m, ok := lookup[*memo](txn, memoTable, "id", slot[:]); ok {
-		return Decision{m.outcome.hash, m.outcome.code, m.outcome.index}, true
+	if m, ok := lookup[*memo](v.txn(), memoTable, "id", slot[:]); ok {
+		o := &m.outcome
+		return Decision{Hash: o.hash, Code: o.code, Meta: command.Meta{Index: o.index}, Key: o.key}, true
+	}
+	if q, ok := v.Request(slot); ok {
+		d := Decision{Hash: q.Hash, Code: errs.OK, Meta: command.Meta{Index: q.Opened}, Request: q}
+		if len(q.Attempts) > 0 {
+			d.Meta = q.Attempts[0].Meta // every request begins with a draw
+		}
+		return d, true
 	}
 	return Decision{}, false
+}
+
+// Standing is what regions show of a request. What a complete one was closed at is left
+// out: its signatures are handed out before that.
+func (q *Request) Standing() command.Standing {
+	s := command.Standing{ID: q.ID, Command: q.Command, Content: q.Hash, Author: q.Author, Tenant: q.Tenant, Key: q.Key,
+		KeyVersion: q.KeyVersion, Kind: q.Kind, HashAlg: q.HashAlg, Note: q.Note, Expiry: q.Expiry, State: uint8(q.State),
+		Value: q.Value, Opened: q.Opened, Closed: q.Closed, Leaf: q.Leaf}
+	if q.State == RequestComplete {
+		s.Closed = 0
+	}
+	for i := range q.Attempts {
+		a := &q.Attempts[i]
+		s.Attempts = append(s.Attempts, command.StandingAttempt{Number: a.Number, Meta: a.Meta, Stamp: a.Stamp, Eligible: a.Eligible})
+	}
+	for _, r := range q.Results {
+		s.Results = append(s.Results, command.StandingResult{Region: r.Region, Signatures: r.Signatures})
+	}
+	return s
 }

@@ -52,6 +52,9 @@ func (w *work) dueBuckets(after bucketKey, through uint64) []*bucket {
 		if b.key.second > through || n >= sweepSlots {
 			return false
 		}
+		if _, written := w.buckets.rows[b.key]; written {
+			return true // removed in this batch, before the clock was set back
+		}
 		due = append(due, b)
 		n += len(b.slots)
 		return true

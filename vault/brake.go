@@ -49,37 +49,49 @@ func (p *places) find(index uint64) (command.Meta, bool) {
 	return m, ok
 }
 
-// Acknowledge waits until this region's own replica carried out a command, and gives the
-// region's word on it. The asker's word on anything is not needed: place and content
-// are this region's own.
-func (v *Vault) Acknowledge(ctx context.Context, author identity.Fingerprint, id command.ID, nonce [16]byte) ([]byte, error) {
-	view, d, err := v.decided(ctx, author, id)
+// Inquiry asks for a region's word on a command.
+type Inquiry struct {
+	Author  identity.Fingerprint
+	Command command.ID
+	Nonce   [16]byte // repeated in the word
+	Final   bool     // about a request: as it ended
+}
+
+// OutcomeWord waits until this region's own replica decided a command, and gives the
+// region's word on that. The asker's word on anything is not needed: outcome, place and
+// content are this region's own. It depends on nothing but the committed state, so that a
+// restart takes no word away.
+func (v *Vault) OutcomeWord(ctx context.Context, q Inquiry) ([]byte, error) {
+	view, d, err := v.decided(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	if d.Code != errs.OK {
-		return nil, errs.New(errs.BadState, "region %d applied command %s as refused: %s", v.cfg.Region, id, d.Code)
+	w := &command.OutcomeWord{Lineage: view.Lineage(), Command: d.Hash, Nonce: q.Nonce, Code: d.Code, Meta: d.Meta, Key: d.Key,
+		Applied: view.Meta().Index, Skew: view.Settings().MaxSkew, Region: v.cfg.Region, At: v.cfg.Clock.Now().Truncate(time.Millisecond)}
+	if r := d.Request; r != nil {
+		standing := r.Standing()
+		w.Request, w.Standing = r.ID, standing.Hash()
+	} else if m, ok := v.places.find(d.Meta.Index); ok {
+		w.Meta = m
 	}
-	meta, ok := v.places.find(d.Index)
-	if !ok {
-		return nil, errs.New(errs.NotFound, "region %d no longer knows where command %s stands, or it takes no rights away", v.cfg.Region, id)
-	}
-	a := &command.FreezeAck{Lineage: view.Lineage(), Meta: meta, Command: d.Hash, Nonce: nonce, Applied: view.Meta().Index,
-		Skew: view.Settings().MaxSkew, Region: v.cfg.Region, At: v.cfg.Clock.Now().Truncate(time.Millisecond)}
-	if err := a.Sign(ctx, view.Cluster(), v.cfg.Session); err != nil {
+	if err := w.Sign(ctx, view.Cluster(), v.cfg.Session); err != nil {
 		return nil, err
 	}
-	return a.Encode(), nil
+	return w.Encode(), nil
 }
 
-func (v *Vault) decided(ctx context.Context, author identity.Fingerprint, id command.ID) (fsm.View, fsm.Decision, error) {
+func (v *Vault) decided(ctx context.Context, q Inquiry) (fsm.View, fsm.Decision, error) {
 	for {
 		view := v.cfg.Replica.View()
-		if d, ok := view.Decided(author, id); ok {
+		d, ok := view.Decided(q.Author, q.Command)
+		if ok && !(q.Final && d.Request != nil && d.Request.State == fsm.RequestOpen) {
 			return view, d, nil
 		}
 		if err := v.cfg.Replica.WaitApplied(ctx, view.Meta().Index+1); err != nil {
-			return view, fsm.Decision{}, errs.Wrap(errs.NotReady, err, "region %d has not applied command %s", v.cfg.Region, id)
+			if ok {
+				return view, d, errs.Wrap(errs.NotReady, err, "region %d has not applied the end of request %s", v.cfg.Region, d.Request.ID)
+			}
+			return view, d, errs.Wrap(errs.NotReady, err, "region %d has not applied command %s", v.cfg.Region, q.Command)
 		}
 	}
 }

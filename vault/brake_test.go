@@ -12,14 +12,14 @@ import (
 	"github.com/tetrad-vault/tetrad/vault"
 )
 
-func (n *node) ack(c *command.Command, nonce byte, wait time.Duration) (*command.FreezeAck, error) {
+func (n *node) ack(c *command.Command, nonce byte, wait time.Duration) (*command.OutcomeWord, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	raw, err := n.vault.Acknowledge(ctx, c.Principal, c.ID, [16]byte{nonce})
+	raw, err := n.vault.OutcomeWord(ctx, vault.Inquiry{Author: c.Principal, Command: c.ID, Nonce: [16]byte{nonce}})
 	if err != nil {
 		return nil, err
 	}
-	return command.DecodeFreezeAck(raw)
+	return command.DecodeOutcomeWord(raw)
 }
 
 func TestAcknowledge(t *testing.T) {
@@ -57,18 +57,73 @@ func TestAcknowledge(t *testing.T) {
 		lag.catchUp()
 		_, err := lag.ack(c, 7, time.Second)
 		w.ok(err)
-		// What was refused, or takes nothing away, is not acknowledged.
+		// What was refused, or takes nothing away, has a word too: of this outcome, without place.
 		refused := w.command(&command.FreezeKey{Key: command.KeyID{9}}, time.Minute, w.admin[0])
 		if o, err := w.nodes[1].Propose(context.Background(), refused); err != nil || o.Code != errs.NotFound {
 			t.Fatalf("%v, %v", o, err)
 		}
-		if _, err := w.nodes[1].ack(refused, 1, time.Second); errs.CodeOf(err) != errs.BadState {
-			t.Errorf("a refused command: %v", err)
+		if a, err := w.nodes[1].ack(refused, 1, time.Second); err != nil || a.Code != errs.NotFound || a.Placed() || a.Request != (command.RequestID{}) {
+			t.Errorf("a refused command: %+v, %v", a, err)
 		}
 		lifted := w.dual(&command.UnfreezeVault{})
 		w.must(lifted)
-		if _, err := w.nodes[1].ack(lifted, 1, time.Second); errs.CodeOf(err) != errs.NotFound {
-			t.Errorf("an unfreezing: %v", err)
+		if a, err := w.nodes[1].ack(lifted, 1, time.Second); err != nil || a.Code != errs.OK || a.Placed() {
+			t.Errorf("an unfreezing: %+v, %v", a, err)
+		}
+	})
+}
+
+// TestWordsOnRequests: what regions say of a request is one thing everywhere, is what
+// whoever leads shows, and outlives a restart.
+func TestWordsOnRequests(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		c := w.request(w.key(command.P256, 2), "m")
+		req := w.sign(c)
+		shown := req.Standing()
+		ask := vault.Inquiry{Author: c.Principal, Command: c.ID, Nonce: [16]byte{3}, Final: true}
+		words := func(when string) {
+			var first *command.OutcomeWord
+			for _, n := range w.all() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				raw, err := n.vault.OutcomeWord(ctx, ask)
+				cancel()
+				w.ok(err)
+				o, err := command.DecodeOutcomeWord(raw)
+				w.ok(err)
+				w.ok(o.Verify(w.kit.Cluster(), n.session.Public()))
+				if first == nil {
+					first = o
+				}
+				if !o.Agrees(first) || !o.Placed() || o.Meta != req.Attempts[0].Meta || o.Request != req.ID || o.Standing != shown.Hash() {
+					t.Errorf("%s: region %d: %+v, want %x", when, n.id, o, shown.Hash())
+				}
+			}
+		}
+		words("at once")
+		w.nodes[3].kill()
+		w.nodes[3].restart()
+		words("after a restart")
+		shown.Results[0].Signatures[0][0] ^= 1
+		if o, err := w.nodes[1].ack(c, 3, time.Second); err != nil || o.Standing == shown.Hash() {
+			t.Errorf("binds no signatures: %v", err)
+		}
+	})
+}
+
+// TestWordOnTheEnd: who asks for the end of a request gets no word on less.
+func TestWordOnTheEnd(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(command.P256, 2)
+		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeComplete } })
+		c := w.request(k, "m")
+		w.sign(c)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := w.nodes[2].vault.OutcomeWord(ctx, vault.Inquiry{Author: c.Principal, Command: c.ID, Final: true}); errs.CodeOf(err) != errs.NotReady {
+			t.Errorf("a word on the end of an open request: %v", err)
+		}
+		if o, err := w.nodes[2].ack(c, 1, time.Second); err != nil || o.Request != command.RequestIDOf(c.Principal, c.ID) {
+			t.Errorf("as it stands: %+v, %v", o, err)
 		}
 	})
 }

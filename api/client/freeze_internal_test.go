@@ -60,14 +60,14 @@ func (c *court) ok(err error) {
 }
 
 func (c *court) check() *freezeCheck {
-	f := newFreezeCheck(c.cfg, content)
+	f := &freezeCheck{wordCheck: newWordCheck(&c.cfg, content)}
 	f.nonce = [16]byte{9}
 	return f
 }
 
-func (c *court) ack(r RegionID, change func(*command.FreezeAck)) []byte {
+func (c *court) word(r RegionID, change func(*command.OutcomeWord)) []byte {
 	c.t.Helper()
-	a := &command.FreezeAck{Lineage: c.cfg.Lineage, Meta: place, Command: content, Nonce: [16]byte{9}, Applied: place.Index, Skew: time.Second, Region: r, At: arrived}
+	a := &command.OutcomeWord{Lineage: c.cfg.Lineage, Meta: place, Command: content, Code: errs.OK, Nonce: [16]byte{9}, Applied: place.Index, Skew: time.Second, Region: r, At: arrived}
 	if change != nil {
 		change(a)
 	}
@@ -81,7 +81,7 @@ func (c *court) cert(r RegionID) []byte { return c.sessions[r].Cert.Encode() }
 func (c *court) say(f *freezeCheck, regions ...RegionID) {
 	c.t.Helper()
 	for _, r := range regions {
-		c.ok(f.ack(r, c.ack(r, nil), c.cert(r)))
+		c.ok(f.word(r, c.word(r, nil), c.cert(r)))
 	}
 }
 
@@ -127,18 +127,18 @@ func TestEveryRegionConfirms(t *testing.T) {
 // than this region's word on this command, given now.
 func TestWordsThatDoNotCount(t *testing.T) {
 	c := newCourt(t)
-	old := c.ack(2, nil)
+	old := c.word(2, nil)
 	oldCert := c.cert(2)
 	c.boot(2)
-	good := c.ack(1, nil)
+	good := c.word(1, nil)
 	bent := bytes.Clone(good)
 	bent[len(bent)-1] ^= 1
 	foreign := identity.GenerateEd25519()
 	fake, err := identity.IssueSession(t.Context(), foreign, identity.SessionCert{Cluster: c.cfg.Cluster, Region: 1, ServerID: "x-1", Session: foreign.Public(), Issued: c.issued})
 	c.ok(err)
 	for name, w := range map[string]struct {
-		region    RegionID
-		ack, cert []byte
+		region     RegionID
+		word, cert []byte
 	}{
 		"another region's":             {2, good, c.cert(1)},
 		"under another's session":      {1, good, c.cert(3)},
@@ -147,13 +147,13 @@ func TestWordsThatDoNotCount(t *testing.T) {
 		"empty":                        {1, nil, c.cert(1)},
 		"without session":              {1, good, nil},
 		"a session no HSM vouches for": {1, good, fake.Encode()},
-		"on another command":           {1, c.ack(1, func(a *command.FreezeAck) { a.Command[0] ^= 1 }), c.cert(1)},
-		"to an earlier question":       {1, c.ack(1, func(a *command.FreezeAck) { a.Nonce[0] ^= 1 }), c.cert(1)},
-		"of another lineage":           {1, c.ack(1, func(a *command.FreezeAck) { a.Lineage[0] ^= 1 }), c.cert(1)},
-		"names another region":         {1, c.ack(1, func(a *command.FreezeAck) { a.Region = 3 }), c.cert(1)},
+		"on another command":           {1, c.word(1, func(a *command.OutcomeWord) { a.Command[0] ^= 1 }), c.cert(1)},
+		"to an earlier question":       {1, c.word(1, func(a *command.OutcomeWord) { a.Nonce[0] ^= 1 }), c.cert(1)},
+		"of another lineage":           {1, c.word(1, func(a *command.OutcomeWord) { a.Lineage[0] ^= 1 }), c.cert(1)},
+		"names another region":         {1, c.word(1, func(a *command.OutcomeWord) { a.Region = 3 }), c.cert(1)},
 	} {
 		f := c.check()
-		if err := f.ack(w.region, w.ack, w.cert); err == nil {
+		if err := f.word(w.region, w.word, w.cert); err == nil {
 			t.Errorf("%s: counted", name)
 		}
 		if a := f.judge(arrived); len(a.Confirmed) != 0 {
@@ -162,14 +162,14 @@ func TestWordsThatDoNotCount(t *testing.T) {
 	}
 	// A word of an earlier boot falls as soon as a later one is known, in either order.
 	f := c.check()
-	c.ok(f.ack(2, old, oldCert))
+	c.ok(f.word(2, old, oldCert))
 	c.say(f, 1, 3, 4)
 	_, err = f.session(c.cert(2))
 	c.ok(err)
 	if a := f.judge(arrived); a.Ground != GroundNone || slices.Contains(a.Confirmed, 2) {
 		t.Errorf("an earlier boot counts: %+v", a)
 	}
-	if err := f.ack(2, old, oldCert); errs.CodeOf(err) != errs.Stale {
+	if err := f.word(2, old, oldCert); errs.CodeOf(err) != errs.Stale {
 		t.Errorf("an earlier boot: %v", err)
 	}
 	c.say(f, 2)
@@ -193,7 +193,7 @@ func TestLease(t *testing.T) {
 	if a := f.judge(arrived.Add(time.Hour)); a.Ground != GroundNone || a.Certified != 0 {
 		t.Fatalf("one region's word on the place, maybe a liar's: %+v", a)
 	}
-	c.ok(f.ack(2, c.ack(2, func(a *command.FreezeAck) { a.Skew = 3 * time.Second }), c.cert(2)))
+	c.ok(f.word(2, c.word(2, func(a *command.OutcomeWord) { a.Skew = 3 * time.Second }), c.cert(2)))
 	few, fewCerts := c.cover(place, 1, 2)
 	give(few, fewCerts)
 	other, otherCerts := c.cover(command.Meta{Index: 41, Term: 3, Chain: [32]byte{0xcd}}, 1, 2, 3)
@@ -220,10 +220,36 @@ func TestLease(t *testing.T) {
 func TestTwoPlaces(t *testing.T) {
 	c := newCourt(t)
 	f := c.check()
-	c.ok(f.ack(4, c.ack(4, func(a *command.FreezeAck) { a.Meta.Chain[0] ^= 1 }), c.cert(4)))
+	c.ok(f.word(4, c.word(4, func(a *command.OutcomeWord) { a.Meta.Chain[0] ^= 1 }), c.cert(4)))
 	c.say(f, 1, 2, 3)
 	a := f.judge(arrived)
 	if a.Ground != GroundNone || !slices.Equal(a.Confirmed, []RegionID{1, 2, 3}) || !strings.Contains(a.Missing[4], "verifies") {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// TestFreezeAfterARestart: regions that no longer know the place still confirm; a lease
+// needs two that do, and one that refused the command confirms nothing.
+func TestFreezeAfterARestart(t *testing.T) {
+	c := newCourt(t)
+	unplaced := func(o *command.OutcomeWord) { o.Meta = command.Meta{Index: place.Index} }
+	f := c.check()
+	cover, certs := c.cover(place, 1, 2, 3)
+	c.say(f, 1)
+	for _, r := range []RegionID{2, 3} {
+		c.ok(f.word(r, c.word(r, unplaced), c.cert(r)))
+	}
+	f.take(&tetradv1.AcknowledgeResponse{Cover: cover, Sessions: certs}, arrived)
+	if a := f.judge(arrived.Add(time.Hour)); a.Certified != 0 || a.Ground != GroundNone || len(a.Confirmed) != 3 {
+		t.Fatalf("a place on one region's word: %+v", a)
+	}
+	refused := func(o *command.OutcomeWord) { o.Code = errs.Denied }
+	c.ok(f.word(4, c.word(4, refused), c.cert(4)))
+	if a := f.judge(arrived); a.Ground != GroundNone || len(a.Confirmed) != 3 || !strings.Contains(a.Missing[4], "denied") {
+		t.Fatalf("a refusal confirms: %+v", a)
+	}
+	c.ok(f.word(4, c.word(4, unplaced), c.cert(4)))
+	if a := f.judge(arrived); a.Ground != GroundEveryRegion || a.Index != place.Index {
 		t.Fatalf("%+v", a)
 	}
 }

@@ -19,7 +19,7 @@ const (
 
 // prover verifies that entries are certified, by session certificates that the pinned
 // identity keys vouch for. No node's word counts: whoever answers, three regions must
-// have signed.
+// have signed. What is too old for that, Client.worded proves.
 type prover struct {
 	cfg *Config
 
@@ -77,6 +77,20 @@ func (p *prover) request(r *Request) error {
 		return err
 	}
 	return unproven(c.GetIndex(), "it is no entry at which the request was drawn")
+}
+
+// newest returns the session certificates that verified, of each region's newest boot.
+func (p *prover) newest() (out [][]byte) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for raw := range p.known {
+		if cert, err := identity.DecodeSessionCert([]byte(raw)); err == nil {
+			if h, ok := p.book.Holder(cert.Session.Fingerprint()); ok && h.Current {
+				out = append(out, []byte(raw))
+			}
+		}
+	}
+	return out
 }
 
 // verify returns the place of the entry that a proof covers.

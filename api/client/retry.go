@@ -50,13 +50,13 @@ func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFu
 // ends. If any attempt may have been carried out and none brought the answer, the
 // error is OutcomeUnknown.
 func (c *Client) call(ctx context.Context, method string, req, reply any, changes bool) error {
-	_, err := c.attempts(ctx, method, req, reply, changes, func() error { return nil })
+	_, err := c.attempts(ctx, method, req, reply, changes, func(context.Context) error { return nil })
 	return err
 }
 
 // attempts is call; unknown is not nil when an earlier attempt than the one that brought
 // the answer may have been carried out. An answer that proven does not accept is none.
-func (c *Client) attempts(ctx context.Context, method string, req, reply any, changes bool, proven func() error) (unknown, err error) {
+func (c *Client) attempts(ctx context.Context, method string, req, reply any, changes bool, proven func(context.Context) error) (unknown, err error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	var last error
@@ -65,7 +65,7 @@ func (c *Client) attempts(ctx context.Context, method string, req, reply any, ch
 		n := c.pick(0) // avoid moves on
 		err := c.ask(ctx, n, method, req, reply, changes)
 		if err == nil {
-			err = proven()
+			err = proven(ctx)
 		}
 		code := errs.CodeOf(err)
 		switch {

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
@@ -15,11 +16,12 @@ import (
 const batchBytesMax = 1 << 20
 
 // Submit sends a command and returns its outcome; a refusal is also an error. An outcome
-// whose entry is not proven to be certified is OutcomeUnknown.
+// whose entry is not proven to be certified, nor by the words of two regions, is
+// OutcomeUnknown.
 func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
 	reply := &tetradv1.SubmitResponse{}
 	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true,
-		func() error { return c.proof.outcome(reply.Outcome) })
+		func(ctx context.Context) error { return c.outcome(ctx, cmd, reply.Outcome) })
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +59,8 @@ func (c *Client) Open(ctx context.Context, cmd *Command) (*Request, error) {
 func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, error) {
 	reply := &tetradv1.SignResponse{}
 	req := &tetradv1.SignRequest{Command: cmd.Encode(), Wait: wait}
-	_, err := c.attempts(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true, func() error { return c.proof.request(reply.Request) })
+	_, err := c.attempts(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true,
+		func(ctx context.Context) error { return c.request(ctx, RequestIDOf(cmd), cmd, reply.Request) })
 	if err != nil {
 		return c.refused(ctx, cmd, err)
 	}
@@ -111,26 +114,50 @@ func (c *Client) SignBatch(ctx context.Context, cmds []*Command) ([]Result, erro
 			}
 			req.Commands = append(req.Commands, b)
 		}
-		reply := &tetradv1.SignBatchResponse{}
-		if err := c.call(ctx, tetradv1.Vault_SignBatch_FullMethodName, req, reply, true); err != nil {
+		results, err := c.batch(ctx, req, cmds)
+		if err != nil {
 			return out, err
 		}
-		if len(reply.Items) != len(req.Commands) {
-			return out, errs.New(errs.Malformed, "%d results for %d requests", len(reply.Items), len(req.Commands))
-		}
-		shared(reply.Items)
-		for _, it := range reply.Items {
-			out = append(out, c.result(it))
-		}
+		out = append(out, results...)
 		cmds = cmds[len(req.Commands):]
 	}
 	return out, nil
 }
 
-func (c *Client) result(it *tetradv1.SignItem) Result {
+// batch sends one message of the first of cmds.
+func (c *Client) batch(ctx context.Context, req *tetradv1.SignBatchRequest, cmds []*Command) ([]Result, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	reply := &tetradv1.SignBatchResponse{}
+	if err := c.call(ctx, tetradv1.Vault_SignBatch_FullMethodName, req, reply, true); err != nil {
+		return nil, err
+	}
+	if len(reply.Items) != len(req.Commands) {
+		return nil, errs.New(errs.Malformed, "%d results for %d requests", len(reply.Items), len(req.Commands))
+	}
+	shared(reply.Items)
+	out := make([]Result, len(reply.Items))
+	var asking sync.WaitGroup
+	places := make(chan struct{}, wordsAtOnce)
+	for i, it := range reply.Items {
+		if it.Request == nil || len(it.Request.GetCertified().GetCover()) > 0 {
+			out[i] = c.result(ctx, it, cmds[i])
+			continue
+		}
+		places <- struct{}{}
+		asking.Go(func() {
+			out[i] = c.result(ctx, it, cmds[i])
+			<-places
+		})
+	}
+	asking.Wait()
+	return out, nil
+}
+
+func (c *Client) result(ctx context.Context, it *tetradv1.SignItem, cmd *Command) Result {
 	err := faultOf(it)
 	if err == nil {
-		err = c.proof.request(it.Request)
+		err = c.request(ctx, RequestIDOf(cmd), cmd, it.Request)
 	}
 	if err != nil {
 		return Result{Err: err}
@@ -152,7 +179,7 @@ func faultOf(it *tetradv1.SignItem) error {
 func (c *Client) Await(ctx context.Context, id RequestID) (*Request, error) {
 	reply := &tetradv1.AwaitResponse{}
 	_, err := c.attempts(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false,
-		func() error { return c.proof.request(reply.Request) })
+		func(ctx context.Context) error { return c.request(ctx, id, nil, reply.Request) })
 	if err != nil {
 		return nil, err
 	}

@@ -81,11 +81,12 @@ func FuzzDecodeWord(f *testing.F) {
 	})
 }
 
-func FuzzDecodeFreezeAck(f *testing.F) {
-	f.Add(fsmtest.Vectors(f, root, "statement")["freeze ack"])
+func FuzzDecodeOutcomeWord(f *testing.F) {
+	f.Add(fsmtest.Vectors(f, root, "statement")["outcome word"])
+	f.Add(fsmtest.Vectors(f, root, "statement")["outcome word without place"])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if a, err := command.DecodeFreezeAck(b); err == nil && !bytes.Equal(a.Encode(), b) {
-			t.Fatal("two encodings of one freeze acknowledgement")
+		if a, err := command.DecodeOutcomeWord(b); err == nil && !bytes.Equal(a.Encode(), b) {
+			t.Fatal("two encodings of one outcome word")
 		}
 	})
 }

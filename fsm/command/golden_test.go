@@ -53,9 +53,24 @@ func clockWord(k *fsmtest.Kit) []byte {
 	return k.ClockWord(2, command.ClockWord{Clock: k.Start.Add(time.Hour), At: k.Start})
 }
 
-func freezeAck(k *fsmtest.Kit) []byte {
-	return k.FreezeAck(2, command.FreezeAck{Meta: command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}, Command: [32]byte{4},
-		Nonce: [16]byte{5}, Applied: 9, Skew: 2 * time.Second, At: k.Start})
+func outcomeWord(k *fsmtest.Kit) []byte {
+	s := standing(k)
+	return k.OutcomeWord(2, command.OutcomeWord{Meta: command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}, Command: [32]byte{4}, Code: errs.OK,
+		Nonce: [16]byte{5}, Request: s.ID, Standing: s.Hash(), Applied: 9, Skew: 2 * time.Second, At: k.Start})
+}
+
+// placeless is a word on a refusal, of a region that no longer knows the whole place.
+func placeless(k *fsmtest.Kit) []byte {
+	return k.OutcomeWord(3, command.OutcomeWord{Meta: command.Meta{Index: 7}, Command: [32]byte{4}, Code: errs.NotFound, Applied: 7, At: k.Start})
+}
+
+// standing is a request with every field set.
+func standing(k *fsmtest.Kit) command.Standing {
+	return command.Standing{ID: command.RequestID{6}, Command: command.ID{7}, Content: [32]byte{4}, Author: identity.Fingerprint{8}, Tenant: "acme",
+		Key: command.KeyID{9}, KeyVersion: 1, Kind: command.KindMessage, HashAlg: command.HashSHA256, Note: "n", Expiry: k.Start.Add(time.Minute), State: 2,
+		Attempts: []command.StandingAttempt{{Number: 1, Meta: command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}, Stamp: k.Start, Eligible: []identity.RegionID{1, 2, 4}}},
+		Results:  []command.StandingResult{{Region: 4, Signatures: [][]byte{{1, 2}, {3}}}, {Region: 1, Signatures: [][]byte{{4}, {5}}}},
+		Value:    [32]byte{10}, Opened: 7, Closed: 11, Leaf: 12}
 }
 
 func answer(k *fsmtest.Kit) []byte {
@@ -152,7 +167,7 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster, key := k.Cluster(), command.KeyID{1, 2, 3}
-	ack, err := command.DecodeFreezeAck(freezeAck(k))
+	outcome, err := command.DecodeOutcomeWord(outcomeWord(k))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +179,8 @@ func TestVectors(t *testing.T) {
 		fsmtest.NewVector("word", raw, "signed", w.SignedBytes(cluster)),
 		fsmtest.NewVector("possession", command.PossessionBytes(cluster, key, 2)),
 		fsmtest.NewVector("attestation", command.AttestationBytes(cluster, key, 2, []byte{1}, []byte{2})),
-		fsmtest.NewVector("freeze ack", ack.Encode(), "signed", ack.SignedBytes(cluster)),
+		fsmtest.NewVector("outcome word", outcome.Encode(), "signed", outcome.SignedBytes(cluster), "standing", outcome.Standing[:]),
+		fsmtest.NewVector("outcome word without place", placeless(k)),
 		fsmtest.NewVector("clock word", hour.Encode(), "signed", hour.SignedBytes(cluster)))
 	fsmtest.Golden(t, root, "statement", statements)
 }

@@ -190,9 +190,9 @@ func (k *Kit) ClockWord(by identity.RegionID, v command.ClockWord) []byte {
 	return v.Encode()
 }
 
-// FreezeAck returns a region's signed acknowledgement.
-func (k *Kit) FreezeAck(by identity.RegionID, a command.FreezeAck) []byte {
-	a.Region, a.Lineage = by, k.Genesis.Document.Hash()
-	must(a.Sign(context.Background(), k.Cluster(), k.Region(by).Session))
-	return a.Encode()
+// OutcomeWord returns a region's signed word on a command.
+func (k *Kit) OutcomeWord(by identity.RegionID, o command.OutcomeWord) []byte {
+	o.Region, o.Lineage = by, k.Genesis.Document.Hash()
+	must(o.Sign(context.Background(), k.Cluster(), k.Region(by).Session))
+	return o.Encode()
 }

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"crypto/sha256"
-	"sync"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
-	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault"
 )
 
@@ -56,122 +54,6 @@ func (v *vaultService) local(ctx context.Context, operating bool) (*Rooms, *fsm.
 		return nil, nil, errs.New(errs.Denied, "principal %s may not do this at a region", p.ID.Short())
 	}
 	return rooms, p, nil
-}
-
-// Acknowledge gives this region's word and asks the others for theirs. Nothing of it is
-// verified here: the caller does, and trusts no node.
-func (v *vaultService) Acknowledge(ctx context.Context, req *tetradv1.AcknowledgeRequest) (*tetradv1.AcknowledgeResponse, error) {
-	rooms, err := v.server.attached()
-	if err != nil {
-		return nil, err
-	}
-	ask, err := readAsk(req.Author, req.CommandId, req.Nonce)
-	if err != nil {
-		return nil, err
-	}
-	view := rooms.Reader.Local()
-	out := &tetradv1.AcknowledgeResponse{Acks: v.gatherAcks(ctx, rooms, view.Regions(), ask)}
-	for _, r := range view.Regions() {
-		for i := range r.Sessions {
-			out.Sessions = append(out.Sessions, r.Sessions[i].Encode())
-		}
-	}
-	if index := ackedIndex(out.Acks); index != 0 && rooms.Proofs != nil {
-		if cover, err := rooms.Proofs.Cover(index); err == nil {
-			out.Cover = cover.Encode()
-		}
-	}
-	return out, nil
-}
-
-// ackAsk names a command to acknowledge.
-type ackAsk struct {
-	author identity.Fingerprint
-	id     command.ID
-	nonce  [16]byte
-}
-
-func readAsk(author, cmd, nonce []byte) (a ackAsk, err error) {
-	if err = id(a.author[:], author, "author", false); err == nil {
-		err = id(a.id[:], cmd, "command_id", false)
-	}
-	if err == nil {
-		err = id(a.nonce[:], nonce, "nonce", false)
-	}
-	return a, err
-}
-
-func (v *vaultService) gatherAcks(ctx context.Context, rooms *Rooms, regions []*fsm.Region, ask ackAsk) []*tetradv1.RegionAck {
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	out := make([]*tetradv1.RegionAck, len(regions))
-	var wg sync.WaitGroup
-	for i, r := range regions {
-		wg.Go(func() {
-			reply, err := v.server.ack(ctx, rooms, r.ID, ask)
-			if err != nil {
-				out[i] = &tetradv1.RegionAck{Region: uint32(r.ID), Fault: showFault(err)}
-				return
-			}
-			out[i] = &tetradv1.RegionAck{Region: uint32(r.ID), Ack: reply.Ack, Session: reply.Session}
-		})
-	}
-	wg.Wait()
-	return out
-}
-
-// ack is one region's word: this one's own, or another's over the Peer service.
-func (s *Server) ack(ctx context.Context, rooms *Rooms, region identity.RegionID, ask ackAsk) (*tetradv1.FreezeAckResponse, error) {
-	if region != s.cfg.Region {
-		if s.cfg.Dialer == nil {
-			return nil, errs.New(errs.Unavailable, "region %d is not reached from here", region)
-		}
-		return NewPeers(s.cfg.Dialer).FreezeAck(ctx, region, ask.author, ask.id, ask.nonce)
-	}
-	if rooms.Brakes == nil || s.cfg.Session == nil {
-		return nil, errs.New(errs.NotReady, "region %d acknowledges nothing", s.cfg.Region)
-	}
-	ack, err := rooms.Brakes.Acknowledge(ctx, ask.author, ask.id, ask.nonce)
-	if err != nil {
-		return nil, err
-	}
-	return &tetradv1.FreezeAckResponse{Ack: ack, Session: s.cfg.Session.Encode()}, nil
-}
-
-// ackedIndex is where the acknowledged command stands, as this node's words have it; a
-// liar among them makes the cover useless, which the caller finds out.
-func ackedIndex(acks []*tetradv1.RegionAck) uint64 {
-	votes, best := map[uint64]int{}, uint64(0)
-	for _, r := range acks {
-		if a, err := command.DecodeFreezeAck(r.Ack); err == nil {
-			if votes[a.Meta.Index]++; votes[a.Meta.Index] > votes[best] {
-				best = a.Meta.Index
-			}
-		}
-	}
-	return best
-}
-
-// FreezeAck gives another region this one's word, for a caller of its own.
-func (p *peerService) FreezeAck(ctx context.Context, req *tetradv1.FreezeAckRequest) (*tetradv1.FreezeAckResponse, error) {
-	rooms, err := p.server.attached()
-	if err != nil {
-		return nil, err
-	}
-	ask, err := readAsk(req.Author, req.CommandId, req.Nonce)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, ackWait)
-	defer cancel()
-	return p.server.ack(ctx, rooms, p.server.cfg.Region, ask)
-}
-
-// FreezeAck asks a region for its word that it carried out a command.
-func (p *Peers) FreezeAck(ctx context.Context, region identity.RegionID, author identity.Fingerprint, id command.ID, nonce [16]byte) (*tetradv1.FreezeAckResponse, error) {
-	reply := &tetradv1.FreezeAckResponse{}
-	req := &tetradv1.FreezeAckRequest{Author: author[:], CommandId: id[:], Nonce: nonce[:]}
-	return reply, p.call(ctx, region, tetradv1.Peer_FreezeAck_FullMethodName, req, reply, false)
 }
 
 // StopHere stops this region.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
+	"github.com/tetrad-vault/tetrad/api/coded"
+	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -17,19 +19,23 @@ import (
 	"github.com/tetrad-vault/tetrad/vault"
 )
 
-// fakeBrakes acknowledges every command as the region of its node.
+// fakeBrakes says of every command that it was carried out as the region of its node.
 type fakeBrakes struct {
 	n       *rpctest.Node
 	content [32]byte
+	slow    chan struct{}
 	stop    *vault.Stop
 	err     error
 }
 
-func (b *fakeBrakes) Acknowledge(ctx context.Context, _ identity.Fingerprint, _ command.ID, nonce [16]byte) ([]byte, error) {
+func (b *fakeBrakes) OutcomeWord(ctx context.Context, q vault.Inquiry) ([]byte, error) {
+	if b.slow != nil {
+		<-b.slow
+	}
 	if b.err != nil {
 		return nil, b.err
 	}
-	a := command.FreezeAck{Lineage: [32]byte{7}, Meta: command.Meta{Index: 5, Term: 1}, Command: b.content, Nonce: nonce, Applied: 5, Region: b.n.Region, At: time.Now()}
+	a := command.OutcomeWord{Lineage: [32]byte{7}, Meta: command.Meta{Index: 5, Term: 1}, Command: b.content, Code: errs.OK, Nonce: q.Nonce, Applied: 5, Region: b.n.Region, At: time.Now()}
 	if err := a.Sign(ctx, b.n.Session.Cert.Cluster, b.n.Session); err != nil {
 		return nil, err
 	}
@@ -108,6 +114,61 @@ func TestAcksThroughOneNode(t *testing.T) {
 	a, err = cl.Acknowledge(short, cmd, nil)
 	if errs.CodeOf(err) != errs.Unacknowledged || len(a.Confirmed) != 3 || a.Missing[4] != "behind" {
 		t.Fatalf("%+v, %v", a, err)
+	}
+}
+
+// TestEnoughWords: who wants two words that agree does not wait for a region that hangs,
+// and a liar's word is none of the two.
+func TestEnoughWords(t *testing.T) {
+	c := rpctest.New(4)
+	t.Cleanup(c.Close)
+	all := brakes(t, c, [32]byte{1})
+	hang := make(chan struct{})
+	all[0].slow, all[1].content = hang, [32]byte{2}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	ask := &tetradv1.AcknowledgeRequest{Author: make([]byte, 32), CommandId: bytes.Repeat([]byte{1}, 16), Nonce: bytes.Repeat([]byte{2}, 16), Enough: 2}
+	for i := 1; i < 4; i++ {
+		began := time.Now()
+		r, err := vaultOf(t, c, c.Principal("", command.RoleAdmin), i).Acknowledge(ctx, ask)
+		if err != nil || time.Since(began) > 2*time.Second {
+			t.Fatalf("through region %d after %s: %v", i+1, time.Since(began), err)
+		}
+		agree := 0
+		for _, w := range r.Words {
+			if o, err := command.DecodeOutcomeWord(w.Word); err == nil && o.Command == all[2].content {
+				agree++
+			}
+		}
+		if len(r.Words) != 4 || agree != 2 || len(r.Words[0].Word) != 0 || r.Words[0].Fault == nil {
+			t.Fatalf("through region %d: %v", i+1, r.Words)
+		}
+	}
+	ask.Enough = 0
+	close(hang)
+	r, err := vaultOf(t, c, c.Principal("", command.RoleAdmin), 2).Acknowledge(ctx, ask)
+	if err != nil || len(r.Words[0].Word) == 0 {
+		t.Fatalf("every region's word: %v, %v", r, err)
+	}
+}
+
+// TestWhoMayAskForWords: a tenant's principals learn nothing of another tenant's commands.
+func TestWhoMayAskForWords(t *testing.T) {
+	c := rpctest.New(4)
+	t.Cleanup(c.Close)
+	brakes(t, c, [32]byte{1})
+	acme, colleague := c.Principal("acme", command.RoleSigner), c.Principal("acme", command.RoleAuditor)
+	author := acme.Public().Fingerprint()
+	ask := &tetradv1.AcknowledgeRequest{Author: author[:], CommandId: bytes.Repeat([]byte{1}, 16), Nonce: bytes.Repeat([]byte{2}, 16), Enough: 2}
+	for name, who := range map[string]struct {
+		key  *identity.KeySigner
+		want errs.Code
+	}{"the author": {acme, errs.OK}, "a colleague": {colleague, errs.OK}, "an administrator": {c.Principal("", command.RoleAdmin), errs.OK},
+		"another tenant": {c.Principal("zenith", command.RoleSigner), errs.Denied}, "a stranger": {identity.GenerateEd25519(), errs.Unauthenticated}} {
+		_, err := vaultOf(t, c, who.key, 1).Acknowledge(within(t), ask)
+		if code := errs.CodeOf(coded.FromError(err)); code != who.want {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

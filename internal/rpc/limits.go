@@ -23,7 +23,7 @@ const (
 	keepaliveMin     = 5 * time.Second // pings more often than this are abuse
 	handshakeTimeout = 5 * time.Second
 	leavesWait       = 10 * time.Second // for one page of leaves from another region
-	ackWait          = 3 * time.Second  // for a replica to carry out a command that is to be acknowledged
+	ackWait          = 3 * time.Second  // for a replica to decide a command whose outcome is asked for
 	evidenceMax      = 256              // files listed
 	evidencePart     = 512 << 10
 	checkpointWait   = 2 * time.Second // for the other regions' signatures

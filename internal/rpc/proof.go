@@ -7,6 +7,7 @@ import (
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
@@ -17,7 +18,8 @@ type Proof struct {
 	Sessions [][]byte // certificates of the session keys that signed it
 }
 
-// Covers gives proofs of entries. errs.NotFound while, or since, there is none.
+// Covers gives proofs of entries. errs.NotReady while there is none yet, errs.NotFound
+// once there is none any more.
 type Covers interface {
 	Proof(index uint64) (*Proof, error)
 }
@@ -40,7 +42,7 @@ func (v *vaultService) certified(ctx context.Context, index uint64) *tetradv1.Ce
 		if err == nil {
 			return &tetradv1.Certified{Index: index, Cover: p.Cover, Sessions: p.Sessions}
 		}
-		if !time.Now().Before(end) || !pause(ctx, proofPause) {
+		if errs.CodeOf(err) == errs.NotFound || !time.Now().Before(end) || !pause(ctx, proofPause) {
 			return nil
 		}
 	}

@@ -101,11 +101,11 @@ type Report struct {
 	Seen       map[identity.RegionID]string
 }
 
-// Brakes is what a region does about freezes and stops by itself.
+// Brakes is what a region says and does by itself: on commands, freezes and stops.
 type Brakes interface {
-	// Acknowledge waits until this replica carried out a command, and gives the encoded
-	// command.FreezeAck.
-	Acknowledge(ctx context.Context, author identity.Fingerprint, id command.ID, nonce [16]byte) ([]byte, error)
+	// OutcomeWord waits until this replica decided a command, and gives the encoded
+	// command.OutcomeWord.
+	OutcomeWord(ctx context.Context, q vault.Inquiry) ([]byte, error)
 	// StopHere stops this region. A stop beside an error holds, but is not on disk.
 	StopHere(ctx context.Context, by identity.Fingerprint, reason string) (*vault.Stop, error)
 	Stopped() *vault.Stop
@@ -132,7 +132,7 @@ type Rooms struct {
 	Leaves   Leaves
 	Leader   Leader
 	Covers   Covers // optional: answers go out without proofs
-	Brakes   Brakes // nil: nothing is acknowledged or stopped
+	Brakes   Brakes // nil: no words are given, nothing is stopped
 	Proofs   Proofs // nil: nothing is proved
 	Genesis  []byte // encoded, signed
 }

@@ -581,29 +581,30 @@ func (x *CheckpointResponse) GetCheckpoint() []byte {
 	return nil
 }
 
-type FreezeAckRequest struct {
+type OutcomeWordRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Author        []byte                 `protobuf:"bytes,1,opt,name=author,proto3" json:"author,omitempty"` // fingerprint
 	CommandId     []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
-	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"` // 16 bytes, repeated in the word
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`  // 16 bytes, repeated in the word
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"` // waits until the request that the command opened is final
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FreezeAckRequest) Reset() {
-	*x = FreezeAckRequest{}
+func (x *OutcomeWordRequest) Reset() {
+	*x = OutcomeWordRequest{}
 	mi := &file_tetrad_v1_peer_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FreezeAckRequest) String() string {
+func (x *OutcomeWordRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FreezeAckRequest) ProtoMessage() {}
+func (*OutcomeWordRequest) ProtoMessage() {}
 
-func (x *FreezeAckRequest) ProtoReflect() protoreflect.Message {
+func (x *OutcomeWordRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_tetrad_v1_peer_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -615,54 +616,61 @@ func (x *FreezeAckRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FreezeAckRequest.ProtoReflect.Descriptor instead.
-func (*FreezeAckRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use OutcomeWordRequest.ProtoReflect.Descriptor instead.
+func (*OutcomeWordRequest) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *FreezeAckRequest) GetAuthor() []byte {
+func (x *OutcomeWordRequest) GetAuthor() []byte {
 	if x != nil {
 		return x.Author
 	}
 	return nil
 }
 
-func (x *FreezeAckRequest) GetCommandId() []byte {
+func (x *OutcomeWordRequest) GetCommandId() []byte {
 	if x != nil {
 		return x.CommandId
 	}
 	return nil
 }
 
-func (x *FreezeAckRequest) GetNonce() []byte {
+func (x *OutcomeWordRequest) GetNonce() []byte {
 	if x != nil {
 		return x.Nonce
 	}
 	return nil
 }
 
-type FreezeAckResponse struct {
+func (x *OutcomeWordRequest) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+type OutcomeWordResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ack           []byte                 `protobuf:"bytes,1,opt,name=ack,proto3" json:"ack,omitempty"`         // canonical, signed by the session key
+	Word          []byte                 `protobuf:"bytes,1,opt,name=word,proto3" json:"word,omitempty"`       // canonical, signed by the session key
 	Session       []byte                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"` // certificate of that key
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FreezeAckResponse) Reset() {
-	*x = FreezeAckResponse{}
+func (x *OutcomeWordResponse) Reset() {
+	*x = OutcomeWordResponse{}
 	mi := &file_tetrad_v1_peer_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FreezeAckResponse) String() string {
+func (x *OutcomeWordResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FreezeAckResponse) ProtoMessage() {}
+func (*OutcomeWordResponse) ProtoMessage() {}
 
-func (x *FreezeAckResponse) ProtoReflect() protoreflect.Message {
+func (x *OutcomeWordResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_tetrad_v1_peer_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -674,19 +682,19 @@ func (x *FreezeAckResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FreezeAckResponse.ProtoReflect.Descriptor instead.
-func (*FreezeAckResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use OutcomeWordResponse.ProtoReflect.Descriptor instead.
+func (*OutcomeWordResponse) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_peer_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *FreezeAckResponse) GetAck() []byte {
+func (x *OutcomeWordResponse) GetWord() []byte {
 	if x != nil {
-		return x.Ack
+		return x.Word
 	}
 	return nil
 }
 
-func (x *FreezeAckResponse) GetSession() []byte {
+func (x *OutcomeWordResponse) GetSession() []byte {
 	if x != nil {
 		return x.Session
 	}
@@ -727,15 +735,16 @@ const file_tetrad_v1_peer_proto_rawDesc = "" +
 	"\x12CheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
-	"checkpoint\"_\n" +
-	"\x10FreezeAckRequest\x12\x16\n" +
+	"checkpoint\"w\n" +
+	"\x12OutcomeWordRequest\x12\x16\n" +
 	"\x06author\x18\x01 \x01(\fR\x06author\x12\x1d\n" +
 	"\n" +
 	"command_id\x18\x02 \x01(\fR\tcommandId\x12\x14\n" +
-	"\x05nonce\x18\x03 \x01(\fR\x05nonce\"?\n" +
-	"\x11FreezeAckResponse\x12\x10\n" +
-	"\x03ack\x18\x01 \x01(\fR\x03ack\x12\x18\n" +
-	"\asession\x18\x02 \x01(\fR\asession2\xd4\x03\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"C\n" +
+	"\x13OutcomeWordResponse\x12\x12\n" +
+	"\x04word\x18\x01 \x01(\fR\x04word\x12\x18\n" +
+	"\asession\x18\x02 \x01(\fR\asession2\xda\x03\n" +
 	"\x04Peer\x12@\n" +
 	"\aPropose\x12\x19.tetrad.v1.ProposeRequest\x1a\x1a.tetrad.v1.ProposeResponse\x12=\n" +
 	"\x06CoSign\x12\x18.tetrad.v1.CoSignRequest\x1a\x19.tetrad.v1.CoSignResponse\x12@\n" +
@@ -743,8 +752,8 @@ const file_tetrad_v1_peer_proto_rawDesc = "" +
 	"\x04Word\x12\x16.tetrad.v1.WordRequest\x1a\x17.tetrad.v1.WordResponse\x12=\n" +
 	"\x06Leaves\x12\x18.tetrad.v1.LeavesRequest\x1a\x19.tetrad.v1.LeavesResponse\x12I\n" +
 	"\n" +
-	"Checkpoint\x12\x1c.tetrad.v1.CheckpointRequest\x1a\x1d.tetrad.v1.CheckpointResponse\x12F\n" +
-	"\tFreezeAck\x12\x1b.tetrad.v1.FreezeAckRequest\x1a\x1c.tetrad.v1.FreezeAckResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"Checkpoint\x12\x1c.tetrad.v1.CheckpointRequest\x1a\x1d.tetrad.v1.CheckpointResponse\x12L\n" +
+	"\vOutcomeWord\x12\x1d.tetrad.v1.OutcomeWordRequest\x1a\x1e.tetrad.v1.OutcomeWordResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_peer_proto_rawDescOnce sync.Once
@@ -760,21 +769,21 @@ func file_tetrad_v1_peer_proto_rawDescGZIP() []byte {
 
 var file_tetrad_v1_peer_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_tetrad_v1_peer_proto_goTypes = []any{
-	(*ProposeRequest)(nil),     // 0: tetrad.v1.ProposeRequest
-	(*ProposeResponse)(nil),    // 1: tetrad.v1.ProposeResponse
-	(*CoSignRequest)(nil),      // 2: tetrad.v1.CoSignRequest
-	(*CoSignResponse)(nil),     // 3: tetrad.v1.CoSignResponse
-	(*PartialRequest)(nil),     // 4: tetrad.v1.PartialRequest
-	(*PartialResponse)(nil),    // 5: tetrad.v1.PartialResponse
-	(*WordRequest)(nil),        // 6: tetrad.v1.WordRequest
-	(*WordResponse)(nil),       // 7: tetrad.v1.WordResponse
-	(*LeavesRequest)(nil),      // 8: tetrad.v1.LeavesRequest
-	(*LeavesResponse)(nil),     // 9: tetrad.v1.LeavesResponse
-	(*CheckpointRequest)(nil),  // 10: tetrad.v1.CheckpointRequest
-	(*CheckpointResponse)(nil), // 11: tetrad.v1.CheckpointResponse
-	(*FreezeAckRequest)(nil),   // 12: tetrad.v1.FreezeAckRequest
-	(*FreezeAckResponse)(nil),  // 13: tetrad.v1.FreezeAckResponse
-	(*Outcome)(nil),            // 14: tetrad.v1.Outcome
+	(*ProposeRequest)(nil),      // 0: tetrad.v1.ProposeRequest
+	(*ProposeResponse)(nil),     // 1: tetrad.v1.ProposeResponse
+	(*CoSignRequest)(nil),       // 2: tetrad.v1.CoSignRequest
+	(*CoSignResponse)(nil),      // 3: tetrad.v1.CoSignResponse
+	(*PartialRequest)(nil),      // 4: tetrad.v1.PartialRequest
+	(*PartialResponse)(nil),     // 5: tetrad.v1.PartialResponse
+	(*WordRequest)(nil),         // 6: tetrad.v1.WordRequest
+	(*WordResponse)(nil),        // 7: tetrad.v1.WordResponse
+	(*LeavesRequest)(nil),       // 8: tetrad.v1.LeavesRequest
+	(*LeavesResponse)(nil),      // 9: tetrad.v1.LeavesResponse
+	(*CheckpointRequest)(nil),   // 10: tetrad.v1.CheckpointRequest
+	(*CheckpointResponse)(nil),  // 11: tetrad.v1.CheckpointResponse
+	(*OutcomeWordRequest)(nil),  // 12: tetrad.v1.OutcomeWordRequest
+	(*OutcomeWordResponse)(nil), // 13: tetrad.v1.OutcomeWordResponse
+	(*Outcome)(nil),             // 14: tetrad.v1.Outcome
 }
 var file_tetrad_v1_peer_proto_depIdxs = []int32{
 	14, // 0: tetrad.v1.ProposeResponse.outcome:type_name -> tetrad.v1.Outcome
@@ -784,14 +793,14 @@ var file_tetrad_v1_peer_proto_depIdxs = []int32{
 	6,  // 4: tetrad.v1.Peer.Word:input_type -> tetrad.v1.WordRequest
 	8,  // 5: tetrad.v1.Peer.Leaves:input_type -> tetrad.v1.LeavesRequest
 	10, // 6: tetrad.v1.Peer.Checkpoint:input_type -> tetrad.v1.CheckpointRequest
-	12, // 7: tetrad.v1.Peer.FreezeAck:input_type -> tetrad.v1.FreezeAckRequest
+	12, // 7: tetrad.v1.Peer.OutcomeWord:input_type -> tetrad.v1.OutcomeWordRequest
 	1,  // 8: tetrad.v1.Peer.Propose:output_type -> tetrad.v1.ProposeResponse
 	3,  // 9: tetrad.v1.Peer.CoSign:output_type -> tetrad.v1.CoSignResponse
 	5,  // 10: tetrad.v1.Peer.Partial:output_type -> tetrad.v1.PartialResponse
 	7,  // 11: tetrad.v1.Peer.Word:output_type -> tetrad.v1.WordResponse
 	9,  // 12: tetrad.v1.Peer.Leaves:output_type -> tetrad.v1.LeavesResponse
 	11, // 13: tetrad.v1.Peer.Checkpoint:output_type -> tetrad.v1.CheckpointResponse
-	13, // 14: tetrad.v1.Peer.FreezeAck:output_type -> tetrad.v1.FreezeAckResponse
+	13, // 14: tetrad.v1.Peer.OutcomeWord:output_type -> tetrad.v1.OutcomeWordResponse
 	8,  // [8:15] is the sub-list for method output_type
 	1,  // [1:8] is the sub-list for method input_type
 	1,  // [1:1] is the sub-list for extension type_name

@@ -19,13 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Peer_Propose_FullMethodName    = "/tetrad.v1.Peer/Propose"
-	Peer_CoSign_FullMethodName     = "/tetrad.v1.Peer/CoSign"
-	Peer_Partial_FullMethodName    = "/tetrad.v1.Peer/Partial"
-	Peer_Word_FullMethodName       = "/tetrad.v1.Peer/Word"
-	Peer_Leaves_FullMethodName     = "/tetrad.v1.Peer/Leaves"
-	Peer_Checkpoint_FullMethodName = "/tetrad.v1.Peer/Checkpoint"
-	Peer_FreezeAck_FullMethodName  = "/tetrad.v1.Peer/FreezeAck"
+	Peer_Propose_FullMethodName     = "/tetrad.v1.Peer/Propose"
+	Peer_CoSign_FullMethodName      = "/tetrad.v1.Peer/CoSign"
+	Peer_Partial_FullMethodName     = "/tetrad.v1.Peer/Partial"
+	Peer_Word_FullMethodName        = "/tetrad.v1.Peer/Word"
+	Peer_Leaves_FullMethodName      = "/tetrad.v1.Peer/Leaves"
+	Peer_Checkpoint_FullMethodName  = "/tetrad.v1.Peer/Checkpoint"
+	Peer_OutcomeWord_FullMethodName = "/tetrad.v1.Peer/OutcomeWord"
 )
 
 // PeerClient is the client API for Peer service.
@@ -47,9 +47,9 @@ type PeerClient interface {
 	Leaves(ctx context.Context, in *LeavesRequest, opts ...grpc.CallOption) (*LeavesResponse, error)
 	// Checkpoint asks for the region's signature over its own tree at a size.
 	Checkpoint(ctx context.Context, in *CheckpointRequest, opts ...grpc.CallOption) (*CheckpointResponse, error)
-	// FreezeAck asks for the region's word that it carried out a command that takes
-	// rights away; it waits a little for its replica to get there.
-	FreezeAck(ctx context.Context, in *FreezeAckRequest, opts ...grpc.CallOption) (*FreezeAckResponse, error)
+	// OutcomeWord asks for the region's word on how it decided a command; it waits a little
+	// for its replica to get there.
+	OutcomeWord(ctx context.Context, in *OutcomeWordRequest, opts ...grpc.CallOption) (*OutcomeWordResponse, error)
 }
 
 type peerClient struct {
@@ -120,10 +120,10 @@ func (c *peerClient) Checkpoint(ctx context.Context, in *CheckpointRequest, opts
 	return out, nil
 }
 
-func (c *peerClient) FreezeAck(ctx context.Context, in *FreezeAckRequest, opts ...grpc.CallOption) (*FreezeAckResponse, error) {
+func (c *peerClient) OutcomeWord(ctx context.Context, in *OutcomeWordRequest, opts ...grpc.CallOption) (*OutcomeWordResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(FreezeAckResponse)
-	err := c.cc.Invoke(ctx, Peer_FreezeAck_FullMethodName, in, out, cOpts...)
+	out := new(OutcomeWordResponse)
+	err := c.cc.Invoke(ctx, Peer_OutcomeWord_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -149,9 +149,9 @@ type PeerServer interface {
 	Leaves(context.Context, *LeavesRequest) (*LeavesResponse, error)
 	// Checkpoint asks for the region's signature over its own tree at a size.
 	Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error)
-	// FreezeAck asks for the region's word that it carried out a command that takes
-	// rights away; it waits a little for its replica to get there.
-	FreezeAck(context.Context, *FreezeAckRequest) (*FreezeAckResponse, error)
+	// OutcomeWord asks for the region's word on how it decided a command; it waits a little
+	// for its replica to get there.
+	OutcomeWord(context.Context, *OutcomeWordRequest) (*OutcomeWordResponse, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -180,8 +180,8 @@ func (UnimplementedPeerServer) Leaves(context.Context, *LeavesRequest) (*LeavesR
 func (UnimplementedPeerServer) Checkpoint(context.Context, *CheckpointRequest) (*CheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Checkpoint not implemented")
 }
-func (UnimplementedPeerServer) FreezeAck(context.Context, *FreezeAckRequest) (*FreezeAckResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method FreezeAck not implemented")
+func (UnimplementedPeerServer) OutcomeWord(context.Context, *OutcomeWordRequest) (*OutcomeWordResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method OutcomeWord not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -312,20 +312,20 @@ func _Peer_Checkpoint_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Peer_FreezeAck_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(FreezeAckRequest)
+func _Peer_OutcomeWord_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(OutcomeWordRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(PeerServer).FreezeAck(ctx, in)
+		return srv.(PeerServer).OutcomeWord(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: Peer_FreezeAck_FullMethodName,
+		FullMethod: Peer_OutcomeWord_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(PeerServer).FreezeAck(ctx, req.(*FreezeAckRequest))
+		return srv.(PeerServer).OutcomeWord(ctx, req.(*OutcomeWordRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -362,8 +362,8 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Peer_Checkpoint_Handler,
 		},
 		{
-			MethodName: "FreezeAck",
-			Handler:    _Peer_FreezeAck_Handler,
+			MethodName: "OutcomeWord",
+			Handler:    _Peer_OutcomeWord_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -2127,7 +2127,9 @@ type AcknowledgeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Author        []byte                 `protobuf:"bytes,1,opt,name=author,proto3" json:"author,omitempty"` // fingerprint of the command's author
 	CommandId     []byte                 `protobuf:"bytes,2,opt,name=command_id,json=commandId,proto3" json:"command_id,omitempty"`
-	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"` // 16 bytes of the caller's choice, repeated in every word
+	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`    // 16 bytes of the caller's choice, repeated in every word
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`   // waits until the request that the command opened is final
+	Enough        uint32                 `protobuf:"varint,5,opt,name=enough,proto3" json:"enough,omitempty"` // answers once so many words agree; 0: with every region's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2183,9 +2185,23 @@ func (x *AcknowledgeRequest) GetNonce() []byte {
 	return nil
 }
 
+func (x *AcknowledgeRequest) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+func (x *AcknowledgeRequest) GetEnough() uint32 {
+	if x != nil {
+		return x.Enough
+	}
+	return 0
+}
+
 type AcknowledgeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Acks          []*RegionAck           `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`         // one for every region
+	Words         []*RegionWord          `protobuf:"bytes,1,rep,name=words,proto3" json:"words,omitempty"`       // one for every region
 	Cover         []byte                 `protobuf:"bytes,2,opt,name=cover,proto3" json:"cover,omitempty"`       // proof that the entry is certified; empty if there is none yet
 	Sessions      [][]byte               `protobuf:"bytes,3,rep,name=sessions,proto3" json:"sessions,omitempty"` // certificates of the session keys that signed the cover
 	unknownFields protoimpl.UnknownFields
@@ -2222,9 +2238,9 @@ func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
 }
 
-func (x *AcknowledgeResponse) GetAcks() []*RegionAck {
+func (x *AcknowledgeResponse) GetWords() []*RegionWord {
 	if x != nil {
-		return x.Acks
+		return x.Words
 	}
 	return nil
 }
@@ -2243,31 +2259,31 @@ func (x *AcknowledgeResponse) GetSessions() [][]byte {
 	return nil
 }
 
-// RegionAck is a region's word, or why there is none.
-type RegionAck struct {
+// RegionWord is a region's word, or why there is none.
+type RegionWord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
-	Ack           []byte                 `protobuf:"bytes,2,opt,name=ack,proto3" json:"ack,omitempty"`         // canonical, signed by the session key
+	Word          []byte                 `protobuf:"bytes,2,opt,name=word,proto3" json:"word,omitempty"`       // canonical, signed by the session key
 	Session       []byte                 `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"` // certificate of that key
 	Fault         *Fault                 `protobuf:"bytes,4,opt,name=fault,proto3" json:"fault,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RegionAck) Reset() {
-	*x = RegionAck{}
+func (x *RegionWord) Reset() {
+	*x = RegionWord{}
 	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RegionAck) String() string {
+func (x *RegionWord) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RegionAck) ProtoMessage() {}
+func (*RegionWord) ProtoMessage() {}
 
-func (x *RegionAck) ProtoReflect() protoreflect.Message {
+func (x *RegionWord) ProtoReflect() protoreflect.Message {
 	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2279,33 +2295,33 @@ func (x *RegionAck) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RegionAck.ProtoReflect.Descriptor instead.
-func (*RegionAck) Descriptor() ([]byte, []int) {
+// Deprecated: Use RegionWord.ProtoReflect.Descriptor instead.
+func (*RegionWord) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
 }
 
-func (x *RegionAck) GetRegion() uint32 {
+func (x *RegionWord) GetRegion() uint32 {
 	if x != nil {
 		return x.Region
 	}
 	return 0
 }
 
-func (x *RegionAck) GetAck() []byte {
+func (x *RegionWord) GetWord() []byte {
 	if x != nil {
-		return x.Ack
+		return x.Word
 	}
 	return nil
 }
 
-func (x *RegionAck) GetSession() []byte {
+func (x *RegionWord) GetSession() []byte {
 	if x != nil {
 		return x.Session
 	}
 	return nil
 }
 
-func (x *RegionAck) GetFault() *Fault {
+func (x *RegionWord) GetFault() *Fault {
 	if x != nil {
 		return x.Fault
 	}
@@ -3091,19 +3107,22 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\aregions\x18\x04 \x03(\rR\aregions\"\x10\n" +
 	"\x0eGenesisRequest\"+\n" +
 	"\x0fGenesisResponse\x12\x18\n" +
-	"\agenesis\x18\x01 \x01(\fR\agenesis\"a\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\"\x8f\x01\n" +
 	"\x12AcknowledgeRequest\x12\x16\n" +
 	"\x06author\x18\x01 \x01(\fR\x06author\x12\x1d\n" +
 	"\n" +
 	"command_id\x18\x02 \x01(\fR\tcommandId\x12\x14\n" +
-	"\x05nonce\x18\x03 \x01(\fR\x05nonce\"q\n" +
-	"\x13AcknowledgeResponse\x12(\n" +
-	"\x04acks\x18\x01 \x03(\v2\x14.tetrad.v1.RegionAckR\x04acks\x12\x14\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\x12\x16\n" +
+	"\x06enough\x18\x05 \x01(\rR\x06enough\"t\n" +
+	"\x13AcknowledgeResponse\x12+\n" +
+	"\x05words\x18\x01 \x03(\v2\x15.tetrad.v1.RegionWordR\x05words\x12\x14\n" +
 	"\x05cover\x18\x02 \x01(\fR\x05cover\x12\x1a\n" +
-	"\bsessions\x18\x03 \x03(\fR\bsessions\"w\n" +
-	"\tRegionAck\x12\x16\n" +
-	"\x06region\x18\x01 \x01(\rR\x06region\x12\x10\n" +
-	"\x03ack\x18\x02 \x01(\fR\x03ack\x12\x18\n" +
+	"\bsessions\x18\x03 \x03(\fR\bsessions\"z\n" +
+	"\n" +
+	"RegionWord\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x12\n" +
+	"\x04word\x18\x02 \x01(\fR\x04word\x12\x18\n" +
 	"\asession\x18\x03 \x01(\fR\asession\x12&\n" +
 	"\x05fault\x18\x04 \x01(\v2\x10.tetrad.v1.FaultR\x05fault\")\n" +
 	"\x0fStopHereRequest\x12\x16\n" +
@@ -3225,7 +3244,7 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*GenesisResponse)(nil),         // 36: tetrad.v1.GenesisResponse
 	(*AcknowledgeRequest)(nil),      // 37: tetrad.v1.AcknowledgeRequest
 	(*AcknowledgeResponse)(nil),     // 38: tetrad.v1.AcknowledgeResponse
-	(*RegionAck)(nil),               // 39: tetrad.v1.RegionAck
+	(*RegionWord)(nil),              // 39: tetrad.v1.RegionWord
 	(*StopHereRequest)(nil),         // 40: tetrad.v1.StopHereRequest
 	(*StopHereResponse)(nil),        // 41: tetrad.v1.StopHereResponse
 	(*BrakeRequest)(nil),            // 42: tetrad.v1.BrakeRequest
@@ -3270,8 +3289,8 @@ var file_tetrad_v1_vault_proto_depIdxs = []int32{
 	27, // 18: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
 	60, // 19: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
 	58, // 20: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
-	39, // 21: tetrad.v1.AcknowledgeResponse.acks:type_name -> tetrad.v1.RegionAck
-	55, // 22: tetrad.v1.RegionAck.fault:type_name -> tetrad.v1.Fault
+	39, // 21: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
+	55, // 22: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
 	26, // 23: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
 	55, // 24: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
 	53, // 25: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome

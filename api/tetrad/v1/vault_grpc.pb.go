@@ -91,8 +91,9 @@ type VaultClient interface {
 	AuditCheckpoint(ctx context.Context, in *AuditCheckpointRequest, opts ...grpc.CallOption) (*AuditCheckpointResponse, error)
 	// Genesis shows the signed document the cluster began with.
 	Genesis(ctx context.Context, in *GenesisRequest, opts ...grpc.CallOption) (*GenesisResponse, error)
-	// Acknowledge gathers the regions' signed words that they carried out a command that
-	// takes rights away, and the proof that its entry is certified.
+	// Acknowledge gathers the regions' signed words on how they decided a command, and the
+	// proof that its entry is certified, as long as there is one. It shows that what takes
+	// rights away took hold, and proves outcomes too old for a certificate.
 	Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error)
 	// StopHere stops the region that is asked: it signs nothing from then on, quorum or
 	// not, until two administrators lift the stop. For principals of the vault.
@@ -422,8 +423,9 @@ type VaultServer interface {
 	AuditCheckpoint(context.Context, *AuditCheckpointRequest) (*AuditCheckpointResponse, error)
 	// Genesis shows the signed document the cluster began with.
 	Genesis(context.Context, *GenesisRequest) (*GenesisResponse, error)
-	// Acknowledge gathers the regions' signed words that they carried out a command that
-	// takes rights away, and the proof that its entry is certified.
+	// Acknowledge gathers the regions' signed words on how they decided a command, and the
+	// proof that its entry is certified, as long as there is one. It shows that what takes
+	// rights away took hold, and proves outcomes too old for a certificate.
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error)
 	// StopHere stops the region that is asked: it signs nothing from then on, quorum or
 	// not, until two administrators lift the stop. For principals of the vault.

@@ -23,6 +23,7 @@ type State struct {
 	keys       []*fsm.Key
 	requests   []*fsm.Request // ascending by id
 	outcomes   map[command.RequestID]fsm.Outcome
+	contents   map[command.RequestID][32]byte // of the decided commands
 	frontier   audit.Frontier
 	leaves     []audit.Leaf
 	index      uint64
@@ -30,7 +31,7 @@ type State struct {
 
 func newState(cluster identity.ClusterID) *State {
 	return &State{cluster: cluster, principals: map[identity.Fingerprint]*fsm.Principal{},
-		outcomes: map[command.RequestID]fsm.Outcome{}}
+		outcomes: map[command.RequestID]fsm.Outcome{}, contents: map[command.RequestID][32]byte{}}
 }
 
 // PutPrincipal adds or replaces a principal.

@@ -47,7 +47,8 @@ func (s *State) Decide(c *command.Command) (fsm.Outcome, error) {
 	if err != nil {
 		return fsm.Outcome{}, err
 	}
-	if cm := c.Commitment(); !s.signed(&cm) {
+	cm := c.Commitment()
+	if !s.signed(&cm) {
 		return fsm.Outcome{Code: errs.Unauthenticated, Text: "a signature does not verify"}, nil
 	}
 	rid := command.RequestIDOf(c.Principal, c.ID)
@@ -75,12 +76,12 @@ func (s *State) Decide(c *command.Command) (fsm.Outcome, error) {
 		o.Request = rid
 		at := Place(o.Index)
 		drawn := fsm.Attempt{Number: 1, Meta: command.Meta{Term: at.Term, Index: at.Index, Chain: at.Hash}, Eligible: []identity.RegionID{1, 2, 3, 4}}
-		s.PutRequest(fsm.Request{ID: rid, Command: c.ID, Author: c.Principal, Tenant: p.Tenant, Key: b.Key, Kind: b.Kind,
+		s.PutRequest(fsm.Request{ID: rid, Command: c.ID, Hash: cm.Hash(s.cluster), Author: c.Principal, Tenant: p.Tenant, Key: b.Key, Kind: b.Kind,
 			HashAlg: b.Hash, Note: b.Note, Expiry: c.Expiry, State: fsm.RequestComplete, Opened: o.Index, Closed: o.Index + 1, Attempts: []fsm.Attempt{drawn},
 			Results: []fsm.SignatureSet{{Region: 1, Signatures: [][]byte{{1}}}, {Region: 3, Signatures: [][]byte{{3}}}}})
 	}
 	s.mu.Lock()
-	s.outcomes[rid] = o
+	s.outcomes[rid], s.contents[rid] = o, cm.Hash(s.cluster)
 	s.mu.Unlock()
 	return o, nil
 }

@@ -1,0 +1,218 @@
+package client_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/api/client"
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/rpc"
+	"github.com/tetrad-vault/tetrad/internal/rpc/rpctest"
+)
+
+// compacted is a cluster without a single certificate left, whose regions give words, all
+// but region 1 bent by a liar.
+func compacted(t *testing.T, bend func(*command.OutcomeWord)) (c *rpctest.Cluster, asked []*atomic.Int64) {
+	t.Helper()
+	c = start(t, 4)
+	for i, n := range c.Nodes {
+		n.OnProve(func(uint64) *rpc.Proof { return nil })
+		if i == 0 {
+			asked = append(asked, n.GiveWords(nil))
+		} else {
+			asked = append(asked, n.GiveWords(bend))
+		}
+	}
+	return c, asked
+}
+
+// unproven wants answers that come and are not believed. It gives a slow machine more time
+// than the call needs: without any answer nothing would have been tried.
+func unproven(t *testing.T, call func(ctx context.Context) error) {
+	t.Helper()
+	for patience := 1500 * time.Millisecond; ; patience *= 2 {
+		err := call(within(t, patience))
+		want(t, err, client.OutcomeUnknown)
+		if err == nil || strings.Contains(err.Error(), "not proven") {
+			return
+		}
+		if patience > 20*time.Second {
+			t.Fatalf("says %q", err)
+		}
+	}
+}
+
+// TestOldAnswersAreProvenByWords: without any certificate, requests, outcomes and refusals
+// are as good as ever.
+func TestOldAnswersAreProvenByWords(t *testing.T) {
+	c, _ := compacted(t, nil)
+	cl, boss := dial(t, config(c, c.Principal("acme", command.RoleSigner))), dial(t, config(c, c.Principal("", command.RoleAdmin)))
+	ctx := within(t, 20*time.Second)
+	cmd := request(t, cl, "m")
+	r, err := cl.Sign(ctx, cmd)
+	want(t, err, errs.OK)
+	if len(r.GetResults()) != 2 || client.CertifiedBy(r.GetCertified()) != nil {
+		t.Fatalf("%+v", r)
+	}
+	r, err = cl.Await(ctx, client.RequestIDOf(cmd))
+	want(t, err, errs.OK)
+	if len(r.GetResults()) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	_, err = boss.Do(ctx, &command.FreezeVault{Reason: "x"})
+	want(t, err, errs.OK)
+	o, err := boss.Do(ctx, &command.CreateKey{Name: "k", Tenant: "acme", Scheme: command.SchemeMultisig, Curve: command.P256, Signers: 2})
+	want(t, err, errs.OK)
+	if len(o.GetKeyId()) != 16 {
+		t.Fatalf("%+v", o)
+	}
+	none, err := cl.Command(client.NewSignMessage(client.KeyID{7}, client.HashSHA256, []byte("m"), ""))
+	want(t, err, errs.OK)
+	_, err = cl.Sign(ctx, none)
+	want(t, err, errs.NotFound)
+	results, err := cl.SignBatch(ctx, []*client.Command{cmd, request(t, cl, "n"), request(t, cl, "o")})
+	want(t, err, errs.OK)
+	for _, r := range results {
+		if r.Err != nil || len(r.Request.Results) != 2 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+// TestOneLiarAmongWords changes nothing, whichever region it is: the others' words do.
+func TestOneLiarAmongWords(t *testing.T) {
+	c, _ := compacted(t, nil)
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	for _, n := range c.Nodes {
+		n.GiveWords(func(o *command.OutcomeWord) { o.Code = errs.Denied })
+		if _, err := cl.Sign(within(t, 10*time.Second), request(t, cl, "m")); err != nil {
+			t.Errorf("region %d lies: %v", n.Region, err)
+		}
+		n.GiveWords(nil)
+	}
+}
+
+// TestWordsThatProveNothing: one region's true word and three others that are each
+// something else than a word on this very answer, given now, leave it unknown.
+func TestWordsThatProveNothing(t *testing.T) {
+	for name, bend := range map[string]func(*command.OutcomeWord){
+		"another outcome":   func(o *command.OutcomeWord) { o.Code = errs.Denied },
+		"another entry":     func(o *command.OutcomeWord) { o.Meta.Index++ },
+		"another key":       func(o *command.OutcomeWord) { o.Key[0] ^= 1 },
+		"another request":   func(o *command.OutcomeWord) { o.Request[0] ^= 1 },
+		"another answer":    func(o *command.OutcomeWord) { o.Standing[0] ^= 1 },
+		"another command":   func(o *command.OutcomeWord) { o.Command[0] ^= 1 },
+		"an older question": func(o *command.OutcomeWord) { o.Nonce = [16]byte{1} },
+		"another vault":     func(o *command.OutcomeWord) { o.Lineage[0] ^= 1 },
+		"another region":    func(o *command.OutcomeWord) { o.Region = 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := compacted(t, bend)
+			cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+			cmd := request(t, cl, name)
+			unproven(t, func(ctx context.Context) error { _, err := cl.Sign(ctx, cmd); return err })
+			if name == "another request" || name == "another answer" {
+				unproven(t, func(ctx context.Context) error { _, err := cl.Await(ctx, client.RequestIDOf(cmd)); return err })
+			}
+		})
+	}
+}
+
+// TestLiesBesideTrueWords: what a leader shows has to be what the regions say, to the last
+// byte; and it is about what was asked.
+func TestLiesBesideTrueWords(t *testing.T) {
+	for name, lie := range map[string]func(r, other *fsm.Request){
+		"a signature": func(r, _ *fsm.Request) {
+			r.Results = []fsm.SignatureSet{r.Results[0], {Region: 3, Signatures: [][]byte{{9}}}}
+		},
+		"no signatures":   func(r, _ *fsm.Request) { r.Results, r.State = nil, fsm.RequestFailed },
+		"a note":          func(r, _ *fsm.Request) { r.Note = "pay twice" },
+		"a key":           func(r, _ *fsm.Request) { r.Key[0] ^= 1 },
+		"a draw":          func(r, _ *fsm.Request) { r.Attempts = []fsm.Attempt{{Number: 2}} },
+		"content":         func(r, _ *fsm.Request) { r.Hash[0] ^= 1 },
+		"an author":       func(r, _ *fsm.Request) { r.Author[0] ^= 1 },
+		"another request": func(r, other *fsm.Request) { *r = *other },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := compacted(t, nil)
+			cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+			cmd, other := request(t, cl, name), request(t, cl, "other")
+			_, err := c.State.Decide(other)
+			want(t, err, errs.OK)
+			var lying atomic.Bool
+			lying.Store(true)
+			c.Nodes[0].OnSign(func(_ context.Context, cmd *command.Command) (*fsm.Request, error) {
+				o, err := c.State.Decide(cmd)
+				if err != nil {
+					return nil, err
+				}
+				r, _ := c.State.Request(o.Request)
+				shown := *r
+				if r, _ := c.State.Request(client.RequestIDOf(other)); lying.Load() {
+					lie(&shown, r)
+				}
+				return &shown, nil
+			})
+			unproven(t, func(ctx context.Context) error { _, err := cl.Sign(ctx, cmd); return err })
+			lying.Store(false)
+			_, err = cl.Sign(within(t, 10*time.Second), cmd)
+			want(t, err, errs.OK)
+		})
+	}
+}
+
+// TestRefusalsBesideTrueWords: a leader without certificates that calls refused what was
+// carried out is not believed.
+func TestRefusalsBesideTrueWords(t *testing.T) {
+	c, _ := compacted(t, nil)
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	c.Nodes[0].OnSubmit(func(_ context.Context, cmd *command.Command) (fsm.Outcome, error) {
+		o, err := c.State.Decide(cmd)
+		o.Code, o.Text = errs.Denied, "refused, believe me"
+		return o, err
+	})
+	cmd := request(t, cl, "refused")
+	unproven(t, func(ctx context.Context) error { _, err := cl.Submit(ctx, cmd); return err })
+}
+
+// TestWordsReplaceNoBadProof: they are for where there is no certificate, and nobody is
+// asked for them where there is one.
+func TestWordsReplaceNoBadProof(t *testing.T) {
+	c, asked := compacted(t, nil)
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	for _, n := range c.Nodes {
+		n.OnProve(func(i uint64) *rpc.Proof { return c.Certify(rpctest.Place(i), c.Nodes[:2]...) })
+	}
+	_, err := cl.Sign(within(t, 300*time.Millisecond), request(t, cl, "m"))
+	want(t, err, client.OutcomeUnknown)
+	for _, n := range c.Nodes {
+		n.OnProve(nil)
+	}
+	_, err = cl.Sign(within(t, 5*time.Second), request(t, cl, "n"))
+	want(t, err, errs.OK)
+	if slices.ContainsFunc(asked, func(n *atomic.Int64) bool { return n.Load() != 0 }) {
+		t.Error("words were asked for beside certificates")
+	}
+}
+
+// TestAnswersAboutAnotherRequest are none, certified or not.
+func TestAnswersAboutAnotherRequest(t *testing.T) {
+	c := start(t, 4)
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	first, err := cl.Sign(within(t, 5*time.Second), request(t, cl, "first"))
+	want(t, err, errs.OK)
+	c.Nodes[0].OnSign(func(_ context.Context, cmd *command.Command) (*fsm.Request, error) {
+		r, _ := c.State.Request(command.RequestID(first.Id))
+		return r, nil
+	})
+	_, err = cl.Sign(within(t, 300*time.Millisecond), request(t, cl, "second"))
+	want(t, err, client.OutcomeUnknown)
+}
