@@ -23,10 +23,10 @@ func large() command.Body {
 // TestFaultsLoseNothing cuts, kills, crashes and slows nodes at random, one fault at
 // a time, and checks that histories never differ and what was acknowledged stays.
 func TestFaultsLoseNothing(t *testing.T) {
-	for seed := range int64(3) {
+	for seed := range int64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
-				storm(t, a, rand.New(rand.NewSource(seed)), 40)
+				storm(t, a, rand.New(rand.NewSource(seed)), 25)
 			})
 		})
 	}
@@ -116,7 +116,7 @@ func storm(t *testing.T, a *clustertest.Nodes, rng *rand.Rand, faults int) {
 	}
 }
 
-func TestIdleHour(t *testing.T) {
+func TestIdleMinutes(t *testing.T) {
 	tm := cluster.WAN()
 	tm.Commit = 500 * time.Millisecond
 	simulate(t, clustertest.Options{Timing: tm}, func(t *testing.T, a *clustertest.Nodes) {
@@ -125,12 +125,12 @@ func TestIdleHour(t *testing.T) {
 		l := a.Leader()
 		term := l.C.Stats().Term
 		start := time.Now()
-		time.Sleep(time.Hour)
+		time.Sleep(10 * time.Minute)
 		if now := a.Leader(); now != l || now.C.Stats().Term != term {
-			t.Errorf("leadership moved in an idle hour: %s, term %d to %d", now.Name, term, now.C.Stats().Term)
+			t.Errorf("leadership moved in idle minutes: %s, term %d to %d", now.Name, term, now.C.Stats().Term)
 		}
 		if n := l.C.Stats().LastIndex; n > 20 {
-			t.Errorf("%d entries in an idle hour", n)
+			t.Errorf("%d entries in idle minutes", n)
 		}
 		a.Propose()
 		_ = start
