@@ -45,6 +45,30 @@ func TestLaggingNodeIsSentASnapshot(t *testing.T) {
 	})
 }
 
+// A region far behind recovers with another one down: the signatures over the snapshot it
+// needs were gathered when the snapshot was made, and nothing goes on without it.
+func TestFarBehindWithOneRegionDown(t *testing.T) {
+	simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		a.Propose()
+		behind := a.Followers(a.Leader())[0]
+		behind.Stop()
+		for range 40 {
+			a.Propose()
+		}
+		time.Sleep(10 * time.Second) // snapshots and compaction
+		a.Followers(a.Leader())[0].Crash()
+		behind.Start()
+		a.Propose() // needs the one that was behind
+		if err := behind.C.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if behind.Machine.Restores() == 0 || behind.Machine.Count() != 42 {
+			t.Errorf("%d restores, %d commands", behind.Machine.Restores(), behind.Machine.Count())
+		}
+	})
+}
+
 // raft keeps a log that conflicts with an installed snapshot and asks for the same
 // one for ever.
 func TestConflictingLogMeetsSnapshot(t *testing.T) {
