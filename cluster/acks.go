@@ -103,12 +103,12 @@ func (b *book) collect(from identity.RegionID, acks []chain.Ack) (covered []chai
 }
 
 // needless acks are of what is certified already, from a region that leases have heard
-// of lately: checking them would prove nothing new.
+// of lately, or the own: checking them would prove nothing new.
 func (b *book) needless(a *chain.Ack) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h := b.heard[a.Region]
-	return a.Index <= b.floor.Index && h != nil && a.At.Sub(h.best) < renewEvery
+	return a.Region == b.self || a.Index <= b.floor.Index && h != nil && a.At.Sub(h.last.At) < renewEvery
 }
 
 // count adds a follower's ack, and the own ones that it allows: a leader acks after one

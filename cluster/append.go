@@ -410,7 +410,7 @@ func (c *Cluster) acknowledge(a *raft.AppendEntriesRequest, v *arrival, p *reply
 	}
 	for i := range v.acks {
 		ack := &v.acks[i]
-		if chain.Fresh(c.book.roster, &ack.Signature) == nil && ack.Lineage == c.cfg.Lineage && ack.Verify(c.book.roster) == nil {
+		if !c.book.needless(ack) && chain.Fresh(c.book.roster, &ack.Signature) == nil && ack.Lineage == c.cfg.Lineage && ack.Verify(c.book.roster) == nil {
 			c.book.hear(*ack)
 		}
 	}

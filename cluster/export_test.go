@@ -362,3 +362,8 @@ func CountMessages(c *Cluster) func() map[string]int {
 		return sent
 	}
 }
+
+// Signatures returns how many a node made and checked so far.
+func Signatures(c *Cluster) (signs, checks uint64) {
+	return c.book.roster.signs.Load(), c.book.roster.checks.Load()
+}

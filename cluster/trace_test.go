@@ -8,6 +8,15 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
 )
 
+// signatures counts those made and checked by all nodes.
+func signatures(a *clustertest.Nodes) (signs, checks uint64) {
+	for _, n := range a.List {
+		s, v := cluster.Signatures(n.C)
+		signs, checks = signs+s, checks+v
+	}
+	return signs, checks
+}
+
 // TestCertificatesAddNoMessages counts what an entry costs: one append and one piece of
 // commit news to each follower, as without certificates, and one round trip. Signatures,
 // acks and certificates ride on these.
@@ -29,6 +38,7 @@ func TestCertificatesAddNoMessages(t *testing.T) {
 		for _, n := range a.List {
 			counters[n.Name] = cluster.CountMessages(n.C)
 		}
+		signs, checks := signatures(a)
 		const entries = 20
 		for range entries {
 			start := time.Now()
@@ -46,6 +56,11 @@ func TestCertificatesAddNoMessages(t *testing.T) {
 				}
 			}
 		}
+		s, v := signatures(a)
+		if s, v = s-signs, v-checks; s > 5*entries+8 || v > 12*entries+16 { // and a few for leases
+			t.Errorf("%d entries took %d signatures and %d checks over all regions, want 5 and at most 12 each", entries, s, v)
+		}
+		t.Logf("an entry takes %.1f signatures and %.1f checks over all regions", float64(s)/entries, float64(v)/entries)
 		if sent["append"] != 3*entries || sent["nudge"] != 3*entries || len(sent) != 2 {
 			t.Errorf("%d entries took %v, want 3 appends and 3 nudges each", entries, sent)
 		}
