@@ -88,7 +88,7 @@ func (c *Cluster) unpack(v *arrival, items []item) (err error) {
 	if raw := find(items, itemCertificate); raw != nil {
 		cert, err := chain.DecodeCertificate(raw)
 		if err == nil {
-			err = cert.Verify(c.book.roster, c.cfg.Lineage)
+			err = c.book.roster.certified(cert, c.cfg.Lineage)
 		}
 		if err != nil {
 			return err
@@ -343,7 +343,7 @@ func (c *Cluster) highestCarried(v *arrival, most uint64) (out []chain.Tuple, er
 	if best == nil || v.cert != nil && v.cert.Index >= best.Index {
 		return out, nil
 	}
-	if err := best.Verify(c.book.roster, c.cfg.Lineage); err != nil {
+	if err := c.book.roster.certified(best, c.cfg.Lineage); err != nil {
 		return nil, err
 	}
 	if v.cert == nil {
@@ -450,7 +450,7 @@ func (c *Cluster) serveNudge(ctx context.Context, in *instance, from remote, q *
 	defer c.leave()
 	cert, err := chain.DecodeCertificate(find(q.Items, itemCertificate))
 	if err == nil {
-		err = cert.Verify(c.book.roster, c.cfg.Lineage)
+		err = c.book.roster.certified(cert, c.cfg.Lineage)
 	}
 	own, ok := c.chain.at(n.Index)
 	if err != nil || !ok || own.place() != cert.Link {
