@@ -305,6 +305,7 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 	rec := c.book.record()
 	s := chain.AppendState{Roster: c.book.roster, Lineage: c.cfg.Lineage, Term: rec.Term, Proof: rec.Proof, Own: c.book.own, Founding: c.book.founding,
 		Leaders: c.leaders, Certified: append(c.book.certifiedTuples(), best...), Acked: c.book.highestAcked()}
+	s.Covered = covered(v, s.Certified)
 	v.admitted, err = chain.CheckAppend(s, v.chained)
 	if v.admitted.Rival {
 		c.accuseRival(v, v.admitted.Cut)
@@ -317,6 +318,19 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 		err = c.checkCarried(v)
 	}
 	return true, err
+}
+
+// covered is the index of the highest certificate that names one of the entries.
+func covered(v *arrival, certified []chain.Tuple) (index uint64) {
+	for i := range v.chained {
+		e := &v.chained[i]
+		for _, c := range certified {
+			if c.Link == (chain.Link{Term: e.Term, Index: e.Index, Hash: v.entries[i].chain}) {
+				index = max(index, c.Index)
+			}
+		}
+	}
+	return index
 }
 
 // leaders returns the proof of a term as it stands in the own log: in the term's first
