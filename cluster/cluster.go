@@ -34,6 +34,7 @@ type Cluster struct {
 	replica   *replica
 	transport *transport
 	server    *server
+	lies      lies // of a test build
 	proposer  *proposer
 	barriers  *shared
 	gossip    atomic.Pointer[gossip]
@@ -103,6 +104,7 @@ func (c *Cluster) Start(context.Context) error {
 	}
 	c.server = newServer(c.transport.d, ln, c.transport.timeout, c.book, c.log)
 	c.server.handle = c.serve
+	c.lie()
 	var in *instance
 	if err = c.bootstrap(); err == nil {
 		in, err = c.newInstance()
@@ -194,6 +196,9 @@ func (c *Cluster) Propose(ctx context.Context, cmd *command.Command) (fsm.Outcom
 	case c.lowSpace.Load():
 		return fsm.Outcome{}, errs.New(errs.DiskFull, "less than %d bytes of disk are left", c.cfg.MinFree).
 			WithHint("free disk space in the data directory; reads go on")
+	}
+	if out, is := c.falseOutcome(cmd); is {
+		return out.Outcome, out.err
 	}
 	return c.proposer.submit(ctx, cmd)
 }

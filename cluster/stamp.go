@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // Time moves by the stamps of entries. A follower stores none that is too far from its
@@ -24,7 +25,7 @@ func (t Timing) stampGrace() time.Duration { return t.HungWrite + t.Heartbeat + 
 // judgeStamps checks the stamps of entries that are about to be stored and returns how
 // many are good.
 func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival, certified uint64) (good int, err error) {
-	if c.cfg.Time == nil {
+	if c.cfg.Time == nil || !liar.Defends(liar.Stamps) {
 		return len(a.Entries), nil
 	}
 	clock, skew := c.cfg.Time()

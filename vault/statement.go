@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // statements are the answers this region released whose completion it has not seen. A
@@ -55,6 +56,9 @@ func (s *statements) completed(ids []command.RequestID) {
 // file files every statement that waited long enough. Each is filed once.
 func (s *statements) file(ctx context.Context) {
 	for _, r := range s.due() {
+		if !liar.Defends(liar.Statements) {
+			continue
+		}
 		c := &command.Complete{Index: r.answer.Index, Partials: r.partials, Answers: [][]byte{r.answer.Encode()}}
 		out, err := s.author.complete(ctx, c)
 		if err == nil {
