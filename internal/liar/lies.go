@@ -83,3 +83,10 @@ func Reset() {
 	clear(told)
 	clear(seen)
 }
+
+// Raise puts all defences up again; lies go on.
+func Raise() {
+	for i := range off {
+		off[i].Store(false)
+	}
+}
