@@ -37,12 +37,15 @@ func (c *Cluster) Link(index uint64) (chain.Link, bool) {
 	return l.place(), ok
 }
 
-// BadCertificates counts certificates at hand that do not verify, or that a session of
+// BadCertificates counts certificates at hand of entries above an index that do not verify, or that a session of
 // an earlier boot signed.
-func (c *Cluster) BadCertificates() (n int) {
+func (c *Cluster) BadCertificates(above uint64) (n int) {
 	c.book.mu.Lock()
 	certs := make([]*chain.Certificate, 0, len(c.book.certs))
 	for _, cert := range c.book.certs {
+		if cert.Index <= above {
+			continue
+		}
 		certs = append(certs, cert)
 	}
 	c.book.mu.Unlock()

@@ -23,6 +23,7 @@ type lie struct {
 	bare     string         // why nothing can be switched off
 	follower bool           // told by a region that does not lead
 	stay     time.Duration  // how long it goes on, at least the time in which signing must
+	early    bool           // told before anybody asks for anything
 	silent   bool           // the liar falls silent once it lied
 	marks    uint64         // entries between two snapshots
 	before   func(*world)
@@ -52,10 +53,15 @@ func tell(t *testing.T, l *lie, lowered bool) (harm []string, goesOn time.Durati
 		if lowered {
 			liar.Lower(l.lower...)
 		}
+		if l.early {
+			w.tell(l.name)
+		}
 		w.work()
 		w.sample(l)
-		time.Sleep(time.Second)
-		w.tell(l.name)
+		if !l.early {
+			time.Sleep(time.Second)
+			w.tell(l.name)
+		}
 		w.lying(l)
 		harm, goesOn = w.reckon(l, lowered)
 		_ = w.admin.Close()
@@ -102,7 +108,7 @@ func (w *world) reckon(l *lie, lowered bool) (harm []string, goesOn time.Duratio
 	convicted := false
 	for _, i := range w.honest {
 		convicted = convicted || slices.Contains(w.clusterOf(i).Convicted(), region(w.liar))
-		if n := w.clusterOf(i).BadCertificates(); n > 0 {
+		if n := w.clusterOf(i).BadCertificates(w.index); n > 0 {
 			w.saw("region %d holds %d certificates that do not verify", region(i), n)
 		}
 		if n := w.clusterOf(i).Unsigned(); n > 0 {

@@ -112,7 +112,7 @@ type falseProposer struct {
 }
 
 func (p falseProposer) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
-	if !p.n.tells("foreign-key") || c.Type != command.TypeAttestKey {
+	if !p.n.tells("foreign-key") || c.Type != command.TypeAttestKey || c.Principal != p.n.session.Public().Fingerprint() {
 		return p.Proposer.Propose(ctx, c)
 	}
 	body, err := c.Body()
