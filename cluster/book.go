@@ -93,6 +93,16 @@ func (b *book) covers(index uint64) bool {
 	return index <= b.floor.Index
 }
 
+// known returns the highest index of any certificate seen, also ahead of the own log.
+func (b *book) known() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ahead != nil {
+		return max(b.floor.Index, b.ahead.Index)
+	}
+	return b.floor.Index
+}
+
 // allow notes how far raft is let commit with what it is about to store.
 func (b *book) allow(index uint64) uint64 {
 	b.mu.Lock()

@@ -30,7 +30,7 @@ func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival, certifie
 	}
 	clock, skew := c.cfg.Time()
 	now := c.cfg.Now()
-	caughtUp := len(a.Entries) == 1 && c.lastStored() == a.PrevLogEntry
+	behind := c.book.known() // up to there entries may be old: they are certified, or never will be
 	for i, e := range a.Entries {
 		entry := v.entries[i].entry
 		switch {
@@ -39,7 +39,7 @@ func (c *Cluster) judgeStamps(a *raft.AppendEntriesRequest, v *arrival, certifie
 			clock = later(clock, entry.Stamp)
 		case entry.Stamp.After(now.Add(skew)) && entry.Stamp.After(clock):
 			return i, errs.New(errs.Skewed, "entry %d is stamped %s ahead of this region's clock, allowed are %s", e.Index, entry.Stamp.Sub(now), skew)
-		case caughtUp && e.Term == a.Term && entry.Stamp.Before(now.Add(-skew-c.cfg.Timing.stampGrace())):
+		case e.Index > behind && e.Term == a.Term && entry.Stamp.Before(now.Add(-skew-c.cfg.Timing.stampGrace())):
 			return i, errs.New(errs.Skewed, "entry %d is stamped %s behind this region's clock, allowed are %s", e.Index, now.Sub(entry.Stamp), skew)
 		}
 	}
