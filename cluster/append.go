@@ -130,8 +130,8 @@ func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log) error {
 	if err := checkKind(e); err != nil || e.Type != raft.LogCommand {
 		return err
 	}
-	if v.entries[i].entry, err = c.open(e); !liar.Defends(liar.Opening) {
-		return nil
+	if v.entries[i].entry, err = c.open(e); err != nil && !liar.Defends(liar.Opening) {
+		v.entries[i].entry, err = nil, nil
 	}
 	return err
 }

@@ -459,6 +459,7 @@ var deeds = map[string]func(*Cluster, liar.Lie) error{
 		}
 		return c.nudgeFalsely(told.Name, told.Other, false)
 	},
+	"rival-entries":     (*Cluster).handOver,
 	"rewritten-entry":   (*Cluster).rewrite,
 	"membership-remove": (*Cluster).dismiss,
 	"membership-add":    (*Cluster).admitGhost,
@@ -526,6 +527,17 @@ func (c *Cluster) rewrite(told liar.Lie) error {
 	return err
 }
 
+// handOver makes the region leader that was shown one of two rivals.
+func (c *Cluster) handOver(told liar.Lie) error {
+	in := c.instance()
+	if liar.Done(told.Name) == 0 || in.raft.State() != raft.Leader {
+		return nil
+	}
+	id, addr := c.serverOf(told.Victim)
+	_, err := in.ask(func(r *raft.Raft) raft.Future { return r.LeadershipTransferToServer(id, addr) })
+	return err
+}
+
 func (c *Cluster) dismiss(told liar.Lie) error {
 	in := c.instance()
 	if in.raft.State() != raft.Leader {
@@ -562,7 +574,8 @@ func (c *Cluster) sealedState(state io.WriterTo, h *envelopeHeader) ([]byte, [32
 	if _, err := w.Write(forged); err != nil {
 		return nil, [32]byte{}, err
 	}
-	return out.Bytes(), DataDigest(forged), w.Close()
+	err = w.Close()
+	return out.Bytes(), DataDigest(forged), err
 }
 
 func (c *Cluster) sendSnapshot(told liar.Lie, p *chain.SnapshotProof, conf raft.Configuration, sealed []byte) error {
@@ -581,10 +594,7 @@ func (c *Cluster) sendSnapshot(told liar.Lie, p *chain.SnapshotProof, conf raft.
 		q.sessions = append(q.sessions, p.Signatures[i].Session)
 	}
 	liar.Did(told.Name)
-	r, err := c.put(told.Victim, q, bytes.NewReader(sealed))
-	if err == nil && r.Yes {
-		liar.Did(told.Name + ": installed")
-	}
+	_, err = c.put(told.Victim, q, bytes.NewReader(sealed))
 	return err
 }
 
@@ -668,10 +678,18 @@ func (c *Cluster) askFalseAttestation(told liar.Lie) error {
 
 // inflate asks for votes in a term that nothing justifies.
 func (c *Cluster) inflate(told liar.Lie) error {
-	term, last := c.book.record().Term+3, c.book.own.Last()
+	rec, last := c.book.record(), c.book.own.Last()
+	if rec.Proof == nil {
+		return nil
+	}
+	t, err := chain.SignTransfer(c.book.signer, chain.Transfer{Lineage: c.cfg.Lineage, Term: rec.Term, To: c.book.self})
+	if err != nil {
+		return err
+	}
+	term, why := rec.Term+1, &chain.Justification{Handover: &chain.Handover{Transfer: t, Proof: *rec.Proof}}
 	for _, r := range c.others(0) {
-		v := &raft.RequestVoteRequest{RPCHeader: c.transport.header(), Term: term, LastLogIndex: last.Index, LastLogTerm: last.Term}
-		q := &request{Kind: kindVote, Vote: v, Items: []item{candidacyItem(last, last.Hash), {itemJustification, c.falseTerm(term).Encode()}}}
+		v := &raft.RequestVoteRequest{RPCHeader: c.transport.header(), Term: term, LastLogIndex: last.Index, LastLogTerm: last.Term, LeadershipTransfer: true}
+		q := &request{Kind: kindVote, Vote: v, Items: []item{candidacyItem(last, last.Hash), {itemJustification, why.Encode()}}}
 		liar.Did(told.Name)
 		if _, err := c.put(r, q, nil); err != nil {
 			c.log.Debug("lie", slog.String("error", err.Error()))

@@ -18,7 +18,6 @@ import (
 	"github.com/tetrad-vault/tetrad/chaos"
 	"github.com/tetrad-vault/tetrad/chaos/sim"
 	"github.com/tetrad-vault/tetrad/cluster"
-	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -58,11 +57,8 @@ type world struct {
 	harm  map[string]bool // what must not be, seen while it was lied
 	term  uint64          // when the lie began
 	index uint64          // likewise
-	tips  sync.Map        // term -> tip1: the victim's last entry of it
+	late  sync.Map        // site -> since when its clock lags
 }
-
-// tip1 is an entry a region held at the end of its log.
-type tip1 chain.Link
 
 func region(site int) identity.RegionID { return identity.RegionID(site + 1) }
 
