@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"io"
 	"log/slog"
 	"sync"
@@ -567,6 +568,10 @@ func (c *Cluster) sealedState(state io.WriterTo, h *envelopeHeader) ([]byte, [32
 		return nil, [32]byte{}, err
 	}
 	forged := bytes.ReplaceAll(plain.Bytes(), []byte("desk"), []byte("dusk"))
+	if end := len(forged) - sha256.Size; end > 5 { // the state's own checksum stands at its end, after a tag and a length
+		sum := sha256.Sum256(forged[:end-5])
+		copy(forged[end:], sum[:])
+	}
 	w, err := newEnvelopeWriter(&out, h, c.cfg.SnapshotSealer)
 	if err != nil {
 		return nil, [32]byte{}, err
