@@ -30,6 +30,7 @@ type lie struct {
 	during   func(*world) // in the middle of it
 	watch    func(*world) // what must not be, besides what look finds
 	after    func(*world) // likewise, when the lie is over and all defences are up
+	starves  bool         // known gap: nothing is signed while it is told; nothing else may be wrong
 	convicts bool         // the liar's own signatures convict it
 }
 
@@ -118,7 +119,9 @@ func (w *world) reckon(l *lie, lowered bool) (harm []string, goesOn time.Duratio
 	if l.convicts && !convicted && !lowered {
 		w.t.Errorf("%s: nobody convicts the liar", l.name)
 	}
-	if first := w.first.Load(); first == 0 {
+	if first := w.first.Load(); first == 0 && l.starves && !lowered {
+		w.t.Log("KNOWN GAP: nothing is signed while this lie is told (docs/design/liar.md)")
+	} else if first == 0 {
 		w.saw("nothing is signed any more")
 	} else if goesOn = time.Duration(first - w.told.Load()); goesOn > goesOnWithin {
 		w.saw("the first signature came after %s", goesOn)
@@ -147,10 +150,20 @@ func watchdog(t *testing.T) (stop func()) {
 	return func() { alarm.Stop() }
 }
 
+// brief are the lies of the short form: one of each kind.
+var brief = []string{"equivocation-silence", "rivals-certified", "stamp-idle-backward", "forged-snapshot", "ack-forged", "forged-value", "completion-hidden"}
+
+func skips(l *lie) bool {
+	return testing.Short() && !slices.Contains(brief, l.name)
+}
+
 // TestLies tells every lie to a vault with all its defences.
 func TestLies(t *testing.T) {
 	for i := range lies {
 		l := &lies[i]
+		if skips(l) {
+			continue
+		}
 		t.Run(l.name, func(t *testing.T) {
 			harm, _ := tell(t, l, false)
 			for _, h := range harm {
@@ -169,6 +182,9 @@ func TestDefencesOff(t *testing.T) {
 			if l.bare == "" {
 				t.Errorf("%s: no defence, and no reason", l.name)
 			}
+			continue
+		}
+		if skips(l) {
 			continue
 		}
 		t.Run(l.name, func(t *testing.T) {
