@@ -34,7 +34,6 @@ type Cluster struct {
 	replica   *replica
 	transport *transport
 	server    *server
-	lies      lies // of a test build
 	proposer  *proposer
 	barriers  *shared
 	gossip    atomic.Pointer[gossip]

@@ -33,6 +33,16 @@ type lies struct {
 	old   *chain.Ack                       // an ack to replay
 }
 
+// memories are kept beside the clusters, so that ordinary builds have no field for them.
+var memories sync.Map // *Cluster -> *lies
+
+func (c *Cluster) lies() *lies {
+	if m, ok := memories.Load(c); ok {
+		return m.(*lies)
+	}
+	return &lies{forks: map[identity.RegionID]*fork{}, shown: map[identity.RegionID]chain.Link{}} // it ends
+}
+
 type falseOutcome struct {
 	fsm.Outcome
 	err error
@@ -45,7 +55,8 @@ func (c *Cluster) tells(name string) bool {
 
 // lie takes the place of what sends and answers.
 func (c *Cluster) lie() {
-	c.lies.forks, c.lies.shown = map[identity.RegionID]*fork{}, map[identity.RegionID]chain.Link{}
+	memories.Store(c, &lies{forks: map[identity.RegionID]*fork{}, shown: map[identity.RegionID]chain.Link{}})
+	context.AfterFunc(c.ctx, func() { memories.Delete(c) })
 	c.transport.lie = c.lieTo
 	honest := c.server.handle
 	c.server.handle = func(ctx context.Context, from remote, q *request, body io.Reader) *reply {
@@ -170,9 +181,10 @@ func (c *Cluster) lieTo(to remote, q *request) bool {
 
 func (c *Cluster) show(to identity.RegionID, a *raft.AppendEntriesRequest) {
 	if l, err := linkOf(a.Entries[len(a.Entries)-1]); err == nil {
-		c.lies.mu.Lock()
-		c.lies.shown[to] = l.place()
-		c.lies.mu.Unlock()
+		m := c.lies()
+		m.mu.Lock()
+		m.shown[to] = l.place()
+		m.mu.Unlock()
 	}
 }
 
@@ -214,12 +226,13 @@ func (c *Cluster) strip(q *request) {
 
 // forked is an append as a peer gets it that is shown a history of its own.
 func (c *Cluster) forked(to identity.RegionID, a *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
-	c.lies.mu.Lock()
-	defer c.lies.mu.Unlock()
-	f := c.lies.forks[to]
+	m := c.lies()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.forks[to]
 	if f == nil {
 		f = &fork{map[uint64]chain.Link{}, map[uint64][]byte{}}
-		c.lies.forks[to] = f
+		m.forks[to] = f
 	}
 	out := *a
 	out.Entries = nil
@@ -334,12 +347,13 @@ func (c *Cluster) falseAck(told liar.Lie, a chain.Ack) chain.Ack {
 		t.Hash[0] ^= 1
 		a, _ = chain.SignAck(c.book.signer, t, a.At)
 	case "ack-replayed":
-		c.lies.mu.Lock()
-		defer c.lies.mu.Unlock()
-		if c.lies.old == nil {
-			c.lies.old = &a
+		m := c.lies()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.old == nil {
+			m.old = &a
 		}
-		a = *c.lies.old
+		a = *m.old
 	case "ack-earlier-boot":
 		if old := c.earlier(); old != nil {
 			a, _ = chain.SignAck(old, a.Tuple, a.At)
@@ -490,9 +504,10 @@ func (c *Cluster) put(region identity.RegionID, q *request, body io.Reader) (*re
 }
 
 func (c *Cluster) nudgeFalsely(name string, to identity.RegionID, twice bool) error {
-	c.lies.mu.Lock()
-	at, ok := c.lies.shown[to]
-	c.lies.mu.Unlock()
+	m := c.lies()
+	m.mu.Lock()
+	at, ok := m.shown[to]
+	m.mu.Unlock()
 	if !ok || at.Term != c.book.record().Term {
 		return nil
 	}

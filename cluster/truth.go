@@ -10,8 +10,6 @@ import (
 // The places where a region of a test build lies (lies.go, tag liar). Here they do
 // nothing: an ordinary build has no lie in it.
 
-type lies struct{}
-
 type falseOutcome struct {
 	fsm.Outcome
 	err error

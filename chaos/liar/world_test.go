@@ -283,7 +283,7 @@ func (w *world) look() {
 		if t, _ := c.Term(); w.told.Load() > 0 && t > w.term+10 {
 			w.saw("the terms run away")
 		}
-		if ahead := n.View().Clock().Sub(time.Now()); ahead > time.Minute {
+		if ahead := time.Until(n.View().Clock()); ahead > time.Minute {
 			w.saw("the committed clock of region %d is far ahead", region(i))
 		}
 		if ms := c.Members(); len(ms) != 4 && len(ms) != 0 {
