@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -133,12 +134,26 @@ func (w *world) reckon(l *lie, lowered bool) (harm []string, goesOn time.Duratio
 	for _, v := range w.judge() {
 		w.saw("%s", v)
 	}
-	w.t.Logf("%s: told %d times, %d answers, the first after %s", l.name, liar.Done(l.name), w.after.Load(), goesOn.Round(time.Millisecond))
+	w.t.Logf("%s: told %d times, %d answers, the first after %s; evidence: %s", l.name, liar.Done(l.name), w.after.Load(), goesOn.Round(time.Millisecond), w.evidence())
 	for h := range w.harm {
 		harm = append(harm, h)
 	}
 	slices.Sort(harm)
 	return harm, goesOn
+}
+
+// evidence names what the honest regions hold against the liar.
+func (w *world) evidence() string {
+	var kinds []string
+	for _, i := range w.honest {
+		for _, e := range w.clusterOf(i).Evidence() {
+			if k := e.Kind.String(); e.Accused == region(w.liar) && !slices.Contains(kinds, k) {
+				kinds = append(kinds, k)
+			}
+		}
+	}
+	slices.Sort(kinds)
+	return strings.Join(kinds, ", ")
 }
 
 // watchdog prints all stacks when a run takes too long in real time.

@@ -463,7 +463,16 @@ func tell(t *testing.T, l *lie) {
 			t.Errorf("region %s crashed: %s", r.Name, at)
 		}
 	}
-	t.Logf("%s: told %d times, %d answers, the first after %s", l.name, w.done(l.name), w.after, w.first.Round(time.Millisecond))
+	t.Logf("%s: told %d times, %d answers, the first after %s; files of evidence: %d", l.name, w.done(l.name), w.after, w.first.Round(time.Millisecond), w.evidence())
+}
+
+// evidence counts the files that honest regions keep against the liar.
+func (w *world) evidence() (n int) {
+	for _, i := range w.honest {
+		files, _ := filepath.Glob(filepath.Join(w.Regions[i].Dir, "data", "evidence", fmt.Sprintf("region%d-*", w.liar+1)))
+		n += len(files)
+	}
+	return n
 }
 
 // TestLies tells every lie to four real processes; the short form a few of them.
