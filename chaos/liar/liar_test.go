@@ -166,7 +166,7 @@ func watchdog(t *testing.T) (stop func()) {
 }
 
 // brief are the lies of the short form: one of each kind.
-var brief = []string{"equivocation-silence", "rivals-certified", "stamp-idle-backward", "forged-snapshot", "ack-forged", "forged-value", "completion-hidden"}
+var brief = []string{"equivocation-silence", "rivals-certified", "stamp-idle-backward", "forged-value"}
 
 func skips(l *lie) bool {
 	return testing.Short() && !slices.Contains(brief, l.name)

@@ -65,7 +65,7 @@ type lie struct {
 }
 
 var lies = []lie{
-	{name: "false-commit", silent: true, short: true},
+	{name: "false-commit", silent: true},
 	{name: "one-region-only", silent: true},
 	{name: "rival-entries"},
 	{name: "equivocation-silence", silent: true, short: true},
