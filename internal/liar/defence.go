@@ -14,7 +14,6 @@ const (
 	Opening                      // an entry opens and decodes before it is stored
 	Stamps                       // of entries, by the own clock
 	Membership                   // only what the state approved
-	Continuity                   // an entry stands on the own chain, by its term's proven leader
 	Truncation                   // nothing of the term's own leader is replaced
 	CommitCap                    // raft commits no more than is certified
 	Applying                     // nothing is applied that is not certified
@@ -24,10 +23,8 @@ const (
 	Rivals                       // conflicting reports are cut to one branch
 	Acks                         // an ack is its sender's own, of this lineage
 	AckBoots                     // and of its present boot
-	AckPlaces                    // acks of different tuples never add up
 	SnapshotProof                // three regions vouch for a snapshot
 	SnapshotState                // its bytes are the state they vouched for
-	SnapshotBack                 // it takes nothing back that was applied
 	Attesting                    // a region vouches for its own state only
 	Accusations                  // evidence convicts by the accused's signatures
 	Leases                       // nothing leaves without one
@@ -45,6 +42,5 @@ const (
 	Sessions                     // a session key is one region's, once
 	Statements                   // who released a signature files it
 	Covers                       // a client wants what it is told certified
-	Words                        // a region gives its word only on what it saw itself
 	defences
 )
