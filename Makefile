@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/tetrad-vault/tetrad/internal/version.Version=$(VERSION)
 PKGS    := ./...
 
-.PHONY: deps build test test-long lint generate demo demo-stop bench chaos fuzz clean
+.PHONY: deps build test test-long liar lint generate demo demo-stop bench chaos fuzz clean
 
 ## deps: system packages (idempotent); the other targets call it when something is missing
 deps:
@@ -25,16 +25,22 @@ build: need
 ## test: everything, with the race detector; under ten minutes on two cores, quiet when green
 test: need build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@$(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
 ## test-long: four real processes with the race detector in them, and longer pauses
 test-long: need
 	@TETRAD_LONG=1 $(GO) test -timeout 20m -count 1 ./deploy/lab
 
+## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence
+liar: need
+	@$(GO) test -tags liar -timeout 60m -count 1 -v ./chaos/liar ./deploy/liar
+
 ## lint: formatting, vet, staticcheck, generated code current
 lint: need
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
 	@$(GO) vet $(PKGS)
+	@$(GO) vet -tags liar $(PKGS)
 	@$(GO) tool staticcheck $(PKGS)
 	@$(GO) mod verify >/dev/null
 	@deploy/generate.sh --check

@@ -148,6 +148,18 @@ func (h *History) MadeBy(r identity.RegionID) (out []Made) {
 	return out
 }
 
+// Until returns the calls that had returned by then.
+func (h *History) Until(t time.Time) (out []Op) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.Ops {
+		if !o.Return.After(t) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
 // acknowledged returns the calls of a kind that the vault acknowledged, in order of their
 // return.
 func (h *History) acknowledged(k Kind) (out []*Op) {

@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // arrival is an append on its way in: what it brings, decoded, and what each command
@@ -129,7 +130,9 @@ func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log) error {
 	if err := checkKind(e); err != nil || e.Type != raft.LogCommand {
 		return err
 	}
-	v.entries[i].entry, err = c.open(e)
+	if v.entries[i].entry, err = c.open(e); err != nil && !liar.Defends(liar.Opening) {
+		v.entries[i].entry, err = nil, nil
+	}
 	return err
 }
 
@@ -221,6 +224,9 @@ func (c *Cluster) believeLeader(from remote, p *chain.LeaderProof) error {
 // capCommit is how far raft may commit: as far as certificates reach on the own log with
 // what this append brings.
 func (c *Cluster) capCommit(a *raft.AppendEntriesRequest, v *arrival) uint64 {
+	if a.Term > 0 && !liar.Defends(liar.CommitCap) {
+		return a.LeaderCommitIndex
+	}
 	tuples := c.book.certifiedTuples()
 	if v.cert != nil {
 		tuples = append(tuples, v.cert.Tuple)
@@ -307,7 +313,9 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 		Leaders: c.leaders, Certified: append(c.book.certifiedTuples(), best...), Acked: c.book.highestAcked()}
 	s.Covered = covered(v, s.Certified)
 	v.admitted, err = chain.CheckAppend(s, v.chained)
-	if v.admitted.Rival {
+	if v.admitted.Rival && !liar.Defends(liar.Truncation) {
+		err = nil
+	} else if v.admitted.Rival {
 		c.accuseRival(v, v.admitted.Cut)
 	}
 	if err == nil && v.admitted.Alarm && v.admitted.Cut > 0 {

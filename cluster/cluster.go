@@ -103,6 +103,7 @@ func (c *Cluster) Start(context.Context) error {
 	}
 	c.server = newServer(c.transport.d, ln, c.transport.timeout, c.book, c.log)
 	c.server.handle = c.serve
+	c.lie()
 	var in *instance
 	if err = c.bootstrap(); err == nil {
 		in, err = c.newInstance()
@@ -194,6 +195,9 @@ func (c *Cluster) Propose(ctx context.Context, cmd *command.Command) (fsm.Outcom
 	case c.lowSpace.Load():
 		return fsm.Outcome{}, errs.New(errs.DiskFull, "less than %d bytes of disk are left", c.cfg.MinFree).
 			WithHint("free disk space in the data directory; reads go on")
+	}
+	if out, is := c.falseOutcome(cmd); is {
+		return out.Outcome, out.err
 	}
 	return c.proposer.submit(ctx, cmd)
 }

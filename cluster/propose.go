@@ -221,6 +221,7 @@ func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fs
 	if !c.stampable(in, entry.Stamp) {
 		return nil, c.giveWay(in)
 	}
+	entry = c.falseEntry(entry)
 	if c.cfg.Admit != nil {
 		if err := c.cfg.Admit(entry); err != nil { // followers would refuse it, for ever
 			return nil, err
@@ -230,6 +231,7 @@ func (c *Cluster) proposeEntry(_ context.Context, cmds []*command.Command) ([]fs
 	if err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "sealing an entry")
 	}
+	sealed = c.falseBytes(sealed)
 	defer c.decoded.propose(sealed, entry)()
 	f, err := in.ask(func(r *raft.Raft) raft.Future { return r.Apply(sealed, c.cfg.Timing.HungWrite) })
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -167,6 +168,9 @@ func (c *Cluster) parties(reports []chain.Vote) (liar identity.RegionID, others 
 // conflicting reports whether two of the reports with the highest last term may be of
 // logs that part: one of them this region cannot find in its own log, or own it is behind.
 func (c *Cluster) conflicting(reports []chain.Vote) bool {
+	if !liar.Defends(liar.Rivals) {
+		return false
+	}
 	top := uint64(0)
 	for _, v := range reports {
 		top = max(top, v.Last.Term)

@@ -5,8 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/tetrad-vault/tetrad/cluster"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 )
 
 const skew = 2 * time.Second
@@ -154,4 +157,52 @@ func TestFollowerWithAWrongClock(t *testing.T) {
 			a.Agree(20 * time.Second)
 		})
 	}
+}
+
+// An old stamp is not let in by sending along an entry the follower holds already, or two
+// new ones at once: then a liar would hold time back after a quiet night.
+func TestOldStampsInLongerAppends(t *testing.T) {
+	o, _ := clocks(clustertest.Options{})
+	simulate(t, o, func(t *testing.T, a *clustertest.Nodes) {
+		a.StartAll()
+		commit(t, a, time.Second)
+		a.Agree(time.Second)
+		leader := a.Leader()
+		victim := a.Followers(leader)[0]
+		cfg, err := leader.Config()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Session = leader.Running
+		liar := cluster.NewLiar(cfg)
+		defer liar.Close()
+		liar.Steal(leader.C)
+		s := leader.C.Stats()
+		var held raft.Log
+		if err := leader.Store.Stores().Log.GetLog(s.LastIndex, &held); err != nil {
+			t.Fatal(err)
+		}
+		hash, _, _ := cluster.Link(victim.C, s.LastIndex)
+		old := func(index uint64, prev [32]byte) *raft.Log {
+			e := &command.Entry{Stamp: time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond), Commands: []*command.Command{a.Command()}}
+			return liar.Sign(&raft.Log{Index: index, Term: s.Term, Type: raft.LogCommand, Data: liar.Seal(e.Encode())}, prev, nil)
+		}
+		first := old(s.LastIndex+1, hash)
+		x, err := cluster.DecodeExtension(first.Extensions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, before, _ := cluster.Link(victim.C, s.LastIndex-1)
+		for name, q := range map[string]*raft.AppendEntriesRequest{
+			"beside one that is held": {Term: s.Term, PrevLogEntry: s.LastIndex - 1, PrevLogTerm: before, Entries: []*raft.Log{&held, first}},
+			"two at once":             {Term: s.Term, PrevLogEntry: s.LastIndex, PrevLogTerm: held.Term, Entries: []*raft.Log{first, old(s.LastIndex+2, x.Chain)}},
+		} {
+			q.RPCHeader = liar.Header()
+			var r raft.AppendEntriesResponse
+			err := liar.Endpoint().AppendEntries(raft.ServerID(victim.ServerID), raft.ServerAddress(victim.Addr), q, &r)
+			if at := victim.C.Stats().LastIndex; at != s.LastIndex || err == nil && r.Success {
+				t.Errorf("%s: stored up to %d, answered %t, %v", name, at, r.Success, err)
+			}
+		}
+	})
 }

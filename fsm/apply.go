@@ -8,6 +8,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // apply carries out one entry.
@@ -149,7 +150,7 @@ func (w *work) authenticate(c *command.Command, signed []byte) (*author, error) 
 	if a.region != nil && a.region.Status != RegionActive {
 		return nil, errs.New(errs.Denied, "region %d is quarantined: nothing it says counts", a.region.ID)
 	}
-	if !w.m.verify(key, signed, c.Signatures[0].Sig) {
+	if !w.m.verify(key, signed, c.Signatures[0].Sig) && liar.Defends(liar.Commands) {
 		return nil, errs.New(errs.Unauthenticated, "the signature of %s does not verify", c.Principal.Short())
 	}
 	for i, s := range c.Signatures[1:] {
@@ -193,7 +194,7 @@ func (w *work) cosigned(a *author, before []command.Signature, s command.Signatu
 	if !ok || p.Removed || a.principal == nil || p.Tenant != "" && p.Tenant != a.principal.Tenant {
 		return errs.New(errs.Unauthenticated, "the co-signer %s is not known", s.Principal.Short())
 	}
-	if !w.m.verify(p.Key, signed, s.Sig) {
+	if !w.m.verify(p.Key, signed, s.Sig) && liar.Defends(liar.Commands) {
 		return errs.New(errs.Unauthenticated, "the signature of %s does not verify", s.Principal.Short())
 	}
 	if p.admin() {
@@ -274,7 +275,7 @@ func (t *task) decide() (do deed, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if dual(body) && t.admins < 2 {
+	if dual(body) && t.admins < 2 && liar.Defends(liar.DualControl) {
 		if t.principal.admin() {
 			return nil, errs.New(errs.NeedsSecondAdmin, "%s needs the signatures of two administrators", t.command.Type)
 		}

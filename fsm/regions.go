@@ -7,6 +7,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 func (t *task) registerSession(b *command.RegisterSession) (deed, error) {
@@ -60,7 +61,7 @@ func (t *task) checkCert(r *Region, c *identity.SessionCert) error {
 	fp := c.Session.Fingerprint()
 	_, taken := t.roster.sessions[fp]
 	_, principal := t.principals.get(fp)
-	if _, id := t.roster.identities[fp]; taken || principal || id {
+	if _, id := t.roster.identities[fp]; (taken || principal || id) && liar.Defends(liar.Sessions) {
 		return errs.New(errs.Invalid, "the session key of region %d was used before", r.ID)
 	}
 	return nil
@@ -72,7 +73,7 @@ func (t *task) reportHealth(b *command.ReportHealth) (deed, error) {
 		return nil, errs.New(errs.NotFound, "there is no region %d", b.Region)
 	}
 	if t.region.ID != r.ID {
-		if err := t.vouched(b, r); err != nil {
+		if err := t.vouched(b, r); err != nil && liar.Defends(liar.Health) {
 			return nil, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
@@ -136,7 +137,7 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 		return nil, errs.New(errs.Expired, "request %s expired", q.ID)
 	}
 	about, err := t.reasons(last, q, b.Words)
-	if err != nil {
+	if err != nil && liar.Defends(liar.Reasons) {
 		return nil, err
 	}
 	if b.Attempt > MaxAttempts {

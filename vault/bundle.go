@@ -12,6 +12,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // bundle is what is asked together and filed together. Its fields belong to the one
@@ -156,7 +157,7 @@ func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item
 		return nil // the own co-signer verified what its HSM made
 	}
 	for i, m := range it.messages {
-		if !keys[it.ground.key.ID].Verify(m, got.Signatures[i]) {
+		if !keys[it.ground.key.ID].Verify(m, got.Signatures[i]) && liar.Defends(liar.Answers) {
 			return b.blame(a.Region, "signature does not verify against the attested key")
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // cosigner answers co-sign questions. A question only names attempts; whether and what
@@ -144,7 +145,7 @@ func (s *cosigner) judge(q *Question, tasks []*task) error {
 	if len(standing(tasks)) == 0 {
 		return nil
 	}
-	if err := s.beacon.verify(q); err != nil {
+	if err := s.beacon.verify(q); err != nil && liar.Defends(liar.Draws) {
 		return err
 	}
 	unfit := s.cfg.Leaves.Healthy()
@@ -154,7 +155,7 @@ func (s *cosigner) judge(q *Question, tasks []*task) error {
 		}
 		t.signers = t.ground.signers(q.Value)
 		switch {
-		case !slices.Contains(t.signers, s.cfg.Region):
+		case !slices.Contains(t.signers, s.cfg.Region) && liar.Defends(liar.Drawn):
 			t.refusal = errs.New(errs.Denied, "this region is not drawn for attempt %d of request %s", t.item.Attempt, t.item.Request)
 		case t.ground.key.Attested(s.cfg.Region) == nil:
 			t.refusal = errs.New(errs.BadState, "this region does not hold key %s", t.ground.key.ID)

@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
@@ -419,4 +420,22 @@ func (r recordList) Encode() []byte { return encodeRecords(r) }
 func FuzzDecodeRecords(f *testing.F) {
 	f.Add(encodeRecords([]record{{Item: item7(1, 2), Expiry: time.UnixMilli(5), Signatures: [][]byte{{1}}}}))
 	canonical(f, func(b []byte) (recordList, error) { return decodeRecords(b) })
+}
+
+// TestCompletedByAnotherPair: a completion that shows other regions' signatures only is no
+// reason to forget what this region released for an earlier attempt.
+func TestCompletedByAnotherPair(t *testing.T) {
+	s := &statements{cfg: &Config{Region: 2}}
+	for _, c := range []struct {
+		by   []identity.RegionID
+		want bool
+	}{{[]identity.RegionID{1, 2}, true}, {[]identity.RegionID{1, 3}, false}, {nil, false}} {
+		row := &fsm.Request{}
+		for _, r := range c.by {
+			row.Results = append(row.Results, fsm.SignatureSet{Region: r})
+		}
+		if s.shown(row) != c.want {
+			t.Errorf("completed by %v: shown %t", c.by, !c.want)
+		}
+	}
 }

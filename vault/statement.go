@@ -7,8 +7,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // statements are the answers this region released whose completion it has not seen. A
@@ -44,18 +46,30 @@ func (s *statements) add(a *command.Answer, partials [][]byte) {
 	}
 }
 
-// completed drops what is in the log.
-func (s *statements) completed(ids []command.RequestID) {
+// completed drops what is in the log. Where another pair completed a request, what this
+// region released for an earlier attempt may not be: then it is still filed.
+func (s *statements) completed(view fsm.View, ids []command.RequestID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
+		if row, ok := view.Request(id); ok && !s.shown(row) {
+			continue
+		}
 		delete(s.pending, id)
 	}
+}
+
+// shown reports whether a completed request shows what this region released for it.
+func (s *statements) shown(row *fsm.Request) bool {
+	return slices.ContainsFunc(row.Results, func(r fsm.SignatureSet) bool { return r.Region == s.cfg.Region })
 }
 
 // file files every statement that waited long enough. Each is filed once.
 func (s *statements) file(ctx context.Context) {
 	for _, r := range s.due() {
+		if !liar.Defends(liar.Statements) {
+			continue
+		}
 		c := &command.Complete{Index: r.answer.Index, Partials: r.partials, Answers: [][]byte{r.answer.Encode()}, Cover: r.cover}
 		out, err := s.author.complete(ctx, c)
 		if err == nil {

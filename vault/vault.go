@@ -86,7 +86,7 @@ func (v *Vault) Applied(results []fsm.Result) {
 			v.waiting.applied(view, final)
 			v.answers.forget(final)
 		}
-		v.statements.completed(r.Completed)
+		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
 		if r.Regions || r.Lifted {
 			v.keeper.signal()

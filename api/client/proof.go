@@ -9,6 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // Bounds of what is remembered; beyond them it is learnt anew.
@@ -95,6 +96,9 @@ func (p *prover) newest() (out [][]byte) {
 
 // verify returns the place of the entry that a proof covers.
 func (p *prover) verify(c *Certified, index uint64) (at chain.Link, err error) {
+	if !liar.Defends(liar.Covers) {
+		return at, nil
+	}
 	if len(c.GetCover()) == 0 {
 		return at, unproven(index, "the answer carries no proof")
 	}

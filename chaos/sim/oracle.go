@@ -12,9 +12,9 @@ import (
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
 
-// beacon opens every region's share with its HSM, as nobody in the world may, and returns
+// Beacon opens every region's share with its HSM, as nobody in the world may, and returns
 // what computes beacon values without asking any node.
-func beacon(t testing.TB, c *nodetest.Cluster) func(command.Meta) ([32]byte, error) {
+func Beacon(t testing.TB, c *nodetest.Cluster) func(command.Meta) ([32]byte, error) {
 	t.Helper()
 	doc := &c.Genesis.Document
 	public, err := draw.NewPublicKey(int(doc.Beacon.Threshold), doc.Beacon.Public, doc.Beacon.Shares)

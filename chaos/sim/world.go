@@ -42,7 +42,7 @@ func newWorld(t testing.TB, p *Plan, o Options) *World {
 	}
 	w.Timing = p.timing()
 	w.Net.SetLatency(p.Latency)
-	w.History = &chaos.History{Seed: p.Seed, Genesis: w.Genesis, Value: beacon(t, w.Cluster)}
+	w.History = &chaos.History{Seed: p.Seed, Genesis: w.Genesis, Value: Beacon(t, w.Cluster)}
 	w.Watch = func(i int, m cluster.Machine, view func() fsm.View) cluster.Machine {
 		if o.Machine != nil {
 			m = o.Machine(i, m)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -118,6 +119,9 @@ func (p *SnapshotProof) region(i int) identity.RegionID { return p.Signatures[i]
 
 // Verify checks that a quorum attested.
 func (p *SnapshotProof) Verify(r Roster, lineage [32]byte) error {
+	if !liar.Defends(liar.SnapshotProof) {
+		return nil
+	}
 	if p.Lineage != lineage {
 		return errs.New(errs.Unverified, "snapshot of index %d is of another lineage", p.Index)
 	}

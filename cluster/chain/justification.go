@@ -3,6 +3,7 @@ package chain
 import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -47,6 +48,8 @@ func Believe(r Roster, lineage [32]byte, term uint64, j *Justification) error {
 		return errs.New(errs.Unverified, "term %d comes with a justification of term %d", term, j.Term())
 	}
 	switch {
+	case !liar.Defends(liar.Terms):
+		return nil
 	case len(j.PreVotes) > 0:
 		return j.preVoted(r, lineage)
 	case j.Handover != nil:

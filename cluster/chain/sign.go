@@ -5,6 +5,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
@@ -116,7 +117,7 @@ func verify(r Roster, domain string, s *Signature, body func(*wire.Writer)) erro
 	if c, ok := r.(Checker); ok {
 		check = func(msg, sig []byte) bool { return c.Check(h.Key, msg, sig) }
 	}
-	if !check(message(domain, s, body), s.Sig[:]) {
+	if !check(message(domain, s, body), s.Sig[:]) && liar.Defends(liar.Signatures) {
 		return errs.New(errs.Unverified, "signature of region %d does not verify", s.Region)
 	}
 	return nil
@@ -125,7 +126,7 @@ func verify(r Roster, domain string, s *Signature, body func(*wire.Writer)) erro
 // Fresh refuses signatures of a session that ended: an ack, vote or pre-vote that
 // arrives now from an earlier boot is a replay.
 func Fresh(r Roster, s *Signature) error {
-	if h, ok := r.Holder(s.Session); !ok || !h.Current {
+	if h, ok := r.Holder(s.Session); (!ok || !h.Current) && liar.Defends(liar.AckBoots) {
 		return errs.New(errs.Stale, "session %s of region %d is of an earlier boot", s.Session.Short(), s.Region)
 	}
 	return nil
@@ -151,7 +152,7 @@ func quorum(r Roster, what string, n int, region func(int) identity.RegionID, ch
 func ascending(n int, region func(int) identity.RegionID) error {
 	last := identity.RegionID(0)
 	for i := range n {
-		if region(i) <= last {
+		if region(i) <= last && liar.Defends(liar.Quorums) {
 			return errs.New(errs.Malformed, "region %d after %d: each region signs once, in ascending order", region(i), last)
 		}
 		last = region(i)

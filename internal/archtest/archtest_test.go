@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"vault/frost":       {"internal/errs", "internal/wire"},
 	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
-	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version"},
+	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar"},
 	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
 	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "cluster/chain"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"internal/durable":  {"internal/durable", "internal/errs"},
 	"internal/clock":    {},
 	"internal/version":  {},
+	"internal/liar":     {"internal/identity"},
 	"internal/archtest": {},
 	"cmd":               {"cmd", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"chaos":             {"chaos", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},

@@ -109,13 +109,13 @@ func (n *Node) openVault() (err error) {
 		Dial:    n.cfg.Network.Dial,
 	})
 	n.peers = rpc.NewPeers(n.conns)
-	n.vault, err = vault.New(vault.Config{
+	n.vault, err = vault.New(n.lie(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify,
 		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
-	})
+	}))
 	return err
 }
 
@@ -144,7 +144,7 @@ func (n *Node) openCluster() (err error) {
 			return cert
 		},
 		Approved: func() []cluster.Member { return approvedMembers(n.fsm.View()) },
-		Beacon:   n.vault,
+		Beacon:   n.beacon(),
 		OnLeader: n.onLeader, Fatal: n.fail,
 		Now: n.cfg.Clock.Now, Timing: n.cfg.Timing, Gossip: n.gossip(), Logger: n.log, MinFree: n.cfg.MinFree,
 	})
@@ -215,7 +215,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
-	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.vault, Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster,
+	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.cosigner(), Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster,
 		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
