@@ -31,6 +31,9 @@ const (
 	kindAttest   kind = 11 // asks for a signature over a snapshot's attestation
 )
 
+// silent requests have no reply.
+func (k kind) silent() bool { return k == kindNudge || k == kindEvidence || k == kindReports }
+
 // item is one extension of an envelope.
 type item struct {
 	Kind uint8

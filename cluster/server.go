@@ -125,7 +125,7 @@ func (s *server) one(c *conn) error {
 		body = &chunkReader{c: c, timeout: s.timeout}
 	}
 	p := s.handle(s.ctx, c.peer, q, body)
-	if p == nil {
+	if p == nil || q.Kind.silent() { // nobody reads it: it would be taken for the next call's
 		return nil
 	}
 	s.book.answer(c, p)

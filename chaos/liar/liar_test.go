@@ -204,6 +204,11 @@ func TestDefencesOff(t *testing.T) {
 		}
 		t.Run(l.name, func(t *testing.T) {
 			harm, _ := tell(t, l, true)
+			for range 2 { // some lies have to win a race
+				if len(harm) == 0 {
+					harm, _ = tell(t, l, true)
+				}
+			}
 			if len(harm) == 0 {
 				t.Error("the lie did no harm without the defence")
 			}
