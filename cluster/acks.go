@@ -190,6 +190,9 @@ func (b *book) keepCert(c *chain.Certificate) {
 	if b.certs[c.Index] != nil || c.Index+maxCerts < b.floor.Index {
 		return
 	}
+	if len(b.certs) == 0 || c.Index < b.lowest {
+		b.lowest = c.Index
+	}
 	b.certs[c.Index] = c
 	for len(b.certs) > maxCerts {
 		for b.certs[b.lowest] == nil {
