@@ -52,6 +52,9 @@ func (c *Cluster) serveVote(ctx context.Context, in *instance, from remote, q *r
 		return c.fail(err)
 	}
 	defer c.leave()
+	if rec := c.book.record(); q.Vote.Term < rec.Term { // raft may not have heard of it
+		return c.justify(&reply{Header: c.transport.header(), Code: errs.OK, Term: rec.Term}, q.Vote.Term)
+	}
 	if q.Vote.Term > in.raft.CurrentTerm() {
 		if err := chain.Believe(c.book.roster, c.cfg.Lineage, q.Vote.Term, why); err != nil {
 			return c.fail(err)
