@@ -282,28 +282,13 @@ func TestNoSecondAckAfterASnapshot(t *testing.T) {
 		})
 		l.lead(2, base, third, fourth)
 		first, at2 := l.noop(base)
-		second, at3 := l.noop(at2)
+		second, _ := l.noop(at2)
 		l.mustAppend(base, first, second)
 		if len(acked) != 2 {
 			t.Fatalf("%d acks: the test proves nothing", len(acked))
 		}
-		state, _ := clustertest.NewMachine().Snapshot()
-		var plain bytes.Buffer
-		_, _ = state.WriteTo(&plain)
-		conf := raft.Configuration{}
-		for _, m := range a.Members() {
-			conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
-		}
 		at := cluster.Place(2, 2, [32]byte{5})
-		l.Offer(l.Attested(at, plain.Bytes(), conf, own, third, fourth))
-		sealed := cluster.SealedSnapshot(clustertest.NewSealer("snapshot"), a.Lineage, 2, 2, conf, plain.Bytes())
-		a.Eventually(5*time.Second, "the snapshot to be installed", func() bool {
-			var r raft.InstallSnapshotResponse
-			err := l.Endpoint().InstallSnapshot(l.id(), raft.ServerAddress(victim.Addr), &raft.InstallSnapshotRequest{
-				RPCHeader: l.Header(), SnapshotVersion: 1, Term: 2, LastLogIndex: 2, LastLogTerm: 2,
-				Configuration: raft.EncodeConfiguration(conf), ConfigurationIndex: 1, Size: int64(len(sealed))}, &r, bytes.NewReader(sealed))
-			return err == nil && r.Success
-		})
+		a.Eventually(5*time.Second, "the snapshot to be installed", func() bool { return l.install(a, at, own, third, fourth) })
 		e := &raft.Log{Index: 3, Term: 2, Type: raft.LogCommand, Data: l.Seal(entryOf(a))}
 		if ok, err := l.append(at, l.Sign(e, at.Hash, nil)); err != nil || !ok {
 			t.Fatalf("what follows the snapshot is refused: %v", err)
@@ -314,12 +299,45 @@ func TestNoSecondAckAfterASnapshot(t *testing.T) {
 			_, _ = l.append(chain.Link{})
 			time.Sleep(300 * time.Millisecond)
 		}
-		_ = at3
 	})
 }
 
 func entryOf(a *clustertest.Nodes) []byte {
 	return (&command.Entry{Stamp: time.Now(), Commands: []*command.Command{a.Command()}}).Encode()
+}
+
+// install sends a snapshot of the empty state at a place, attested by sessions.
+func (s *speaker) install(a *clustertest.Nodes, at chain.Link, attesters ...*identity.Session) bool {
+	state, _ := clustertest.NewMachine().Snapshot()
+	var plain bytes.Buffer
+	_, _ = state.WriteTo(&plain)
+	conf := raft.Configuration{}
+	for _, m := range a.Members() {
+		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
+	}
+	s.Offer(s.Attested(at, plain.Bytes(), conf, attesters...))
+	sealed := cluster.SealedSnapshot(clustertest.NewSealer("snapshot"), a.Lineage, at.Index, at.Term, conf, plain.Bytes())
+	var r raft.InstallSnapshotResponse
+	err := s.Endpoint().InstallSnapshot(s.id(), raft.ServerAddress(s.victim.Addr), &raft.InstallSnapshotRequest{
+		RPCHeader: s.Header(), SnapshotVersion: 1, Term: s.term, LastLogIndex: at.Index, LastLogTerm: at.Term,
+		Configuration: raft.EncodeConfiguration(conf), ConfigurationIndex: 1, Size: int64(len(sealed))}, &r, bytes.NewReader(sealed))
+	return err == nil && r.Success
+}
+
+// A snapshot without the leader proof of its last term would leave its receiver unable to
+// judge what follows in that term: attested as it may be, it is not installed.
+func TestSnapshotBringsItsLeaderProof(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		victim := a.List[1]
+		victim.Start()
+		l := speakerOf(t, a.List[0], victim)
+		base, own, third, fourth := l.founding(), l.Session(), a.List[2].Session(), a.List[3].Session()
+		l.lead(3, base, third, fourth)
+		l.mustAppend(base)
+		if l.install(a, cluster.Place(2, 2, [32]byte{5}), own, third, fourth) {
+			t.Error("installed")
+		}
+	})
 }
 
 // A term that the record has left is over, although raft is still in it: what this region
