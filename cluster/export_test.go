@@ -69,7 +69,7 @@ func (l *Liar) Offer(p *chain.SnapshotProof) {
 			v.Leader = rec.Proof
 		}
 		for i := range p.Signatures {
-			v.Sessions = append(v.Sessions, l.b.roster.cert(p.Signatures[i].Session))
+			v.Sessions = append(v.Sessions, l.b.roster.named(p.Signatures[i].Session)...)
 		}
 		return offerItem(&o, v), err
 	}
