@@ -101,10 +101,10 @@ func (l *Liar) Flood(id raft.ServerID, addr string, certs []*identity.SessionCer
 }
 
 // Reports sends reports of a lost election.
-func (l *Liar) Reports(id raft.ServerID, addr string, term uint64, voters ...*identity.Session) error {
+func (l *Liar) Reports(id raft.ServerID, addr string, term uint64, last chain.Link, voters ...*identity.Session) error {
 	var votes []chain.Vote
 	for _, s := range voters {
-		v, err := chain.SignVote(l.signer(s), chain.Vote{Lineage: l.cfg.Lineage, Term: term, Candidate: l.b.self})
+		v, err := chain.SignVote(l.signer(s), chain.Vote{Lineage: l.cfg.Lineage, Term: term, Candidate: l.b.self, Last: last})
 		if err != nil {
 			return err
 		}
@@ -185,3 +185,10 @@ func (l *Liar) Acked(hear func(chain.Ack)) {
 
 // TermOf is the term of the record.
 func TermOf(c *Cluster) uint64 { return c.book.record().Term }
+
+// Tried tells whether rivals were looked for in a term without one region's report.
+func Tried(c *Cluster, term uint64, without identity.RegionID) bool {
+	c.book.mu.Lock()
+	defer c.book.mu.Unlock()
+	return c.book.tried.term == term && c.book.tried.left[without]
+}

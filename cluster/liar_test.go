@@ -382,3 +382,28 @@ func TestNoPreVoteRightAfterAVote(t *testing.T) {
 		})
 	})
 }
+
+// Reports that settle nothing, sent first, must not keep a region from looking at those
+// that do: otherwise a liar that left rivals behind could stop all others for ever.
+func TestJunkReportsBlockNothing(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		victim := a.List[1]
+		victim.Start()
+		l := speakerOf(t, a.List[0], victim)
+		third, fourth := speakerOf(t, a.List[2], victim), speakerOf(t, a.List[3], victim)
+		base := l.founding()
+		l.lead(2, base, third.Session(), fourth.Session())
+		l.mustAppend(base)
+		own, stranger := victim.Running, a.List[3].Session()
+		for range 2 { // three signatures of one region; and the own log left out
+			_ = l.Reports(l.id(), victim.Addr, 2, base, l.Session(), l.Session(), l.Session())
+			_ = l.Reports(l.id(), victim.Addr, 2, base, l.Session(), third.Session(), stranger)
+		}
+		_ = l.Reports(l.id(), victim.Addr, 2, base, l.Session(), own, third.Session())
+		a.Eventually(time.Second, "reports without region 4's", func() bool { return cluster.Tried(victim.C, 2, 4) })
+		_ = third.Reports(l.id(), victim.Addr, 2, base, own, third.Session(), fourth.Session())
+		a.Eventually(time.Second, "reports without the liar's", func() bool { return cluster.Tried(victim.C, 2, 1) })
+		_ = third.Reports(l.id(), victim.Addr, 2, base, l.Session(), own, third.Session(), fourth.Session())
+		a.Eventually(time.Second, "all reports", func() bool { return cluster.Tried(victim.C, 2, 3) })
+	})
+}

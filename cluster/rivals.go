@@ -21,21 +21,47 @@ import (
 // hand, rivals can be told from a log that is merely behind.
 func (c *Cluster) lost(term uint64) {
 	reports := c.book.ballots(term)
-	if len(reports) < c.book.roster.Regions()-1 || !c.book.tryOnce(term) {
-		return
+	if c.try(reports) {
+		c.pushReports(reports)
 	}
-	c.pushReports(reports)
-	c.wg.Go(func() { c.settle(reports) })
 }
 
-// tryOnce is true once a term.
-func (b *book) tryOnce(term uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.settled >= term {
+// try looks for rivals in reports, with each region in turn as the one that may lie. It is
+// false if nothing is new about them: a liar's reports, which come first, must not stand
+// in the way of those that settle it.
+func (c *Cluster) try(reports []chain.Vote) (news bool) {
+	if len(reports) == 0 || reports[0].Term != c.book.record().Term {
 		return false
 	}
-	b.settled = term
+	reports = c.holding(reports)
+	for liar := range c.cfg.regions() {
+		others := slices.DeleteFunc(slices.Clone(reports), func(v chain.Vote) bool { return v.Region == liar })
+		if liar == c.book.self || len(others) < c.book.roster.Regions()-1 || !c.book.tryOnce(others[0].Term, liar, true) {
+			continue
+		}
+		news = true
+		c.wg.Go(func() { c.settle(liar, others) })
+	}
+	return news
+}
+
+// attempts are the regions without whose reports rivals were looked for in a term.
+type attempts struct {
+	term uint64
+	left map[identity.RegionID]bool
+}
+
+// tryOnce is true once for each term and region, until it is taken back.
+func (b *book) tryOnce(term uint64, liar identity.RegionID, try bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tried.term < term {
+		b.tried = attempts{term, map[identity.RegionID]bool{}}
+	}
+	if b.tried.term != term || b.tried.left[liar] == try {
+		return false
+	}
+	b.tried.left[liar] = try
 	return true
 }
 
@@ -86,22 +112,21 @@ func decodeReports(b []byte) (reports []chain.Vote, err error) {
 
 func (c *Cluster) serveReports(from remote, q *request) {
 	reports, err := decodeReports(find(q.Items, itemReports))
-	if err != nil || len(reports) < c.book.roster.Regions()-1 || reports[0].Term != c.book.record().Term || !c.book.tryOnce(reports[0].Term) {
-		return
+	if err == nil {
+		c.try(reports)
 	}
-	c.wg.Go(func() { c.settle(reports) })
 }
 
 // settle looks whether the reports of one term conflict, who signed the rivals, and cuts
 // the own log if the rule says so.
-func (c *Cluster) settle(reports []chain.Vote) {
-	liar, others, ok := c.parties(reports)
-	if !ok || !c.conflicting(others) {
+func (c *Cluster) settle(liar identity.RegionID, others []chain.Vote) {
+	if !c.conflicting(others) {
 		return
 	}
 	branches, err := c.branches(others)
 	if err != nil {
 		c.log.Warn("rivals not settled", slog.String("error", err.Error()))
+		c.book.tryOnce(others[0].Term, liar, false)
 		return
 	}
 	guilt, ok := c.guilty(liar, branches)
@@ -115,7 +140,7 @@ func (c *Cluster) settle(reports []chain.Vote) {
 		return
 	}
 	defer c.leave()
-	if c.book.record().Term != reports[0].Term {
+	if c.book.record().Term != others[0].Term {
 		return // overtaken: the next election tries again
 	}
 	plain := make([]chain.Branch, len(branches))
@@ -137,31 +162,19 @@ func (c *Cluster) settle(reports []chain.Vote) {
 	_ = c.cut(to.Index + 1) // says to send again: nobody sent
 }
 
-// parties returns the region whose report is left out, and the reports of all others.
-func (c *Cluster) parties(reports []chain.Vote) (liar identity.RegionID, others []chain.Vote, ok bool) {
+// holding returns the reports that hold, one of each region; none without the own.
+func (c *Cluster) holding(reports []chain.Vote) (good []chain.Vote) {
 	seen := map[identity.RegionID]bool{}
-	own := false
 	for _, v := range reports {
-		if seen[v.Region] || v.Term != reports[0].Term || v.Verify(c.book.roster) != nil {
-			return 0, nil, false
-		}
-		seen[v.Region] = true
-		own = own || v.Region == c.book.self
-	}
-	for r := range c.cfg.regions() {
-		if !seen[r] {
-			liar = r
+		if !seen[v.Region] && v.Term == reports[0].Term && v.Lineage == c.cfg.Lineage && v.Verify(c.book.roster) == nil {
+			seen[v.Region] = true
+			good = append(good, v)
 		}
 	}
-	if liar == 0 { // all spoke: leave out whoever is convicted
-		for r := range seen {
-			if slices.Contains(c.book.distrusted(0), r) {
-				liar = r
-			}
-		}
+	if !seen[c.book.self] {
+		return nil
 	}
-	others = slices.DeleteFunc(slices.Clone(reports), func(v chain.Vote) bool { return v.Region == liar })
-	return liar, others, own && liar != 0 && liar != c.book.self && len(others) == c.book.roster.Regions()-1
+	return good
 }
 
 // conflicting reports whether two of the reports with the highest last term may be of
