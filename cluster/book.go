@@ -50,6 +50,7 @@ type book struct {
 	convicted map[identity.RegionID]bool   // nobody votes for it any more
 	tally     signal                       // an election moved on
 	tried     attempts                     // to settle rivals
+	granted   time.Time                    // when this region voted for somebody last
 	news      signal                       // a certificate came
 }
 
