@@ -407,3 +407,27 @@ func TestJunkReportsBlockNothing(t *testing.T) {
 		a.Eventually(time.Second, "all reports", func() bool { return cluster.Tried(victim.C, 2, 3) })
 	})
 }
+
+// A certificate may rest on a session that a lagging region never met. That proves nothing
+// to it, but must not keep it from the entries that carry it.
+func TestUnknownWitnessShutsNobodyOut(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		victim := a.List[1]
+		victim.Start()
+		l, honest := speakerOf(t, a.List[0], victim), speakerOf(t, a.List[2], victim)
+		base, fourth, hidden := l.founding(), a.List[3].Session(), a.List[0].Session()
+		honest.lead(2, base, fourth, l.Session())
+		first, at2 := honest.noop(base)
+		honest.mustAppend(base, first)
+		cert := l.Certificate(at2, hidden, honest.Session(), fourth)
+		second, at3 := honest.noop(at2)
+		honest.mustAppend(at2, cluster.Carry(second, cert, nil))
+		if s := victim.C.Stats(); s.CommitIndex != 0 {
+			t.Errorf("committed up to %d by a certificate that cannot be verified", s.CommitIndex)
+		}
+		if err := honest.Nudge(honest.id(), victim.Addr, 2, honest.Certificate(at3, honest.Session(), fourth, l.Session())); err != nil {
+			t.Fatal(err)
+		}
+		a.Eventually(time.Second, "what is certified to be committed", func() bool { return victim.C.Stats().CommitIndex == 3 })
+	})
+}
