@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -430,4 +431,47 @@ func TestUnknownWitnessShutsNobodyOut(t *testing.T) {
 		}
 		a.Eventually(time.Second, "what is certified to be committed", func() bool { return victim.C.Stats().CommitIndex == 3 })
 	})
+}
+
+// A liar leads, shows one region a long row of entries and the others a short one, and
+// falls silent. However long the row, the three agree on what stays, and go on.
+func TestRivalsAreSettled(t *testing.T) {
+	for _, long := range []int{1, 700} {
+		simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+			for _, n := range a.List[1:] {
+				n.Start()
+			}
+			l := speakerOf(t, a.List[0], a.List[1])
+			base := l.founding()
+			l.lead(2, base, a.List[1].Running, a.List[2].Running)
+			row := func(n int, first *raft.Log, at chain.Link) {
+				l.mustAppend(base, first)
+				for range n - 1 {
+					e, next := l.noop(at)
+					l.mustAppend(at, e)
+					at = next
+				}
+			}
+			first, at := l.noop(base)
+			row(long, first, at)
+			e := &raft.Log{Index: 2, Term: 2, Type: raft.LogCommand, Data: l.Seal(entryOf(a))}
+			rival := cluster.Place(2, 2, cluster.ChainHash(base.Hash, 2, 2, e.Type, cluster.DataHash(e.Data)))
+			for _, l.victim = range a.List[2:] {
+				copied := *e
+				row(1, l.Sign(&copied, base.Hash, l.proof), rival)
+			}
+			a.Eventually(30*time.Second, fmt.Sprintf("a leader after rows of %d", long), func() bool {
+				for _, n := range a.List[1:] {
+					if n.C.IsLeader() {
+						_, err := propose(n, time.Second)
+						return err == nil
+					}
+				}
+				return false
+			})
+			if c := a.List[1].C.Stats().Convicted; len(c) != 1 || c[0] != 1 {
+				t.Errorf("%v are convicted", c)
+			}
+		})
+	}
 }

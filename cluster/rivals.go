@@ -203,7 +203,7 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	for _, v := range reports {
 		b := branch{Branch: chain.Branch{Report: v}}
 		if v.Region == c.book.self {
-			err = c.readHeaders(&b, v.Last.Index)
+			err = c.readHeaders(&b, v.Last.Index, maxPath)
 		} else {
 			err = c.fetchHeaders(&b, v)
 		}
@@ -215,11 +215,10 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	return out, nil
 }
 
-// readHeaders reads the own log back from an index to before its term, as far as a reply
-// holds.
-func (c *Cluster) readHeaders(b *branch, to uint64) error {
+// readHeaders reads the own log back from an index to before its term, at most so many.
+func (c *Cluster) readHeaders(b *branch, to uint64, most int) error {
 	term := uint64(0)
-	for i := to; i > 0 && len(b.Path) < maxHeaders; i-- {
+	for i := to; i > 0 && len(b.Path) < most; i-- {
 		var l raft.Log
 		if err := c.chain.LogStore.GetLog(i, &l); err != nil {
 			break // compacted: certified
@@ -250,26 +249,51 @@ func (c *Cluster) readHeaders(b *branch, to uint64) error {
 	return nil
 }
 
-const maxHeaders = 512 // in one reply
+const (
+	maxHeaders = 512            // in one reply
+	maxPath    = 8 * maxHeaders // that lead to one report
+)
 
+// fetchHeaders asks for the headers that lead to a report, page by page, back to before
+// the report's last term.
 func (c *Cluster) fetchHeaders(b *branch, v chain.Vote) error {
-	for _, m := range c.Members() {
-		if m.Region != v.Region {
-			continue
-		}
-		q := &request{Kind: kindHeaders, Header: c.transport.header(), To: v.Last.Index}
-		p, _, err := c.transport.callUntil(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout, nil)
+	for to := v.Last.Index; to > 0 && len(b.Path) < maxPath; {
+		page, err := c.fetchPage(v.Region, to)
 		if err != nil {
 			return err
 		}
-		return decodeHeaders(find(p.Items, itemHeaders), b)
+		if len(page.Path) == 0 {
+			break
+		}
+		b.Path = append(page.Path, b.Path...)
+		b.sigs, b.proofs = append(page.sigs, b.sigs...), append(page.proofs, b.proofs...)
+		first := &page.Path[0]
+		if len(page.Path) < maxHeaders || first.Term < v.Last.Term || first.Index == 0 || first.Index > to {
+			break
+		}
+		to = first.Index - 1
 	}
-	return errs.New(errs.NotFound, "region %d is no member", v.Region)
+	return nil
+}
+
+func (c *Cluster) fetchPage(region identity.RegionID, to uint64) (page branch, err error) {
+	for _, m := range c.Members() {
+		if m.Region != region {
+			continue
+		}
+		q := &request{Kind: kindHeaders, Header: c.transport.header(), To: to}
+		p, _, err := c.transport.callUntil(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout, nil)
+		if err == nil {
+			err = decodeHeaders(find(p.Items, itemHeaders), &page)
+		}
+		return page, err
+	}
+	return page, errs.New(errs.NotFound, "region %d is no member", region)
 }
 
 func (c *Cluster) serveHeaders(q *request) *reply {
 	var b branch
-	if err := c.readHeaders(&b, q.To); err != nil {
+	if err := c.readHeaders(&b, q.To, maxHeaders); err != nil {
 		return c.fail(err)
 	}
 	return &reply{Header: c.transport.header(), Code: errs.OK, Yes: true, Items: []item{{itemHeaders, encodeHeaders(&b)}}}
