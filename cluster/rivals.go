@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/hashicorp/raft"
@@ -203,7 +204,7 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	for _, v := range reports {
 		b := branch{Branch: chain.Branch{Report: v}}
 		if v.Region == c.book.self {
-			err = c.readHeaders(&b, v.Last.Index, maxPath)
+			err = c.readHeaders(&b, v.Last.Index, maxPath, math.MaxInt)
 		} else {
 			err = c.fetchHeaders(&b, v)
 		}
@@ -215,10 +216,11 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	return out, nil
 }
 
-// readHeaders reads the own log back from an index to before its term, at most so many.
-func (c *Cluster) readHeaders(b *branch, to uint64, most int) error {
+// readHeaders reads the own log back from an index to before its term: at most so many, and
+// not more once the entries read are as large as size.
+func (c *Cluster) readHeaders(b *branch, to uint64, most, size int) error {
 	term := uint64(0)
-	for i := to; i > 0 && len(b.Path) < most; i-- {
+	for i := to; i > 0 && len(b.Path) < most && size > 0; i-- {
 		var l raft.Log
 		if err := c.chain.LogStore.GetLog(i, &l); err != nil {
 			break // compacted: certified
@@ -227,6 +229,7 @@ func (c *Cluster) readHeaders(b *branch, to uint64, most int) error {
 		if err != nil {
 			break
 		}
+		size -= len(l.Data)
 		x, err := DecodeExtension(l.Extensions)
 		if err != nil {
 			return err
@@ -250,8 +253,9 @@ func (c *Cluster) readHeaders(b *branch, to uint64, most int) error {
 }
 
 const (
-	maxHeaders = 512            // in one reply
-	maxPath    = 8 * maxHeaders // that lead to one report
+	maxHeaders    = 512            // in one reply
+	maxPath       = 8 * maxHeaders // that lead to one report
+	maxHeaderRead = 8 << 20        // bytes of entries read for one reply: anybody may ask
 )
 
 // fetchHeaders asks for the headers that lead to a report, page by page, back to before
@@ -268,7 +272,7 @@ func (c *Cluster) fetchHeaders(b *branch, v chain.Vote) error {
 		b.Path = append(page.Path, b.Path...)
 		b.sigs, b.proofs = append(page.sigs, b.sigs...), append(page.proofs, b.proofs...)
 		first := &page.Path[0]
-		if len(page.Path) < maxHeaders || first.Term < v.Last.Term || first.Index == 0 || first.Index > to {
+		if first.Term < v.Last.Term || first.Index == 0 || first.Index > to {
 			break
 		}
 		to = first.Index - 1
@@ -293,7 +297,7 @@ func (c *Cluster) fetchPage(region identity.RegionID, to uint64) (page branch, e
 
 func (c *Cluster) serveHeaders(q *request) *reply {
 	var b branch
-	if err := c.readHeaders(&b, q.To, maxHeaders); err != nil {
+	if err := c.readHeaders(&b, q.To, maxHeaders, maxHeaderRead); err != nil {
 		return c.fail(err)
 	}
 	return &reply{Header: c.transport.header(), Code: errs.OK, Yes: true, Items: []item{{itemHeaders, encodeHeaders(&b)}}}
