@@ -38,7 +38,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	if p := c.unwanted(in, s, vouched.Proof); p != nil {
 		return p
 	}
-	received, err := c.spooled(from, s.Size, body)
+	received, err := c.spooled(from, s.Term, s.Size, body)
 	if err != nil {
 		return c.fail(err)
 	}

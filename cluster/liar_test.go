@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -307,15 +308,19 @@ func entryOf(a *clustertest.Nodes) []byte {
 	return (&command.Entry{Stamp: time.Now(), Commands: []*command.Command{a.Command()}}).Encode()
 }
 
+func configurationOf(a *clustertest.Nodes) (conf raft.Configuration) {
+	for _, m := range a.Members() {
+		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
+	}
+	return conf
+}
+
 // install sends a snapshot of the empty state at a place, attested by sessions.
 func (s *speaker) install(a *clustertest.Nodes, at chain.Link, attesters ...*identity.Session) bool {
 	state, _ := clustertest.NewMachine().Snapshot()
 	var plain bytes.Buffer
 	_, _ = state.WriteTo(&plain)
-	conf := raft.Configuration{}
-	for _, m := range a.Members() {
-		conf.Servers = append(conf.Servers, raft.Server{ID: raft.ServerID(m.ServerID), Address: raft.ServerAddress(m.Addr)})
-	}
+	conf := configurationOf(a)
 	s.Offer(s.Attested(at, plain.Bytes(), conf, attesters...))
 	sealed := cluster.SealedSnapshot(clustertest.NewSealer("snapshot"), a.Lineage, at.Index, at.Term, conf, plain.Bytes())
 	var r raft.InstallSnapshotResponse
@@ -474,4 +479,41 @@ func TestRivalsAreSettled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// dribble gives a little now and then, for ever.
+type dribble struct{}
+
+func (dribble) Read(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return len(b), nil
+}
+
+// A snapshot that comes drop by drop is given up when its sender no longer leads: it would
+// keep out the next leader's for hours.
+func TestDribblingSnapshotEndsWithItsTerm(t *testing.T) {
+	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
+		victim := a.List[1]
+		victim.Start()
+		l, honest := speakerOf(t, a.List[0], victim), speakerOf(t, a.List[2], victim)
+		base, own, third, fourth := l.founding(), l.Session(), honest.Session(), a.List[3].Session()
+		l.lead(2, base, third, fourth)
+		l.mustAppend(base)
+		conf, at := configurationOf(a), cluster.Place(2, 2, [32]byte{5})
+		l.Offer(l.Attested(at, nil, conf, own, third, fourth))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			var r raft.InstallSnapshotResponse
+			_ = l.Endpoint().InstallSnapshot(l.id(), raft.ServerAddress(victim.Addr), &raft.InstallSnapshotRequest{
+				RPCHeader: l.Header(), SnapshotVersion: 1, Term: 2, LastLogIndex: 2, LastLogTerm: 2,
+				Configuration: raft.EncodeConfiguration(conf), ConfigurationIndex: 1, Size: 1 << 30}, &r, dribble{})
+		})
+		time.Sleep(3 * time.Second)
+		honest.lead(3, base, own, fourth)
+		honest.mustAppend(base)
+		after := cluster.Place(3, 2, [32]byte{5})
+		a.Eventually(15*time.Second, "the next leader's snapshot", func() bool { return honest.install(a, after, own, third, fourth) })
+		l.Close()
+		wg.Wait()
+	})
 }
