@@ -32,6 +32,9 @@ func (b *book) ack(lo, hi uint64) (out []chain.Ack) {
 
 // sign makes one ack if the rules allow it. The caller holds mu.
 func (b *book) sign(rec *record, index, durable uint64, fenced bool) (chain.Ack, error) {
+	if rec.Cut {
+		return chain.Ack{}, errs.New(errs.BadState, "the log was cut in term %d: no entry of it is acked twice", rec.Term)
+	}
 	s := chain.AckState{Lineage: b.lineage, Self: b.self, Term: rec.Term, Proof: rec.Proof, Fenced: fenced,
 		Log: b.own, Durable: durable, Acked: b.acked, Follower: b.follower}
 	t, err := chain.MayAck(s, index)
@@ -190,6 +193,9 @@ func (b *book) raise(c *chain.Certificate) {
 func (b *book) keepCert(c *chain.Certificate) {
 	if b.certs[c.Index] != nil || c.Index+maxCerts < b.floor.Index {
 		return
+	}
+	if len(b.certs) == 0 || c.Index < b.lowest {
+		b.lowest = c.Index
 	}
 	b.certs[c.Index] = c
 	for len(b.certs) > maxCerts {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -91,10 +92,13 @@ func (c *Cluster) unpack(v *arrival, items []item) (err error) {
 		if err == nil {
 			err = c.book.roster.certified(cert, c.cfg.Lineage)
 		}
-		if err != nil {
+		switch {
+		case errs.CodeOf(err) == errs.Unauthenticated: // of a session not known here: it proves nothing, that is all
+		case err != nil:
 			return err
+		default:
+			v.cert = cert
 		}
-		v.cert = cert
 	}
 	v.acks, err = decodeAcks(find(items, itemAcks))
 	return err
@@ -304,7 +308,7 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 		}
 		prev = link{e.Index, e.Term, v.entries[i].chain}
 	}
-	best, err := c.highestCarried(v, prev.index)
+	best, err := c.highestCarried(a, v, prev.index)
 	if err != nil {
 		return true, err
 	}
@@ -351,8 +355,9 @@ func (c *Cluster) leaders(term uint64) *chain.LeaderProof {
 }
 
 // highestCarried verifies the highest certificate that entries carry, for what it proves
-// about the others. most is the last index of the append.
-func (c *Cluster) highestCarried(v *arrival, most uint64) (out []chain.Tuple, err error) {
+// about the others. most is the last index of the append. A certificate of a session that
+// is not known here, as of an earlier boot, is taken out of the entry, not held against it.
+func (c *Cluster) highestCarried(a *raft.AppendEntriesRequest, v *arrival, most uint64) (out []chain.Tuple, err error) {
 	if v.cert != nil {
 		out = append(out, v.cert.Tuple)
 	}
@@ -365,13 +370,34 @@ func (c *Cluster) highestCarried(v *arrival, most uint64) (out []chain.Tuple, er
 	if best == nil || v.cert != nil && v.cert.Index >= best.Index {
 		return out, nil
 	}
-	if err := c.book.roster.certified(best, c.cfg.Lineage); err != nil {
+	if err := c.book.roster.certified(best, c.cfg.Lineage); errs.CodeOf(err) == errs.Unauthenticated {
+		if err := v.strip(a, best.Tuple); err != nil {
+			return nil, err
+		}
+		return c.highestCarried(a, v, most)
+	} else if err != nil {
 		return nil, err
 	}
 	if v.cert == nil {
 		v.cert = best
 	}
 	return append(out, best.Tuple), nil
+}
+
+// strip takes the certificates of one place out of the entries.
+func (v *arrival) strip(a *raft.AppendEntriesRequest, t chain.Tuple) error {
+	v.carried = slices.DeleteFunc(v.carried, func(c *chain.Certificate) bool { return c.Tuple == t })
+	for _, e := range a.Entries {
+		x, err := DecodeExtension(e.Extensions)
+		if err != nil {
+			return err
+		}
+		if x.Certificate != nil && x.Certificate.Tuple == t {
+			x.Certificate = nil
+			e.Extensions = x.Encode()
+		}
+	}
+	return nil
 }
 
 // checkCarried wants every certificate that is stored to be true of this chain: below a

@@ -50,7 +50,8 @@ type book struct {
 	fences    map[identity.RegionID]uint64 // term in which nothing of it is heard
 	convicted map[identity.RegionID]bool   // nobody votes for it any more
 	tally     signal                       // an election moved on
-	settled   uint64                       // term for which rivals were looked for
+	tried     attempts                     // to settle rivals
+	granted   time.Time                    // when this region voted for somebody last
 	news      signal                       // a certificate came
 }
 

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hashicorp/raft"
 
@@ -217,6 +218,8 @@ func (b *book) won(term uint64) error {
 		}
 	}
 	b.mu.Unlock()
+	// One grant that does not count would spoil the proof for all others.
+	votes = slices.DeleteFunc(votes, func(v chain.Vote) bool { return chain.MayCount(b.own, &v) != nil })
 	if rec := b.record(); len(votes) < chain.Quorum(b.roster.Regions()) || rec.Term == term && rec.Proof != nil {
 		return nil
 	}

@@ -147,8 +147,11 @@ func (c *Cluster) introduce(cover *chain.Cover) {
 
 // Session returns a session certificate that this region knows, nil if it does not.
 func (c *Cluster) Session(fp identity.Fingerprint) *identity.SessionCert {
-	if _, ok := c.book.roster.Holder(fp); !ok {
-		return nil
+	if certs := c.book.roster.named(fp); len(certs) > 0 {
+		return certs[0]
 	}
-	return c.book.roster.cert(fp)
+	if c.cfg.Registered != nil {
+		return c.cfg.Registered(fp)
+	}
+	return nil
 }

@@ -251,7 +251,8 @@ func (s *chainStore) settle(base link) error {
 }
 
 // recall takes what an own entry's extension proves. A certificate was stored only after
-// it was found true of this chain.
+// it was found true of this chain; but below a verified one nobody looked at its
+// signatures, so nothing is heard from its witnesses, and it is not passed on.
 func (s *chainStore) recall(x *Extension) {
 	for _, cert := range x.Sessions {
 		s.book.roster.add(cert)
@@ -259,7 +260,9 @@ func (s *chainStore) recall(x *Extension) {
 	s.remember(x.Proof)
 	if x.Certificate != nil {
 		s.carried = max(s.carried, x.Certificate.Index)
-		s.book.certify(x.Certificate)
+		if at, ok := s.at(x.Certificate.Index); ok && at.place() == x.Certificate.Link {
+			s.book.base(at.place())
+		}
 	}
 }
 

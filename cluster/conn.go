@@ -37,7 +37,7 @@ type conn struct {
 
 func newConn(c *tls.Conn, peer remote) *conn {
 	return &conn{Conn: c, r: bufio.NewReaderSize(c, 32<<10), peer: peer, turn: make(chan struct{}, 1),
-		told: told{sessions: map[identity.Fingerprint]bool{}}}
+		told: told{sessions: map[seat]bool{}}}
 }
 
 // send writes one frame within the timeout.

@@ -63,6 +63,8 @@ func electionWithCrash(t *testing.T, a *clustertest.Nodes, write int) string {
 	for _, n := range a.Followers(nil) {
 		n.Store.SetHook(nil)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if victim != nil {
 		victim.Crash()
 	}

@@ -14,7 +14,7 @@ type told struct {
 	mu          sync.Mutex
 	proof       uint64 // term
 	certificate uint64 // index
-	sessions    map[identity.Fingerprint]bool
+	sessions    map[seat]bool
 }
 
 // dress adds to a request what its receiver needs to believe it, as far as it was not
@@ -85,8 +85,8 @@ func (b *book) passedOn() []chain.Ack {
 func (b *book) introduce(c *conn, items []item, sessions []identity.Fingerprint) []item {
 	var fresh []*identity.SessionCert
 	for _, cert := range append(b.roster.current(), b.roster.of(sessions)...) {
-		if fp := cert.Session.Fingerprint(); !c.told.sessions[fp] && len(fresh) < maxExtSessions {
-			c.told.sessions[fp] = true
+		if id := seatOf(cert); !c.told.sessions[id] && len(fresh) < maxExtSessions {
+			c.told.sessions[id] = true
 			fresh = append(fresh, cert)
 		}
 	}

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	evidenceDir = "evidence"
-	maxEvidence = 256 // files; what comes later says nothing new
+	evidenceDir    = "evidence"
+	maxEvidence    = 256 // files that convict; what comes later says nothing new
+	maxAccusations = 32  // files of one accuser that convict nobody: anybody can make them of anything
 )
 
 // evidenceStore keeps accusations as files. Each stands for itself: vaultctl judges it
@@ -32,7 +33,13 @@ type evidenceStore struct {
 	log     *slog.Logger
 
 	mu    sync.Mutex
-	names map[string]*chain.Evidence
+	names map[string]*filed
+}
+
+// filed is evidence, and whether it convicts.
+type filed struct {
+	*chain.Evidence
+	convicts bool
 }
 
 // evidenceName is one for each wrong, whoever noticed it how often.
@@ -45,7 +52,7 @@ func evidenceName(e *chain.Evidence, f *chain.Finding) string {
 func (s *evidenceStore) load() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.names = map[string]*chain.Evidence{}
+	s.names = map[string]*filed{}
 	names, err := s.fs.List(evidenceDir)
 	if err != nil {
 		return err
@@ -60,8 +67,9 @@ func (s *evidenceStore) load() error {
 			s.log.Error("evidence is damaged", slog.String("file", n), slog.String("error", err.Error()))
 			continue
 		}
-		s.names[n] = e
-		if f, err := chain.Convict(s.court(), e); err == nil && f.Convicts {
+		f, err := chain.Convict(s.court(), e)
+		s.names[n] = &filed{e, err == nil && f.Convicts}
+		if s.names[n].convicts {
 			s.convict(e.Accused)
 		}
 	}
@@ -73,9 +81,9 @@ func (s *evidenceStore) keep(e *chain.Evidence, f *chain.Finding) bool {
 	name := evidenceName(e, f)
 	s.mu.Lock()
 	_, known := s.names[name]
-	full := len(s.names) >= maxEvidence
+	full := s.full(e, f)
 	if !known && !full {
-		s.names[name] = e
+		s.names[name] = &filed{e, f.Convicts}
 	}
 	s.mu.Unlock()
 	if known || full {
@@ -87,6 +95,21 @@ func (s *evidenceStore) keep(e *chain.Evidence, f *chain.Finding) bool {
 	return true
 }
 
+// full reports whether there is no room for more of this kind: what convicts and what does
+// not, and what different regions say, take no room from each other. The caller holds mu.
+func (s *evidenceStore) full(e *chain.Evidence, f *chain.Finding) bool {
+	n := 0
+	for _, old := range s.names {
+		if old.convicts == f.Convicts && (f.Convicts || old.Accuser.Region == e.Accuser.Region) {
+			n++
+		}
+	}
+	if f.Convicts {
+		return n >= maxEvidence
+	}
+	return n >= maxAccusations
+}
+
 // Evidence returns what this region holds against others, newest first.
 func (c *Cluster) Evidence() []*chain.Evidence {
 	s := c.evidence
@@ -94,7 +117,7 @@ func (c *Cluster) Evidence() []*chain.Evidence {
 	defer s.mu.Unlock()
 	out := make([]*chain.Evidence, 0, len(s.names))
 	for _, e := range s.names {
-		out = append(out, e)
+		out = append(out, e.Evidence)
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Noticed.After(out[j].Noticed) })
 	return out

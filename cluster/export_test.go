@@ -65,8 +65,11 @@ func (l *Liar) Offer(p *chain.SnapshotProof) {
 		}
 		o, err := chain.SignOffer(l.b.signer, p.Tuple, p.Encode())
 		v := &voucher{Proof: p}
+		if rec := l.b.record(); rec.Term == p.Term {
+			v.Leader = rec.Proof
+		}
 		for i := range p.Signatures {
-			v.Sessions = append(v.Sessions, l.b.roster.cert(p.Signatures[i].Session))
+			v.Sessions = append(v.Sessions, l.b.roster.named(p.Signatures[i].Session)...)
 		}
 		return offerItem(&o, v), err
 	}

@@ -39,7 +39,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	if p := c.unwanted(in, s, vouched.Proof); p != nil {
 		return p
 	}
-	received, err := c.spooled(from, s.Size, body)
+	received, err := c.spooled(from, s.Term, s.Size, body)
 	if err != nil {
 		return c.fail(err)
 	}
@@ -56,6 +56,11 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		return p
 	}
 	if last := c.lastStored(); last >= s.LastLogIndex {
+		if c.book.own.Last().Term == s.Term { // it acked what goes: a liar leads, and nothing more is acked in its term
+			if err := c.book.cutting(); err != nil {
+				return c.fail(err)
+			}
+		}
 		c.log.Warn("log conflicts with a snapshot and is cut", slog.Uint64("index", s.LastLogIndex), slog.Uint64("last", last))
 		return c.fail(c.cut(s.LastLogIndex))
 	}

@@ -148,15 +148,21 @@ func (b *book) follow(p *chain.LeaderProof) error {
 	})
 }
 
-// report notes an own vote before it leaves.
+// report notes an own vote before it leaves. In a term that is over there is none: what
+// was said in it is no longer known.
 func (b *book) report(v chain.Vote) error {
-	return b.change(func(now record) *record {
-		if v.Term != now.Term || slices.Contains(now.Reports, v) {
+	over := false
+	err := b.change(func(now record) *record {
+		if over = v.Term != now.Term; over || slices.Contains(now.Reports, v) {
 			return nil
 		}
 		now.Reports = append(slices.Clone(now.Reports), v)
 		return &now
 	})
+	if err == nil && over {
+		err = errs.New(errs.BadState, "term %d is over", v.Term)
+	}
+	return err
 }
 
 // cutting notes that rivals are cut in this term, before they are.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 
 	"github.com/hashicorp/raft"
@@ -22,21 +23,47 @@ import (
 // hand, rivals can be told from a log that is merely behind.
 func (c *Cluster) lost(term uint64) {
 	reports := c.book.ballots(term)
-	if len(reports) < c.book.roster.Regions()-1 || !c.book.tryOnce(term) {
-		return
+	if c.try(reports) {
+		c.pushReports(reports)
 	}
-	c.pushReports(reports)
-	c.wg.Go(func() { c.settle(reports) })
 }
 
-// tryOnce is true once a term.
-func (b *book) tryOnce(term uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.settled >= term {
+// try looks for rivals in reports, with each region in turn as the one that may lie. It is
+// false if nothing is new about them: a liar's reports, which come first, must not stand
+// in the way of those that settle it.
+func (c *Cluster) try(reports []chain.Vote) (news bool) {
+	if len(reports) == 0 || reports[0].Term != c.book.record().Term {
 		return false
 	}
-	b.settled = term
+	reports = c.holding(reports)
+	for liar := range c.cfg.regions() {
+		others := slices.DeleteFunc(slices.Clone(reports), func(v chain.Vote) bool { return v.Region == liar })
+		if liar == c.book.self || len(others) < c.book.roster.Regions()-1 || !c.book.tryOnce(others[0].Term, liar, true) {
+			continue
+		}
+		news = true
+		c.wg.Go(func() { c.settle(liar, others) })
+	}
+	return news
+}
+
+// attempts are the regions without whose reports rivals were looked for in a term.
+type attempts struct {
+	term uint64
+	left map[identity.RegionID]bool
+}
+
+// tryOnce is true once for each term and region, until it is taken back.
+func (b *book) tryOnce(term uint64, liar identity.RegionID, try bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tried.term < term {
+		b.tried = attempts{term, map[identity.RegionID]bool{}}
+	}
+	if b.tried.term != term || b.tried.left[liar] == try {
+		return false
+	}
+	b.tried.left[liar] = try
 	return true
 }
 
@@ -87,22 +114,21 @@ func decodeReports(b []byte) (reports []chain.Vote, err error) {
 
 func (c *Cluster) serveReports(from remote, q *request) {
 	reports, err := decodeReports(find(q.Items, itemReports))
-	if err != nil || len(reports) < c.book.roster.Regions()-1 || reports[0].Term != c.book.record().Term || !c.book.tryOnce(reports[0].Term) {
-		return
+	if err == nil {
+		c.try(reports)
 	}
-	c.wg.Go(func() { c.settle(reports) })
 }
 
 // settle looks whether the reports of one term conflict, who signed the rivals, and cuts
 // the own log if the rule says so.
-func (c *Cluster) settle(reports []chain.Vote) {
-	liar, others, ok := c.parties(reports)
-	if !ok || !c.conflicting(others) {
+func (c *Cluster) settle(liar identity.RegionID, others []chain.Vote) {
+	if !c.conflicting(others) {
 		return
 	}
 	branches, err := c.branches(others)
 	if err != nil {
 		c.log.Warn("rivals not settled", slog.String("error", err.Error()))
+		c.book.tryOnce(others[0].Term, liar, false)
 		return
 	}
 	guilt, ok := c.guilty(liar, branches)
@@ -116,7 +142,7 @@ func (c *Cluster) settle(reports []chain.Vote) {
 		return
 	}
 	defer c.leave()
-	if c.book.record().Term != reports[0].Term {
+	if c.book.record().Term != others[0].Term {
 		return // overtaken: the next election tries again
 	}
 	plain := make([]chain.Branch, len(branches))
@@ -138,31 +164,19 @@ func (c *Cluster) settle(reports []chain.Vote) {
 	_ = c.cut(to.Index + 1) // says to send again: nobody sent
 }
 
-// parties returns the region whose report is left out, and the reports of all others.
-func (c *Cluster) parties(reports []chain.Vote) (liar identity.RegionID, others []chain.Vote, ok bool) {
+// holding returns the reports that hold, one of each region; none without the own.
+func (c *Cluster) holding(reports []chain.Vote) (good []chain.Vote) {
 	seen := map[identity.RegionID]bool{}
-	own := false
 	for _, v := range reports {
-		if seen[v.Region] || v.Term != reports[0].Term || v.Verify(c.book.roster) != nil {
-			return 0, nil, false
-		}
-		seen[v.Region] = true
-		own = own || v.Region == c.book.self
-	}
-	for r := range c.cfg.regions() {
-		if !seen[r] {
-			liar = r
+		if !seen[v.Region] && v.Term == reports[0].Term && v.Lineage == c.cfg.Lineage && v.Verify(c.book.roster) == nil {
+			seen[v.Region] = true
+			good = append(good, v)
 		}
 	}
-	if liar == 0 { // all spoke: leave out whoever is convicted
-		for r := range seen {
-			if slices.Contains(c.book.distrusted(0), r) {
-				liar = r
-			}
-		}
+	if !seen[c.book.self] {
+		return nil
 	}
-	others = slices.DeleteFunc(slices.Clone(reports), func(v chain.Vote) bool { return v.Region == liar })
-	return liar, others, own && liar != 0 && liar != c.book.self && len(others) == c.book.roster.Regions()-1
+	return good
 }
 
 // conflicting reports whether two of the reports with the highest last term may be of
@@ -194,7 +208,7 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	for _, v := range reports {
 		b := branch{Branch: chain.Branch{Report: v}}
 		if v.Region == c.book.self {
-			err = c.readHeaders(&b, v.Last.Index)
+			err = c.readHeaders(&b, v.Last.Index, maxPath, math.MaxInt)
 		} else {
 			err = c.fetchHeaders(&b, v)
 		}
@@ -206,11 +220,11 @@ func (c *Cluster) branches(reports []chain.Vote) (out []branch, err error) {
 	return out, nil
 }
 
-// readHeaders reads the own log back from an index to before its term, as far as a reply
-// holds.
-func (c *Cluster) readHeaders(b *branch, to uint64) error {
+// readHeaders reads the own log back from an index to before its term: at most so many, and
+// not more once the entries read are as large as size.
+func (c *Cluster) readHeaders(b *branch, to uint64, most, size int) error {
 	term := uint64(0)
-	for i := to; i > 0 && len(b.Path) < maxHeaders; i-- {
+	for i := to; i > 0 && len(b.Path) < most && size > 0; i-- {
 		var l raft.Log
 		if err := c.chain.LogStore.GetLog(i, &l); err != nil {
 			break // compacted: certified
@@ -219,6 +233,7 @@ func (c *Cluster) readHeaders(b *branch, to uint64) error {
 		if err != nil {
 			break
 		}
+		size -= len(l.Data)
 		x, err := DecodeExtension(l.Extensions)
 		if err != nil {
 			return err
@@ -241,26 +256,52 @@ func (c *Cluster) readHeaders(b *branch, to uint64) error {
 	return nil
 }
 
-const maxHeaders = 512 // in one reply
+const (
+	maxHeaders    = 512            // in one reply
+	maxPath       = 8 * maxHeaders // that lead to one report
+	maxHeaderRead = 8 << 20        // bytes of entries read for one reply: anybody may ask
+)
 
+// fetchHeaders asks for the headers that lead to a report, page by page, back to before
+// the report's last term.
 func (c *Cluster) fetchHeaders(b *branch, v chain.Vote) error {
-	for _, m := range c.Members() {
-		if m.Region != v.Region {
-			continue
-		}
-		q := &request{Kind: kindHeaders, Header: c.transport.header(), To: v.Last.Index}
-		p, _, err := c.transport.callUntil(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout, nil)
+	for to := v.Last.Index; to > 0 && len(b.Path) < maxPath; {
+		page, err := c.fetchPage(v.Region, to)
 		if err != nil {
 			return err
 		}
-		return decodeHeaders(find(p.Items, itemHeaders), b)
+		if len(page.Path) == 0 {
+			break
+		}
+		b.Path = append(page.Path, b.Path...)
+		b.sigs, b.proofs = append(page.sigs, b.sigs...), append(page.proofs, b.proofs...)
+		first := &page.Path[0]
+		if first.Term < v.Last.Term || first.Index == 0 || first.Index > to {
+			break
+		}
+		to = first.Index - 1
 	}
-	return errs.New(errs.NotFound, "region %d is no member", v.Region)
+	return nil
+}
+
+func (c *Cluster) fetchPage(region identity.RegionID, to uint64) (page branch, err error) {
+	for _, m := range c.Members() {
+		if m.Region != region {
+			continue
+		}
+		q := &request{Kind: kindHeaders, Header: c.transport.header(), To: to}
+		p, _, err := c.transport.callUntil(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout, nil)
+		if err == nil {
+			err = decodeHeaders(find(p.Items, itemHeaders), &page)
+		}
+		return page, err
+	}
+	return page, errs.New(errs.NotFound, "region %d is no member", region)
 }
 
 func (c *Cluster) serveHeaders(q *request) *reply {
 	var b branch
-	if err := c.readHeaders(&b, q.To); err != nil {
+	if err := c.readHeaders(&b, q.To, maxHeaders, maxHeaderRead); err != nil {
 		return c.fail(err)
 	}
 	return &reply{Header: c.transport.header(), Code: errs.OK, Yes: true, Items: []item{{itemHeaders, encodeHeaders(&b)}}}

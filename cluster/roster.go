@@ -22,12 +22,20 @@ type roster struct {
 	checks, signs atomic.Uint64 // signatures checked and made, for tests of what an entry costs
 
 	mu      sync.Mutex
-	holders map[identity.Fingerprint]chain.Holder
-	certs   map[identity.RegionID][]*identity.SessionCert // newest last
+	holders map[seat]chain.Holder
+	certs   map[identity.RegionID][]*identity.SessionCert // as they were shown, newest last
 	good    map[[32]byte]struct{}
 	order   [][32]byte
 	next    int
 }
+
+// seat is one session of one region.
+type seat struct {
+	region  identity.RegionID
+	session identity.Fingerprint
+}
+
+func seatOf(c *identity.SessionCert) seat { return seat{c.Region, c.Session.Fingerprint()} }
 
 var (
 	_ chain.Roster  = (*roster)(nil)
@@ -35,34 +43,67 @@ var (
 )
 
 func newRoster(regions int, verify func(*identity.SessionCert) bool) *roster {
-	return &roster{regions: regions, verify: verify, holders: map[identity.Fingerprint]chain.Holder{},
+	return &roster{regions: regions, verify: verify, holders: map[seat]chain.Holder{},
 		certs: map[identity.RegionID][]*identity.SessionCert{}, good: map[[32]byte]struct{}{}, order: make([][32]byte, maxChecked)}
 }
 
 // add takes a certificate whose region's pinned key vouches for it.
 func (r *roster) add(cert *identity.SessionCert) {
-	if _, ok := r.known(cert.Session.Fingerprint()); ok || cert.Region == 0 || !r.verify(cert) {
+	if cert.Region == 0 || r.touch(cert) || !r.verify(cert) {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.put(cert)
+	r.trust(cert)
 }
 
+// touch notes that a known certificate was shown again.
+func (r *roster) touch(cert *identity.SessionCert) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, known := r.holders[seatOf(cert)]; !known {
+		return false
+	}
+	all := r.certs[cert.Region]
+	for i, c := range all {
+		if c.Session.Fingerprint() == cert.Session.Fingerprint() {
+			copy(all[i:], all[i+1:])
+			all[len(all)-1] = c
+			break
+		}
+	}
+	return true
+}
+
+// put adds a certificate. What was not shown for longest goes when there are too many: a
+// region may issue itself any number, but what comes along with a message is at hand
+// when the message is judged.
 func (r *roster) put(cert *identity.SessionCert) {
-	if _, again := r.holders[cert.Session.Fingerprint()]; again {
+	if _, again := r.holders[seatOf(cert)]; again {
 		return
 	}
 	known := append(r.certs[cert.Region], cert)
-	slices.SortStableFunc(known, func(a, b *identity.SessionCert) int { return a.Issued.Compare(b.Issued) })
 	if len(known) > maxSessions {
-		delete(r.holders, known[0].Session.Fingerprint())
-		known = known[1:]
+		out := 0
+		if known[out] == newestOf(known) {
+			out = 1
+		}
+		delete(r.holders, seatOf(known[out]))
+		known = slices.Delete(known, out, out+1)
 	}
 	r.certs[cert.Region] = known
-	for i, c := range known {
-		r.holders[c.Session.Fingerprint()] = chain.Holder{Region: c.Region, Key: c.Session, Current: i == len(known)-1}
+	newest := newestOf(known)
+	for _, c := range known {
+		r.holders[seatOf(c)] = chain.Holder{Region: c.Region, Key: c.Session, Current: c == newest}
 	}
+}
+
+// newestOf is the certificate of the newest boot, nil of none.
+func newestOf(certs []*identity.SessionCert) (newest *identity.SessionCert) {
+	for _, c := range certs {
+		if newest == nil || !c.Issued.Before(newest.Issued) {
+			newest = c
+		}
+	}
+	return newest
 }
 
 // trust takes the own certificate, whatever is pinned: a region speaks for itself.
@@ -73,8 +114,8 @@ func (r *roster) trust(cert *identity.SessionCert) {
 }
 
 // Holder implements chain.Roster.
-func (r *roster) Holder(session identity.Fingerprint) (chain.Holder, bool) {
-	if h, ok := r.known(session); ok || r.lookup == nil {
+func (r *roster) Holder(region identity.RegionID, session identity.Fingerprint) (chain.Holder, bool) {
+	if h, ok := r.known(region, session); ok || r.lookup == nil {
 		return h, ok
 	}
 	cert := r.lookup(session)
@@ -82,13 +123,13 @@ func (r *roster) Holder(session identity.Fingerprint) (chain.Holder, bool) {
 		return chain.Holder{}, false
 	}
 	r.add(cert)
-	return r.known(session)
+	return r.known(region, session)
 }
 
-func (r *roster) known(session identity.Fingerprint) (chain.Holder, bool) {
+func (r *roster) known(region identity.RegionID, session identity.Fingerprint) (chain.Holder, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h, ok := r.holders[session]
+	h, ok := r.holders[seat{region, session}]
 	return h, ok
 }
 
@@ -163,7 +204,7 @@ func (r *roster) certified(c *chain.Certificate, lineage [32]byte) error {
 	return c.Verify(r, lineage)
 }
 
-// all returns every certificate, current those of the newest boots, cert one of any.
+// all returns every certificate, current those of the newest boots.
 func (r *roster) all() (out []*identity.SessionCert) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,27 +218,36 @@ func (r *roster) current() (out []*identity.SessionCert) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, known := range r.certs {
-		out = append(out, known[len(known)-1])
+		out = append(out, newestOf(known))
 	}
 	return out
 }
 
-func (r *roster) cert(session identity.Fingerprint) *identity.SessionCert {
+// named returns the certificates of a session: more than one if a region certified
+// another's key.
+func (r *roster) named(session identity.Fingerprint) (out []*identity.SessionCert) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, c := range r.certs[r.holders[session].Region] {
-		if c.Session.Fingerprint() == session {
-			return c
+	for region, certs := range r.certs {
+		if _, ok := r.holders[seat{region, session}]; !ok {
+			continue
+		}
+		for _, c := range certs {
+			if c.Session.Fingerprint() == session {
+				out = append(out, c)
+			}
 		}
 	}
-	return nil
+	return out
 }
 
 // of returns the certificates of the given sessions, as far as they are known.
 func (r *roster) of(sessions []identity.Fingerprint) (out []*identity.SessionCert) {
 	for _, s := range sessions {
-		if c := r.cert(s); c != nil && !slices.Contains(out, c) {
-			out = append(out, c)
+		for _, c := range r.named(s) {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
+			}
 		}
 	}
 	return out

@@ -80,13 +80,19 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 
-// spooled receives one snapshot at a time.
-func (c *Cluster) spooled(from remote, size int64, body io.Reader) (*spool, error) {
+// spooled receives one snapshot at a time, while its sender leads.
+func (c *Cluster) spooled(from remote, term uint64, size int64, body io.Reader) (*spool, error) {
 	if !c.spooling.CompareAndSwap(false, true) {
 		return nil, errs.New(errs.Throttled, "another snapshot is being received")
 	}
 	defer c.spooling.Store(false)
-	p, err := c.snapshots.receive(body, size, c.cfg.MinFree)
+	leads := readerFunc(func(b []byte) (int, error) {
+		if now := c.book.record().Term; now != term {
+			return 0, errs.New(errs.Stale, "the sender of a snapshot led term %d, and it is term %d", term, now)
+		}
+		return body.Read(b)
+	})
+	p, err := c.snapshots.receive(leads, size, c.cfg.MinFree)
 	if err != nil {
 		c.log.Warn("snapshot not received", slog.String("server", string(from.server)), slog.String("error", err.Error()))
 	}

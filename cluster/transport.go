@@ -159,7 +159,11 @@ func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.S
 		return nil, nil, err
 	}
 	t.meet(p.Items)
-	t.release(id, c)
+	if p.Code == errs.Unauthenticated { // it lacks a session it was told of on this connection
+		t.d.drop(c)
+	} else {
+		t.release(id, c)
+	}
 	if p.Code != errs.OK {
 		return nil, nil, errs.New(p.Code, "%s", p.Text)
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -27,7 +28,21 @@ func (b *book) vote(q chain.Candidacy, raftAgrees bool) (*chain.Vote, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.Granted {
+		b.mu.Lock()
+		b.granted = time.Now()
+		b.mu.Unlock()
+	}
 	return &v, b.report(v)
+}
+
+// patient reports whether who was voted for had no time yet to be heard from. A region that
+// asked for yet another term meanwhile would help a liar to gather, during each election,
+// what unseats the leader that comes of it.
+func (b *book) patient(election time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return time.Since(b.granted) < election/2
 }
 
 func (b *book) voteState(term uint64) chain.VoteState {
@@ -53,6 +68,9 @@ func (c *Cluster) serveVote(ctx context.Context, in *instance, from remote, q *r
 		return c.fail(err)
 	}
 	defer c.leave()
+	if rec := c.book.record(); q.Vote.Term < rec.Term { // raft may not have heard of it
+		return c.justify(&reply{Header: c.transport.header(), Code: errs.OK, Term: rec.Term}, q.Vote.Term)
+	}
 	if q.Vote.Term > in.raft.CurrentTerm() {
 		if err := chain.Believe(c.book.roster, c.cfg.Lineage, q.Vote.Term, why); err != nil {
 			return c.fail(err)
@@ -127,6 +145,9 @@ func (c *Cluster) servePreVote(ctx context.Context, in *instance, from remote, q
 		if r == from.region {
 			return &reply{Header: c.transport.header(), Code: errs.OK, Term: q.PreVote.Term}
 		}
+	}
+	if c.book.patient(c.cfg.Timing.Election) {
+		return &reply{Header: c.transport.header(), Code: errs.OK, Term: q.PreVote.Term}
 	}
 	if raw := find(q.Items, itemJustification); raw != nil {
 		c.learnTerm(in, raw)

@@ -88,6 +88,9 @@ func (v *voucher) judge(r chain.Roster, lineage [32]byte) error {
 		return err
 	}
 	if v.Leader == nil {
+		if v.Proof.Term > 1 { // nothing after it could be judged
+			return errs.New(errs.Unverified, "no leader proof of term %d stands beside a snapshot of index %d", v.Proof.Term, v.Proof.Index)
+		}
 		return nil
 	}
 	if v.Leader.Term != v.Proof.Term || v.Leader.Base.Index >= v.Proof.Index {

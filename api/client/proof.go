@@ -86,7 +86,7 @@ func (p *prover) newest() (out [][]byte) {
 	defer p.mu.RUnlock()
 	for raw := range p.known {
 		if cert, err := identity.DecodeSessionCert([]byte(raw)); err == nil {
-			if h, ok := p.book.Holder(cert.Session.Fingerprint()); ok && h.Current {
+			if h, ok := p.book.Holder(cert.Region, cert.Session.Fingerprint()); ok && h.Current {
 				out = append(out, []byte(raw))
 			}
 		}

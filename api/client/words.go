@@ -154,8 +154,8 @@ func (w *wordCheck) word(region RegionID, raw, session []byte) error {
 }
 
 func (w *wordCheck) current(o *command.OutcomeWord) bool {
-	h, ok := w.book.Holder(o.Session)
-	return ok && h.Region == o.Region && h.Current
+	h, ok := w.book.Holder(o.Region, o.Session)
+	return ok && h.Current
 }
 
 // saying returns the regions whose current words count, ascending.

@@ -101,6 +101,8 @@ func (s *AppendState) follows(e *Entry, prev Link) (Link, error) {
 		return Link{}, errs.New(errs.Unverified, "entry %d does not follow index %d on the chain", e.Index, prev.Index)
 	case e.Term < prev.Term || e.Term > s.Term || e.Term == 0:
 		return Link{}, errs.New(errs.Unverified, "entry %d has term %d after %d in term %d", e.Index, e.Term, prev.Term, s.Term)
+	case e.Proof != nil && (e.Term == prev.Term || e.Link() == s.Founding):
+		return Link{}, errs.New(errs.Unverified, "entry %d opens no term, but carries a leader proof", e.Index) // which nobody would check
 	case !KnownType(e.Type):
 		return Link{}, errs.New(errs.Malformed, "entry %d has unknown type %d", e.Index, e.Type)
 	}

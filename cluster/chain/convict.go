@@ -207,7 +207,7 @@ func (j *judge) unprovenSnapshot() error {
 	p, err := DecodeSnapshotProof(j.Second)
 	if err == nil {
 		for i := range p.Signatures {
-			if _, ok := j.book.Holder(p.Signatures[i].Session); !ok {
+			if _, ok := j.book.Holder(p.Signatures[i].Region, p.Signatures[i].Session); !ok {
 				return j.unproven("the session of region %d is not in the file", p.Signatures[i].Region)
 			}
 		}

@@ -8,9 +8,10 @@ import (
 // Roster says who speaks. The running node answers from the regions of its FSM and the
 // session certificates it has verified; an auditor answers from a Book.
 type Roster interface {
-	// Holder returns who holds a session key. A key that never belonged to a region of
-	// this cluster is unknown.
-	Holder(session identity.Fingerprint) (Holder, bool)
+	// Holder returns what is known of a region's session key. A key that the region never
+	// certified is unknown. Nothing keeps a region from certifying another's key as well:
+	// so each is asked for as its region's.
+	Holder(region identity.RegionID, session identity.Fingerprint) (Holder, bool)
 	// Regions returns how many regions the FSM counts, the arbiter included.
 	Regions() int
 }
@@ -32,20 +33,26 @@ type Holder struct {
 // honest region although one region lies: 3 of 4, 4 of 5.
 func Quorum(n int) int { return (n+1)/2 + 1 }
 
+// seat is one session of one region.
+type seat struct {
+	region  identity.RegionID
+	session identity.Fingerprint
+}
+
 // Book is a Roster over session certificates alone: all that an auditor needs besides
 // the pinned identity keys. Not safe for concurrent use while certificates are added.
 type Book struct {
 	cluster identity.ClusterID
 	pins    identity.Pins
 	regions int
-	holders map[identity.Fingerprint]Holder
+	holders map[seat]Holder
 	newest  map[identity.RegionID]*identity.SessionCert
 }
 
 // NewBook returns an empty roster of a cluster with so many regions.
 func NewBook(cluster identity.ClusterID, pins identity.Pins, regions int) *Book {
 	return &Book{cluster: cluster, pins: pins, regions: regions,
-		holders: map[identity.Fingerprint]Holder{}, newest: map[identity.RegionID]*identity.SessionCert{}}
+		holders: map[seat]Holder{}, newest: map[identity.RegionID]*identity.SessionCert{}}
 }
 
 // Add takes a session certificate that one of its region's pinned keys vouches for.
@@ -62,13 +69,13 @@ func (b *Book) Add(c *identity.SessionCert) error {
 	if err != nil {
 		return err
 	}
-	now := c.Session.Fingerprint()
+	now := seat{c.Region, c.Session.Fingerprint()}
 	if old := b.newest[c.Region]; old != nil {
 		if c.Issued.Before(old.Issued) {
 			b.holders[now] = Holder{Region: c.Region, Key: c.Session}
 			return nil
 		}
-		was := old.Session.Fingerprint()
+		was := seat{old.Region, old.Session.Fingerprint()}
 		b.holders[was] = Holder{Region: old.Region, Key: old.Session}
 	}
 	b.newest[c.Region] = c
@@ -77,8 +84,8 @@ func (b *Book) Add(c *identity.SessionCert) error {
 }
 
 // Holder implements Roster.
-func (b *Book) Holder(session identity.Fingerprint) (Holder, bool) {
-	h, ok := b.holders[session]
+func (b *Book) Holder(region identity.RegionID, session identity.Fingerprint) (Holder, bool) {
+	h, ok := b.holders[seat{region, session}]
 	return h, ok
 }
 

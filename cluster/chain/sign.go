@@ -106,12 +106,9 @@ func message(domain string, s *Signature, body func(*wire.Writer)) []byte {
 // verify checks one signature. A session of an earlier boot will do: history stays
 // true after a restart. What must be of now is checked with Fresh besides.
 func verify(r Roster, domain string, s *Signature, body func(*wire.Writer)) error {
-	h, ok := r.Holder(s.Session)
-	if !ok {
+	h, ok := r.Holder(s.Region, s.Session)
+	if !ok || s.Region == 0 {
 		return errs.New(errs.Unauthenticated, "session %s of region %d is unknown", s.Session.Short(), s.Region)
-	}
-	if h.Region != s.Region || s.Region == 0 {
-		return errs.New(errs.Unverified, "session %s belongs to region %d, not %d", s.Session.Short(), h.Region, s.Region)
 	}
 	check := h.Key.Verify
 	if c, ok := r.(Checker); ok {
@@ -126,8 +123,8 @@ func verify(r Roster, domain string, s *Signature, body func(*wire.Writer)) erro
 // Fresh refuses signatures of a session that ended: an ack, vote or pre-vote that
 // arrives now from an earlier boot is a replay.
 func Fresh(r Roster, s *Signature) error {
-	if h, ok := r.Holder(s.Session); (!ok || !h.Current) && liar.Defends(liar.AckBoots) {
-		return errs.New(errs.Stale, "session %s of region %d is of an earlier boot", s.Session.Short(), s.Region)
+	if h, ok := r.Holder(s.Region, s.Session); (!ok || !h.Current) && liar.Defends(liar.AckBoots) {
+		return errs.New(errs.Stale, "session %s of region %d is unknown or of an earlier boot", s.Session.Short(), s.Region)
 	}
 	return nil
 }
