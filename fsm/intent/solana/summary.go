@@ -90,5 +90,5 @@ func (c Call) String() string {
 	for i, a := range c.Accounts {
 		names[i] = a.String()
 	}
-	return fmt.Sprintf("program %s with %d bytes of data, sha256 %s, accounts [%s]", program, c.DataSize, hex.EncodeToString(c.DataHash[:]), strings.Join(names, ", "))
+	return fmt.Sprintf("program %s with %d bytes of data, sha256 %s, accounts [%s]", c.Program, c.DataSize, hex.EncodeToString(c.DataHash[:]), strings.Join(names, ", "))
 }
