@@ -65,17 +65,11 @@ func TestTaprootSamplesAreGood(t *testing.T) {
 		if _, _, err := w.Decode(s.encode(), Mainnet); err != nil {
 			t.Errorf("version %d: %v", version, err)
 		}
-		for _, typ := range []byte{inTapKey, inTapRoot} { // the key's own output needs neither
-			s.inputs[0].drop(typ)
-		}
-		s.inputs[0] = s.inputs[0][:1:1]
-		if version == 2 {
-			t.Log("version 2 keeps the outpoint in the map: covered by version 0")
-			continue
-		}
-		if _, _, err := w.Decode(s.encode(), Mainnet); err != nil {
-			t.Errorf("bare: %v", err)
-		}
+	}
+	w, s := tapSample(t, 0)
+	s.inputs[0] = s.inputs[0][:1] // the key's own output needs nothing but the UTXO
+	if _, _, err := w.Decode(s.encode(), Mainnet); err != nil {
+		t.Errorf("bare: %v", err)
 	}
 }
 
@@ -109,7 +103,9 @@ var tapFaults = []fault{
 	{"derivation of 33 bytes", errs.Malformed, "derivation of a key of 33", func(s *sample) {
 		s.inputs[0].set(append([]byte{inTapDerivation}, make([]byte, 33)...), []byte{0, 1, 2, 3, 4})
 	}},
-	{"derivation short", errs.Malformed, "input 1", func(s *sample) { s.inputs[1].set(append([]byte{inTapDerivation}, make([]byte, 32)...), []byte{0, 1, 2}) }},
+	{"derivation short", errs.Malformed, "input 1", func(s *sample) {
+		s.inputs[1].set(append([]byte{inTapDerivation}, make([]byte, 32)...), []byte{0, 1, 2})
+	}},
 	{"derivation cut in an index", errs.Malformed, "input 1", func(s *sample) {
 		s.inputs[1].set(append([]byte{inTapDerivation}, make([]byte, 32)...), []byte{0, 1, 2, 3, 4, 5})
 	}},
@@ -151,7 +147,9 @@ func TestDerivationsJudged(t *testing.T) {
 		"hardened":            {func(w *Taproot) []byte { return tapPath(w, 1<<31) }, "hardened"},
 		"too deep":            {func(w *Taproot) []byte { return tapPath(w, 1, 2, 3, 4, 5, 6) }, "6 levels"},
 		"another fingerprint": {func(w *Taproot) []byte { b := tapPath(w, 0, 1); b[1] ^= 1; return b }, "neither this key"},
-		"with a leaf":         {func(w *Taproot) []byte { return append(append([]byte{1}, make([]byte, 32)...), tapPath(w, 0, 1)[1:]...) }, "neither this key"},
+		"with a leaf": {func(w *Taproot) []byte {
+			return append(append([]byte{1}, make([]byte, 32)...), tapPath(w, 0, 1)[1:]...)
+		}, "neither this key"},
 	} {
 		w, s := tapSample(t, 0)
 		internal, _ := s.inputs[1].get(inTapKey)
