@@ -331,19 +331,29 @@ func FuzzTaprootPSBT(f *testing.F) {
 	})
 }
 
+// 256 inputs of the key itself, and of as many children as far below it as is read.
 func BenchmarkTaproot(b *testing.B) {
-	w, s := tapSample(b, 0)
-	f := s.inputs[0]
-	s.inputs, s.tx.TxIn = nil, nil
-	for i := range uint32(command.MaxMessages) {
-		s.tx.AddTxIn(&wire.TxIn{PreviousOutPoint: wire.OutPoint{Hash: chainhash.Hash{3}, Index: i}})
-		s.inputs = append(s.inputs, f)
-	}
-	s.retx()
-	p := s.encode()
-	for b.Loop() {
-		if _, err := w.KeySpends(p); err != nil {
-			b.Fatal(err)
+	for name, path := range map[string]func(i uint32) []uint32{"key": func(uint32) []uint32 { return nil },
+		"children": func(i uint32) []uint32 { return []uint32{0, i} }, "deepest": func(i uint32) []uint32 { return []uint32{i, i, i, i, i} }} {
+		w, s := tapSample(b, 0)
+		s.inputs, s.tx.TxIn = nil, nil
+		for i := range uint32(command.MaxMessages) {
+			o, err := w.Output(path(i)...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.tx.AddTxIn(&wire.TxIn{PreviousOutPoint: wire.OutPoint{Hash: chainhash.Hash{3}, Index: i}})
+			s.inputs = append(s.inputs, fields{{[]byte{inUTXO}, utxoBytes(50_000, o.PkScript())}, {[]byte{inTapKey}, o.Internal[:]},
+				{append([]byte{inTapDerivation}, o.Internal[:]...), tapPath(w, o.Path...)}})
 		}
+		s.retx()
+		p := s.encode()
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := w.KeySpends(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
