@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,8 +31,7 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
-// Two validators' consensus keys of the Cosmos Hub with the addresses that its nodes
-// print, and the key of RFC 8032's first test under another prefix (made here).
+// Two validators' consensus keys with the addresses that Cosmos nodes print for them.
 func TestCosmos(t *testing.T) {
 	for _, v := range []struct{ prefix, key, account, address string }{
 		{"cosmosvalcons", "z/Dg9WU/rlIB+LaQVMMHW/a7rvalfIcyz3VdOwfvguc=", "ebed694e6ce1224fb1e8a2dd8ee63a38568b1e2b", "cosmosvalcons1a0kkjnnvuy3ylv0g5twcae368ptgk83tyalw6t"},
@@ -80,6 +82,36 @@ func TestSolana(t *testing.T) {
 	for name, key := range map[string][]byte{"short": make([]byte, 31), "small order": append([]byte{1}, make([]byte, 31)...), "not canonical": bytes.Repeat([]byte{255}, 32)} {
 		if _, err := address.Solana(key); errs.CodeOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// docs/spec/vectors/address.json was computed from the formats alone, without this package.
+func TestGoldenVectors(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("..", "..", "docs", "spec", "vectors", "address.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var vectors []struct {
+		Name, Key, Solana, SHA256First20 string
+		Cosmos                           map[string]string
+	}
+	if err := json.Unmarshal(b, &vectors); err != nil || len(vectors) == 0 {
+		t.Fatal(len(vectors), err)
+	}
+	for _, v := range vectors {
+		key := unhex(t, v.Key)
+		if got, err := address.Solana(key); err != nil || got != v.Solana {
+			t.Errorf("%s: %s, %v", v.Name, got, err)
+		}
+		for prefix, want := range v.Cosmos {
+			got, err := address.Cosmos(prefix, key)
+			if err != nil || got != want {
+				t.Errorf("%s: %s, %v; want %s", v.Name, got, err, want)
+			}
+			if p, account, err := address.ParseCosmos(want); err != nil || p != prefix || hex.EncodeToString(account[:]) != v.SHA256First20 {
+				t.Errorf("%s: read as %s %x, %v", want, p, account, err)
+			}
 		}
 	}
 }

@@ -3,7 +3,9 @@ package solana
 import (
 	"bytes"
 	"crypto/ed25519"
+	"fmt"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -102,6 +104,65 @@ func TestCallsAreExact(t *testing.T) {
 	} {
 		if c.call.Kind != c.want {
 			t.Errorf("%s: read as %d, want %d (%s)", c.name, c.call.Kind, c.want, c.call)
+		}
+	}
+}
+
+func TestDurableNonce(t *testing.T) {
+	for name, c := range map[string]struct {
+		data  []byte
+		first bool
+		want  bool
+	}{"advance": {[]byte{4, 0, 0, 0}, true, true}, "with bytes behind": {[]byte{4, 0, 0, 0, 9}, true, true}, "second": {[]byte{4, 0, 0, 0}, false, false},
+		"another call": {[]byte{5, 0, 0, 0}, true, false}, "short": {[]byte{4, 0, 0}, true, false}} {
+		p := sample(Legacy)
+		advance := Instruction{3, []uint8{2, 0}, c.data}
+		if c.first {
+			p.instructions = append([]Instruction{advance}, p.instructions...)
+		} else {
+			p.instructions = append(p.instructions, advance)
+		}
+		m, err := Decode(p.write())
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := strings.Contains(fmt.Sprint(m.Summary()), "does not expire")
+		if m.DurableNonce() != c.want || warned != c.want {
+			t.Errorf("%s: %v, warned %v", name, m.DurableNonce(), warned)
+		}
+	}
+	p := sample(Legacy)
+	p.instructions = nil
+	if m, err := Decode(p.write()); err != nil || m.DurableNonce() {
+		t.Error("no instructions", err)
+	}
+}
+
+// Accounts behind the owner of a token transfer are shown with it.
+func TestFurtherAccounts(t *testing.T) {
+	p := sample(Legacy)
+	p.keys[3] = Token
+	p.instructions = []Instruction{{3, []uint8{0, 2, 1, 2, 3}, []byte{3, 1, 0, 0, 0, 0, 0, 0, 0}}}
+	m, err := Decode(p.write())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Calls()[0].String(); !strings.HasSuffix(s, fmt.Sprintf(", further accounts [%s, %s]", p.keys[2], Token)) {
+		t.Error(s)
+	}
+}
+
+func TestFeeOfVerifiers(t *testing.T) {
+	for program := range verifiers {
+		p := sample(Legacy)
+		p.keys[2] = program
+		p.instructions = append(p.instructions, Instruction{2, nil, []byte{3, 0}}, Instruction{2, nil, nil})
+		m, err := Decode(p.write())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fee, ok := m.MaxFee(); !ok || fee != 5*baseFee {
+			t.Errorf("%s: %d", program, fee)
 		}
 	}
 }

@@ -15,6 +15,14 @@ var (
 	ComputeBudget = mustAddress("ComputeBudget111111111111111111111111111111")
 )
 
+// Precompiled programs that verify signatures. Each signature, counted by the first byte of
+// data, costs like one of the transaction's own.
+var verifiers = map[Address]bool{
+	mustAddress("Ed25519SigVerify111111111111111111111111111"): true,
+	mustAddress("KeccakSecp256k11111111111111111111111111111"): true,
+	mustAddress("Secp256r1SigVerify1111111111111111111111111"): true,
+}
+
 var programNames = map[Address]string{System: "system", Token: "token", Token2022: "token-2022", ComputeBudget: "compute budget"}
 
 // Kind says what a call was read as.
@@ -37,13 +45,14 @@ const (
 type Call struct {
 	Kind     Kind
 	Program  Address
-	From, To Account // of a transfer; token accounts, not owners, for tokens
-	Mint     Account // of TokenTransferChecked
-	Owner    Account // who allows a token transfer
-	Amount   uint64  // lamports, smallest units of the token, or the value that is set
-	Decimals uint8   // of TokenTransferChecked
-	Accounts []Account
-	DataHash [32]byte // SHA-256
+	From, To Account   // of a transfer; token accounts, not owners, for tokens
+	Mint     Account   // of TokenTransferChecked
+	Owner    Account   // who allows a token transfer
+	Amount   uint64    // lamports, smallest units of the token, or the value that is set
+	Decimals uint8     // of TokenTransferChecked
+	Accounts []Account // all of them, in order
+	further  int       // how many of them stand behind those that the kind names
+	DataHash [32]byte  // SHA-256
 	DataSize int
 }
 
@@ -77,15 +86,16 @@ func (c *Call) readSystem(data []byte) {
 	}
 }
 
-// readToken reads transfers. Behind the owner stand its signers, where it is a multisig.
+// readToken reads transfers. Behind the owner stand its signers, where it is a multisig, and
+// for token-2022 what a mint's own rules ask for.
 func (c *Call) readToken(data []byte) {
 	a := c.Accounts
 	switch {
 	case len(data) == 9 && data[0] == 3 && len(a) >= 3:
-		c.Kind, c.From, c.To, c.Owner, c.Amount = TokenTransfer, a[0], a[1], a[2], u64(data[1:])
+		c.Kind, c.From, c.To, c.Owner, c.Amount, c.further = TokenTransfer, a[0], a[1], a[2], u64(data[1:]), len(a)-3
 	case len(data) == 10 && data[0] == 12 && len(a) >= 4:
 		c.Kind, c.From, c.Mint, c.To, c.Owner, c.Amount = TokenTransferChecked, a[0], a[1], a[2], a[3], u64(data[1:])
-		c.Decimals = data[9]
+		c.Decimals, c.further = data[9], len(a)-4
 	}
 }
 
@@ -102,11 +112,27 @@ func (c *Call) readBudget(data []byte) {
 	}
 }
 
-// MaxFee returns the most the fee payer can be charged, lamports: the signatures, and the
-// price times the limit of compute units, rounded up. ok is false where it does not fit
+// DurableNonce reports whether the blockhash is the value of a durable nonce, as nodes
+// tell it: whatever stands behind the number of the call.
+func (m *Message) DurableNonce() bool {
+	if len(m.Instructions) == 0 {
+		return false
+	}
+	in := m.Instructions[0]
+	return m.Accounts[in.Program].Address == System && len(in.Data) >= 4 && u32(in.Data) == 4
+}
+
+// MaxFee returns the most the fee payer can be charged as fee, lamports: the signatures, and
+// the price times the limit of compute units, rounded up. ok is false where it does not fit
 // in 64 bits.
 func (m *Message) MaxFee() (lamports uint64, ok bool) {
 	price, limit, limited, others := uint64(0), uint64(0), false, uint64(0)
+	signatures := uint64(m.Signers)
+	for _, in := range m.Instructions {
+		if verifiers[m.Accounts[in.Program].Address] && len(in.Data) > 0 {
+			signatures += uint64(in.Data[0])
+		}
+	}
 	for _, c := range m.Calls() {
 		switch c.Kind {
 		case UnitPrice:
@@ -128,7 +154,7 @@ func (m *Message) MaxFee() (lamports uint64, ok bool) {
 		return 0, false
 	}
 	priority, _ := bits.Div64(hi, lo, micro)
-	fee, carry := bits.Add64(priority, uint64(m.Signers)*baseFee, 0)
+	fee, carry := bits.Add64(priority, signatures*baseFee, 0)
 	return fee, carry == 0
 }
 

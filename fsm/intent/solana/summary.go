@@ -37,7 +37,7 @@ func (m *Message) Summary() []Line {
 	}
 	calls := m.Calls()
 	lines := []Line{{"solana message", version}, {"fee payer", m.FeePayer().String()}, {"fee at most", m.feeText()}}
-	if len(calls) > 0 && calls[0].Kind == AdvanceNonce {
+	if m.DurableNonce() {
 		lines = append(lines, Line{"durable nonce", m.Blockhash.String()}, Line{"warning", "it does not expire: it can be sent until the nonce is advanced"})
 	} else {
 		lines = append(lines, Line{"recent blockhash", m.Blockhash.String()})
@@ -73,10 +73,10 @@ func (c Call) String() string {
 	case AdvanceNonce:
 		return fmt.Sprintf("advance nonce account %s, allowed by %s", c.Accounts[0], c.Accounts[2])
 	case TokenTransfer:
-		return fmt.Sprintf("%s: transfer %d smallest units from %s to %s, allowed by %s", program, c.Amount, c.From, c.To, c.Owner)
+		return fmt.Sprintf("%s: transfer %d smallest units from %s to %s, allowed by %s", program, c.Amount, c.From, c.To, c.Owner) + c.rest()
 	case TokenTransferChecked:
 		return fmt.Sprintf("%s: transfer %s of mint %s from %s to %s, allowed by %s",
-			program, decimal(c.Amount, c.Decimals), c.Mint, c.From, c.To, c.Owner)
+			program, decimal(c.Amount, c.Decimals), c.Mint, c.From, c.To, c.Owner) + c.rest()
 	case HeapFrame:
 		return fmt.Sprintf("%s: heap of %d bytes", program, c.Amount)
 	case UnitLimit:
@@ -86,9 +86,20 @@ func (c Call) String() string {
 	case AccountsDataLimit:
 		return fmt.Sprintf("%s: at most %d bytes of accounts", program, c.Amount)
 	}
-	names := make([]string, len(c.Accounts))
-	for i, a := range c.Accounts {
-		names[i] = a.String()
+	return fmt.Sprintf("program %s with %d bytes of data, sha256 %s, accounts %s", c.Program, c.DataSize, hex.EncodeToString(c.DataHash[:]), names(c.Accounts))
+}
+
+func (c Call) rest() string {
+	if c.further == 0 {
+		return ""
 	}
-	return fmt.Sprintf("program %s with %d bytes of data, sha256 %s, accounts [%s]", c.Program, c.DataSize, hex.EncodeToString(c.DataHash[:]), strings.Join(names, ", "))
+	return ", further accounts " + names(c.Accounts[len(c.Accounts)-c.further:])
+}
+
+func names(accounts []Account) string {
+	out := make([]string, len(accounts))
+	for i, a := range accounts {
+		out[i] = a.String()
+	}
+	return "[" + strings.Join(out, ", ") + "]"
 }
