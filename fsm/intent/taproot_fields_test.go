@@ -75,6 +75,14 @@ func TestTaprootSamplesAreGood(t *testing.T) {
 
 var tapFaults = []fault{
 	{"no utxo", errs.PayloadRejected, "input 1 has no witness UTXO", func(s *sample) { s.inputs[1].drop(inUTXO) }},
+	{"same output twice", errs.PayloadRejected, "inputs 0 and 1 spend the same output", func(s *sample) {
+		s.tx.TxIn[1].PreviousOutPoint = s.tx.TxIn[0].PreviousOutPoint
+		if s.version == 0 {
+			s.retx()
+		} else {
+			s.inputs[1].set([]byte{inPrevIndex}, u32le(0))
+		}
+	}},
 	{"multisig script", errs.PayloadRejected, "input 0 spends an output of another script", func(s *sample) {
 		s.inputs[0].set([]byte{inUTXO}, utxoBytes(50_000, s.wallet.PkScript()))
 	}},
@@ -144,7 +152,7 @@ func TestDerivationsJudged(t *testing.T) {
 		text  string
 	}{
 		"another path":        {func(w *Taproot) []byte { return tapPath(w, 0, 2) }, "another script"},
-		"hardened":            {func(w *Taproot) []byte { return tapPath(w, 1<<31) }, "hardened"},
+		"hardened":            {func(w *Taproot) []byte { return tapPath(w, 1<<31) }, "no whole secret"},
 		"too deep":            {func(w *Taproot) []byte { return tapPath(w, 1, 2, 3, 4, 5, 6) }, "6 levels"},
 		"another fingerprint": {func(w *Taproot) []byte { b := tapPath(w, 0, 1); b[1] ^= 1; return b }, "neither this key"},
 		"with a leaf": {func(w *Taproot) []byte {
@@ -159,6 +167,13 @@ func TestDerivationsJudged(t *testing.T) {
 		}
 	}
 	w, s := tapSample(t, 0)
+	stranger := bytes.Repeat([]byte{2}, 32) // another internal key over the right path
+	s.inputs[1].set([]byte{inTapKey}, stranger)
+	s.inputs[1].set(append([]byte{inTapDerivation}, stranger...), tapPath(w, 0, 1))
+	if _, err := w.KeySpends(s.encode()); errs.CodeOf(err) != errs.PayloadRejected || !strings.Contains(err.Error(), "its derivation gives") {
+		t.Errorf("another internal key: %v", err)
+	}
+	w, s = tapSample(t, 0)
 	w.extended = nil
 	if _, err := w.KeySpends(s.encode()); errs.CodeOf(err) != errs.PayloadRejected || !strings.Contains(err.Error(), "no chain code") {
 		t.Errorf("no chain code: %v", err)

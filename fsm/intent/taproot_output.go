@@ -89,7 +89,7 @@ func (c *children) output(path []uint32) (*TaprootOutput, error) {
 		}
 		key = public.SerializeCompressed()
 	}
-	internal, err := secp256k1.ParsePubKey(append([]byte{2}, key[1:]...)) // even y, as BIP-341 lifts it
+	internal, err := secp256k1.ParsePubKey(key) // its parity is dropped below
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "taproot wallet: internal key")
 	}

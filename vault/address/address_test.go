@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcutil"
+	"github.com/btcsuite/btcd/btcutil/bech32"
 	"github.com/btcsuite/btcd/btcutil/hdkeychain"
 	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/btcsuite/btcd/txscript"
@@ -50,10 +51,15 @@ func TestCosmos(t *testing.T) {
 			t.Errorf("read as %s %x, %v", prefix, account, err)
 		}
 	}
+	five, _ := bech32.ConvertBits(make([]byte, 20), 8, 5, true)
+	modified, err := bech32.EncodeM("cosmos", five)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := "cosmosvalcons1a0kkjnnvuy3ylv0g5twcae368ptgk83tyalw6t"
 	for name, s := range map[string]string{"checksum": good[:len(good)-1] + "q", "upper case": strings.ToUpper(good), "mixed case": "C" + good[1:], "empty": "",
 		"long": strings.Repeat("a", 1<<16), "32 bytes": "bc1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qccfmv3",
-		"bech32m": "bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr"} {
+		"bech32m": modified, "witness": "bc1p5cyxnuxmeuwuvkwfem96lqzszd02n6xdcjrs20cac6yqjjwudpxqkedrcr"} {
 		if _, _, err := address.ParseCosmos(s); errs.CodeOf(err) != errs.Malformed {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -303,6 +309,9 @@ func TestDescriptorsOfBIPs(t *testing.T) {
 		d, err := address.Single(unhex(t, v.internal), v.fallback)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if whole, err := address.Single(append([]byte{3}, unhex(t, v.internal)...), v.fallback); err != nil || whole != d {
+			t.Errorf("with its parity: %s, %v", whole, err)
 		}
 		body, err := intent.CheckDescriptor(d)
 		if err != nil || v.body != "" && body != v.body {

@@ -71,7 +71,7 @@ func ParseExtended(s string) (Extended, error) {
 	if len(s) <= maxXpub {
 		b = base58.Decode(s)
 	}
-	if len(b) != 82 || base58.Encode(b) != s || [4]byte(chainhash.DoubleHashB(b[:78])) != [4]byte(b[78:]) {
+	if len(b) != 82 || [4]byte(chainhash.DoubleHashB(b[:78])) != [4]byte(b[78:]) {
 		return Extended{}, errs.New(errs.Malformed, "extended public key: %.16q... is not 78 bytes with a checksum in base58", s)
 	}
 	version := binary.BigEndian.Uint32(b)
