@@ -68,10 +68,11 @@ func (w *Taproot) open(payload []byte) (*keyPath, error) {
 		return nil, err
 	}
 	s := &keyPath{spend: spend{packet: p, tx: tx}, w: w, children: newChildren(w)}
-	if err := checkOutpoints(tx); err != nil {
-		return nil, err
-	}
+	seen := outpoints{}
 	for i, in := range tx.TxIn {
+		if err := seen.add(i, in.PreviousOutPoint); err != nil {
+			return nil, err
+		}
 		if err := s.addInput(i, in.PreviousOutPoint, p.inputs[i]); err != nil {
 			return nil, err
 		}

@@ -116,11 +116,12 @@ func (w *Wallet) open(payload []byte) (*spend, error) {
 }
 
 func (s *spend) checkInputs() error {
-	if err := checkOutpoints(s.tx); err != nil {
-		return err
-	}
+	seen := outpoints{}
 	for i, in := range s.tx.TxIn {
 		op := in.PreviousOutPoint
+		if err := seen.add(i, op); err != nil {
+			return err
+		}
 		amount, proven, err := s.wallet.checkInput(i, op, s.packet.inputs[i])
 		if err != nil {
 			return err
@@ -130,15 +131,14 @@ func (s *spend) checkInputs() error {
 	return nil
 }
 
-func checkOutpoints(tx *wire.MsgTx) error {
-	seen := map[wire.OutPoint]int{}
-	for i, in := range tx.TxIn {
-		op := in.PreviousOutPoint
-		if j, ok := seen[op]; ok {
-			return rejected("inputs %d and %d spend the same output %s", j, i, op)
-		}
-		seen[op] = i
+// outpoints remembers which input spends what.
+type outpoints map[wire.OutPoint]int
+
+func (o outpoints) add(i int, op wire.OutPoint) error {
+	if j, ok := o[op]; ok {
+		return rejected("inputs %d and %d spend the same output %s", j, i, op)
 	}
+	o[op] = i
 	return nil
 }
 
