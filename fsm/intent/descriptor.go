@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // Descriptor returns wsh(sortedmulti(k,...)) with its checksum (BIP-380, BIP-383), for
@@ -15,7 +17,17 @@ func (w *Wallet) Descriptor() string {
 		b.WriteString("," + hex.EncodeToString(k.Key))
 	}
 	b.WriteString("))")
-	return b.String() + "#" + descriptorChecksum(b.String())
+	return b.String() + "#" + DescriptorChecksum(b.String())
+}
+
+// CheckDescriptor returns a descriptor without its checksum, which must be there and fit.
+func CheckDescriptor(s string) (string, error) {
+	body, sum, ok := strings.Cut(s, "#")
+	if !ok || sum == "" || DescriptorChecksum(body) != sum {
+		return "", errs.New(errs.Malformed, "descriptor: its checksum is missing or does not fit").
+			WithHint("copy it again, all of it, from where it was exported")
+	}
+	return body, nil
 }
 
 const (
@@ -24,8 +36,8 @@ const (
 	bech32Chars = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 )
 
-// descriptorChecksum is the eight characters of BIP-380, "" where s has foreign characters.
-func descriptorChecksum(s string) string {
+// DescriptorChecksum is the eight characters of BIP-380, "" where s has foreign characters.
+func DescriptorChecksum(s string) string {
 	c, group, n := uint64(1), 0, 0
 	for i := range len(s) {
 		pos := strings.IndexByte(descriptorChars, s[i])

@@ -6,6 +6,9 @@
 //	message  bytes, under the declared hash (Ed25519: the bytes themselves)
 //	digest   32 bytes, only where the key allows blind signing
 //
+// Taproot does the same for the wallet of a threshold key (BIP-371, key path); package solana
+// reads Solana messages. Nothing calls these two yet.
+//
 // It also builds what comes of it: wallet script, address and descriptor, the combined
 // PSBT, the final transaction. The package is pure: no clock, no randomness, no I/O, no
 // state. Apply refuses a request whose payload does not decode here, so a change to what

@@ -8,5 +8,6 @@ const (
 	maxInputs  = command.MaxMessages
 	maxOutputs = 2048
 	maxPairs   = 4096                    // key-value pairs in one PSBT map
+	maxPath    = 5                       // levels below the key that an input's derivation may name
 	maxMoney   = int64(21_000_000 * 1e8) // satoshi
 )

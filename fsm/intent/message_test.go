@@ -336,11 +336,11 @@ func TestDescriptorChecksum(t *testing.T) {
 		"pkh(02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5)":  "8fhd9pwu",
 		"wpkh(02f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9)": "8zl0zxma",
 	} {
-		if got := descriptorChecksum(desc); got != want {
+		if got := DescriptorChecksum(desc); got != want {
 			t.Errorf("%s: checksum %s, want %s", desc, got, want)
 		}
 	}
-	if descriptorChecksum("raw(é)") != "" {
+	if DescriptorChecksum("raw(é)") != "" {
 		t.Error("a foreign character has a checksum")
 	}
 }

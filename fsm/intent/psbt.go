@@ -37,10 +37,20 @@ const (
 	inTimeLock      = 0x11
 	inHeightLock    = 0x12
 
+	inTapKeySig     = 0x13 // BIP-371, as all up to inTapRoot
+	inTapScriptSig  = 0x14 // followed by a key and a leaf hash
+	inTapLeaf       = 0x15 // followed by a control block
+	inTapDerivation = 0x16 // followed by an x-only key
+	inTapKey        = 0x17
+	inTapRoot       = 0x18
+
 	outRedeemScript  = 0x00
 	outWitnessScript = 0x01
 	outAmount        = 0x03 // version 2
 	outScript        = 0x04 // version 2
+	outTapKey        = 0x05 // BIP-371, as all up to outTapDerivation
+	outTapTree       = 0x06
+	outTapDerivation = 0x07 // followed by an x-only key
 )
 
 type pair struct{ key, value []byte }

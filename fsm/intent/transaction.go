@@ -72,7 +72,8 @@ func (in *Intent) decodePSBT(payload []byte, k KeyInfo, show bool) error {
 	}
 	in.Messages = s.digests
 	if show {
-		in.Transaction = s.describe(k.Network)
+		change := func(_ int, script []byte) bool { return bytes.Equal(script, w.PkScript()) }
+		in.Transaction = s.describe(k.Network, s.vsize(), change)
 	}
 	return nil
 }
@@ -115,19 +116,29 @@ func (w *Wallet) open(payload []byte) (*spend, error) {
 }
 
 func (s *spend) checkInputs() error {
-	seen := map[wire.OutPoint]int{}
+	seen := outpoints{}
 	for i, in := range s.tx.TxIn {
 		op := in.PreviousOutPoint
-		if j, ok := seen[op]; ok {
-			return rejected("inputs %d and %d spend the same output %s", j, i, op)
+		if err := seen.add(i, op); err != nil {
+			return err
 		}
-		seen[op] = i
 		amount, proven, err := s.wallet.checkInput(i, op, s.packet.inputs[i])
 		if err != nil {
 			return err
 		}
 		s.amounts, s.proven = append(s.amounts, amount), append(s.proven, proven)
 	}
+	return nil
+}
+
+// outpoints remembers which input spends what.
+type outpoints map[wire.OutPoint]int
+
+func (o outpoints) add(i int, op wire.OutPoint) error {
+	if j, ok := o[op]; ok {
+		return rejected("inputs %d and %d spend the same output %s", j, i, op)
+	}
+	o[op] = i
 	return nil
 }
 
@@ -138,15 +149,9 @@ func (w *Wallet) checkInput(i int, op wire.OutPoint, f fields) (amount int64, pr
 	case f.has(inRedeemScript):
 		return 0, false, rejected("input %d has a redeem script: the wallet's outputs are native P2WSH", i)
 	}
-	raw, ok := f.get(inUTXO)
-	if !ok {
-		return 0, false, rejected("input %d has no witness UTXO", i).
-			WithHint("let the wallet software add the UTXO it spends (field 0x01) to every input")
-	}
-	r := &reader{b: raw}
-	utxo := &wire.TxOut{Value: int64(r.u64()), PkScript: r.bytes()}
-	if err := r.done(); err != nil {
-		return 0, false, errs.Wrap(errs.Malformed, err, "psbt: witness UTXO of input %d", i)
+	utxo, err := f.utxo(i)
+	if err != nil {
+		return 0, false, err
 	}
 	if !bytes.Equal(utxo.PkScript, w.PkScript()) {
 		return 0, false, rejected("input %d spends an output of another script than this key's wallet", i).
@@ -163,6 +168,21 @@ func (w *Wallet) checkInput(i int, op wire.OutPoint, f fields) (amount int64, pr
 	}
 	proven, err = checkPrevious(i, op, utxo, f)
 	return utxo.Value, proven, err
+}
+
+// utxo reads the witness UTXO of input i.
+func (f fields) utxo(i int) (*wire.TxOut, error) {
+	raw, ok := f.get(inUTXO)
+	if !ok {
+		return nil, rejected("input %d has no witness UTXO", i).
+			WithHint("let the wallet software add the UTXO it spends (field 0x01) to every input")
+	}
+	r := &reader{b: raw}
+	out := &wire.TxOut{Value: int64(r.u64()), PkScript: r.bytes()}
+	if err := r.done(); err != nil {
+		return nil, errs.Wrap(errs.Malformed, err, "psbt: witness UTXO of input %d", i)
+	}
+	return out, nil
 }
 
 // checkPrevious holds the witness UTXO against the whole transaction, where it is given.
@@ -260,15 +280,15 @@ func (s *spend) computeDigests() error {
 	return nil
 }
 
-func (s *spend) describe(n Network) *Transaction {
+// describe shows the transaction; change tells which outputs go back to the key's wallet.
+func (s *spend) describe(n Network, vsize int64, change func(i int, script []byte) bool) *Transaction {
 	t := &Transaction{PSBT: s.packet.version, TxID: s.tx.TxHash().String(), Version: s.tx.Version,
-		LockTime: s.tx.LockTime, Fee: s.fee, VSize: s.vsize()}
+		LockTime: s.tx.LockTime, Fee: s.fee, VSize: vsize}
 	for i, in := range s.tx.TxIn {
 		t.Inputs = append(t.Inputs, Input{in.PreviousOutPoint.String(), s.amounts[i], in.Sequence, s.proven[i]})
 	}
-	for _, out := range s.tx.TxOut {
-		t.Outputs = append(t.Outputs, Output{out.Value, bytes.Clone(out.PkScript), n.addressOf(out.PkScript),
-			bytes.Equal(out.PkScript, s.wallet.PkScript())})
+	for i, out := range s.tx.TxOut {
+		t.Outputs = append(t.Outputs, Output{out.Value, bytes.Clone(out.PkScript), n.addressOf(out.PkScript), change(i, out.PkScript)})
 	}
 	return t
 }

@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"vault":             append([]string{"vault", "fsm"}, leaves...),
 	"vault/draw":        {"internal/errs", "internal/wire"},
 	"vault/frost":       {"internal/errs", "internal/wire"},
+	"vault/address":     {"fsm/intent", "fsm/command", "internal/errs"},
 	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
 	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar"},
