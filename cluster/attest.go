@@ -135,7 +135,7 @@ func (c *Cluster) serveAttest(ctx context.Context, from remote, q *request) *rep
 // offer is what goes along with a snapshot: this region's signed word that it sends it,
 // over the proof of those who vouch for it.
 func (c *Cluster) offer(s *raft.InstallSnapshotRequest) (item, error) {
-	v, err := c.snapshots.voucher(link{index: s.LastLogIndex, term: s.LastLogTerm})
+	v, err := c.snapshots.goodVoucher(link{index: s.LastLogIndex, term: s.LastLogTerm})
 	if err != nil {
 		return item{}, err
 	}

@@ -219,22 +219,10 @@ func (c *Cluster) stored(e *raft.Log, covered []chain.Link) bool {
 	return err == nil && (slices.Contains(covered, at.place()) || c.book.covers(at.index))
 }
 
-// enough holds an answer back while raft has fewer voters than the rules count, as while
-// a region's server is being replaced: raft would commit what is not certified yet.
+// enough holds an answer back until its entry is certified. raft may count fewer regions
+// than the rules: while a server is being replaced, and for a moment before anybody can
+// see that it is.
 func (c *Cluster) enough(index uint64) bool {
-	in := c.instance()
-	if in == nil {
-		return false
-	}
-	voters := 0
-	for _, s := range in.raft.GetConfiguration().Configuration().Servers {
-		if s.Suffrage == raft.Voter {
-			voters++
-		}
-	}
-	if voters/2+1 >= chain.Quorum(c.book.roster.Regions()) {
-		return true
-	}
 	ctx, cancel := context.WithTimeout(c.transport.ctx, c.transport.beat)
 	defer cancel()
 	for {

@@ -170,14 +170,10 @@ func (s *snapshotStore) found(l link) {
 	s.mu.Lock()
 	s.newest = max(s.newest, l.index)
 	s.mu.Unlock()
-	v, err := s.voucher(l)
-	if err != nil {
+	if v, err := s.goodVoucher(l); err != nil {
 		s.log.Error("voucher of a snapshot is damaged", slog.Uint64("index", l.index), slog.String("error", err.Error()))
 	} else if v.Leader != nil {
 		s.chain.remember(v.Leader)
-		for _, cert := range v.Sessions {
-			s.chain.book.roster.add(cert)
-		}
 	}
 	s.based(l)
 }

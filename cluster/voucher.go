@@ -62,6 +62,19 @@ func (s *snapshotStore) keepVoucher(v *voucher) error {
 	return s.fs.WriteFile(snapshotDir+"/"+snapshotName(linkAt(v.Proof.Link))+proofSuffix, v.encode())
 }
 
+// goodVoucher returns a voucher that verifies. One that a disk damaged must not be offered
+// to anybody: it would convict this region.
+func (s *snapshotStore) goodVoucher(l link) (*voucher, error) {
+	v, err := s.voucher(l)
+	if err != nil {
+		return nil, err
+	}
+	for _, cert := range v.Sessions {
+		s.chain.book.roster.add(cert)
+	}
+	return v, v.judge(s.chain.book.roster, s.lineage)
+}
+
 // vouch completes a snapshot's proof with the leader proof of its last term and the
 // session certificates of all who signed.
 func (c *Cluster) vouch(k *mark) (*voucher, error) {
