@@ -26,7 +26,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 	for seed := range int64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
-				storm(t, a, rand.New(rand.NewSource(seed)), 25)
+				storm(t, a, rand.New(rand.NewSource(seed)), 18)
 			})
 		})
 	}
@@ -125,7 +125,7 @@ func TestIdleMinutes(t *testing.T) {
 		l := a.Leader()
 		term := l.C.Stats().Term
 		start := time.Now()
-		time.Sleep(10 * time.Minute)
+		time.Sleep(5 * time.Minute)
 		if now := a.Leader(); now != l || now.C.Stats().Term != term {
 			t.Errorf("leadership moved in idle minutes: %s, term %d to %d", now.Name, term, now.C.Stats().Term)
 		}

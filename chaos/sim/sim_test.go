@@ -65,7 +65,7 @@ func TestSeed(t *testing.T) {
 // short is what runs with every "go test": a few seeds, of which each has about a dozen
 // faults.
 const (
-	shortSeeds  = 5
+	shortSeeds  = 3
 	shortLength = 45 * time.Second
 )
 
