@@ -25,7 +25,7 @@ func (c *Cluster) answer(ctx context.Context, from remote, q *request, body io.R
 	if in == nil || c.dead() {
 		return c.fail(errs.New(errs.Unavailable, "this region is stopped"))
 	}
-	c.meet(q.Items)
+	c.book.roster.meet(q.Items)
 	if term, _, leads := spokenFor(q); leads && c.book.fenced(from.region, term) {
 		return c.fail(errs.New(errs.Denied, "region %d is not heard in term %d", from.region, term))
 	}

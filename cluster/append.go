@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -225,12 +224,16 @@ func (c *Cluster) believeLeader(from remote, p *chain.LeaderProof) error {
 	return c.book.follow(p)
 }
 
-// capCommit is how far raft may commit: as far as certificates reach on the own log with
-// what this append brings.
+// capCommit is how far raft may commit: no further than certificates reach.
 func (c *Cluster) capCommit(a *raft.AppendEntriesRequest, v *arrival) uint64 {
-	if a.Term > 0 && !liar.Defends(liar.CommitCap) {
+	if !liar.Defends(liar.CommitCap) {
 		return a.LeaderCommitIndex
 	}
+	return min(a.LeaderCommitIndex, c.reach(v))
+}
+
+// reach is how far certificates reach on the own log with what an append brings.
+func (c *Cluster) reach(v *arrival) uint64 {
 	tuples := c.book.certifiedTuples()
 	if v.cert != nil {
 		tuples = append(tuples, v.cert.Tuple)
@@ -239,7 +242,7 @@ func (c *Cluster) capCommit(a *raft.AppendEntriesRequest, v *arrival) uint64 {
 	if l == nil {
 		l = c.book.own
 	}
-	return chain.CapCommit(a.LeaderCommitIndex, tuples, l)
+	return chain.CapCommit(^uint64(0), tuples, l)
 }
 
 func (c *Cluster) appendReply(r *raft.AppendEntriesResponse, asked uint64) *reply {
@@ -265,7 +268,7 @@ func (c *Cluster) deliverBare(ctx context.Context, in *instance, a *raft.AppendE
 
 // judge checks what only the own clock and state can: stamps and memberships.
 func (c *Cluster) judge(in *instance, a *raft.AppendEntriesRequest, v *arrival) (good int, err error) {
-	certified := c.capCommit(&raft.AppendEntriesRequest{LeaderCommitIndex: ^uint64(0)}, v)
+	certified := c.reach(v)
 	stamps, err := c.judgeStamps(a, v, certified)
 	if members, bad := c.judgeMembers(in, a, certified); bad != nil && members <= stamps {
 		return members, bad
@@ -332,19 +335,6 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 	return true, err
 }
 
-// covered is the index of the highest certificate that names one of the entries.
-func covered(v *arrival, certified []chain.Tuple) (index uint64) {
-	for i := range v.chained {
-		e := &v.chained[i]
-		for _, c := range certified {
-			if c.Link == (chain.Link{Term: e.Term, Index: e.Index, Hash: v.entries[i].chain}) {
-				index = max(index, c.Index)
-			}
-		}
-	}
-	return index
-}
-
 // leaders returns the proof of a term as it stands in the own log: in the term's first
 // entry.
 func (c *Cluster) leaders(term uint64) *chain.LeaderProof {
@@ -352,65 +342,6 @@ func (c *Cluster) leaders(term uint64) *chain.LeaderProof {
 		return rec.Proof
 	}
 	return c.chain.proofOf(term)
-}
-
-// highestCarried verifies the highest certificate that entries carry, for what it proves
-// about the others. most is the last index of the append. A certificate of a session that
-// is not known here, as of an earlier boot, is taken out of the entry, not held against it.
-func (c *Cluster) highestCarried(a *raft.AppendEntriesRequest, v *arrival, most uint64) (out []chain.Tuple, err error) {
-	if v.cert != nil {
-		out = append(out, v.cert.Tuple)
-	}
-	var best *chain.Certificate
-	for _, cert := range v.carried {
-		if cert.Index <= most && cert.Index > c.book.own.Floor() && (best == nil || cert.Index > best.Index) {
-			best = cert
-		}
-	}
-	if best == nil || v.cert != nil && v.cert.Index >= best.Index {
-		return out, nil
-	}
-	if err := c.book.roster.certified(best, c.cfg.Lineage); errs.CodeOf(err) == errs.Unauthenticated {
-		if err := v.strip(a, best.Tuple); err != nil {
-			return nil, err
-		}
-		return c.highestCarried(a, v, most)
-	} else if err != nil {
-		return nil, err
-	}
-	if v.cert == nil {
-		v.cert = best
-	}
-	return append(out, best.Tuple), nil
-}
-
-// strip takes the certificates of one place out of the entries.
-func (v *arrival) strip(a *raft.AppendEntriesRequest, t chain.Tuple) error {
-	v.carried = slices.DeleteFunc(v.carried, func(c *chain.Certificate) bool { return c.Tuple == t })
-	for _, e := range a.Entries {
-		x, err := DecodeExtension(e.Extensions)
-		if err != nil {
-			return err
-		}
-		if x.Certificate != nil && x.Certificate.Tuple == t {
-			x.Certificate = nil
-			e.Extensions = x.Encode()
-		}
-	}
-	return nil
-}
-
-// checkCarried wants every certificate that is stored to be true of this chain: below a
-// verified one it is, whoever signed it.
-func (c *Cluster) checkCarried(v *arrival) error {
-	highest := c.capCommit(&raft.AppendEntriesRequest{LeaderCommitIndex: ^uint64(0)}, v)
-	for _, cert := range v.carried {
-		at, ok := v.admitted.Log.At(cert.Index)
-		if cert.Lineage != c.cfg.Lineage || ok && at != cert.Link || !ok && cert.Index > highest || cert.Index > highest {
-			return errs.New(errs.Unverified, "an entry carries a certificate of index %d that is not of this chain", cert.Index)
-		}
-	}
-	return nil
 }
 
 // keep caches opened entries for Apply and starts the partials of those that open

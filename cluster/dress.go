@@ -104,12 +104,10 @@ func (b *book) answer(c *conn, p *reply) {
 }
 
 // meet takes the session certificates that came with a message.
-func (c *Cluster) meet(items []item) {
-	certs, err := decodeSessionsItem(find(items, itemSessions))
-	if err != nil {
-		return
-	}
-	for _, cert := range certs {
-		c.book.roster.add(cert)
+func (r *roster) meet(items []item) {
+	if certs, err := decodeSessionsItem(find(items, itemSessions)); err == nil {
+		for _, cert := range certs {
+			r.add(cert)
+		}
 	}
 }

@@ -129,7 +129,7 @@ func (p *pipeline) receive() {
 		}
 		r, err := receive(p.c, kindAppend, p.t.timeout)
 		if err == nil {
-			p.t.meet(r.Items)
+			p.t.book.roster.meet(r.Items)
 			err = p.t.onReply(p.c.peer, f.req, r)
 		}
 		if err == nil {

@@ -158,7 +158,7 @@ func (t *transport) callUntil(ctx context.Context, id raft.ServerID, addr raft.S
 		t.dropIdle(id)
 		return nil, nil, err
 	}
-	t.meet(p.Items)
+	t.book.roster.meet(p.Items)
 	if p.Code == errs.Unauthenticated { // it lacks a session it was told of on this connection
 		t.d.drop(c)
 	} else {
@@ -195,17 +195,6 @@ func (t *transport) tell(ctx context.Context, id raft.ServerID, addr raft.Server
 	}
 	t.release(id, c)
 	return nil
-}
-
-// meet takes the session certificates that came with a reply.
-func (t *transport) meet(items []item) {
-	certs, err := decodeSessionsItem(find(items, itemSessions))
-	if err != nil {
-		return
-	}
-	for _, cert := range certs {
-		t.book.roster.add(cert)
-	}
 }
 
 func (t *transport) exchange(c *conn, q *request, b []byte, timeout time.Duration, body io.Reader) (*reply, error) {
