@@ -135,6 +135,15 @@ type Key struct {
 	Author       identity.Fingerprint
 	FrozenBy     identity.Fingerprint
 	Reason       string
+
+	// Of threshold keys, see threshold.go.
+	Point    []byte    // 33 bytes compressed, or 32 for Ed25519; nil before it is made
+	Chain    [32]byte  // chain code, as of BIP-32
+	Sharing  *Sharing  // the live one; nil before the first
+	Retiring *Sharing  // the one before: attempts opened under it may still be answered
+	RetireAt time.Time // by the committed clock
+	Ceremony *Ceremony // the sharing being made, or whose making failed; nil at rest
+	Issued   uint64    // addresses given out
 }
 
 // Attested returns the attestation of a region, or nil.
@@ -182,6 +191,8 @@ type Attempt struct {
 	Meta     command.Meta        // of the entry that opened it: the beacon's input
 	Stamp    time.Time           // of that entry
 	Eligible []identity.RegionID // ascending
+	Epoch    uint32              // of the sharing whose shares sign; 0 for multisig keys
+	Nonces   []NonceSet          // of threshold keys: one set for each of Eligible, in its order
 }
 
 // SignatureSet is one drawn region's signatures, one a message.
@@ -211,6 +222,7 @@ type Request struct {
 	Opened     uint64         // index
 	Closed     uint64         // index, 0 while open
 	Leaf       uint64         // sequence number of the opening audit leaf
+	Path       []uint32       // derives the signing key from a threshold key
 }
 
 // Open returns the open attempt, or nil.

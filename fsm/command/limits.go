@@ -19,6 +19,16 @@ const (
 	MaxSignatureLen = 512
 	MaxRegions      = 5
 	MaxCover        = 32 << 10 // proof that an entry is certified
+	MaxDepth        = 8        // indices of a derivation path
+	MaxAddresses    = 256      // addresses one command issues
+
+	MaxWrapKey     = 2048 // public key that shares are sealed to, and its wrapped secret
+	MaxSealedShare = 2048 // one sealed share, dealt value or seed: 39, 132 or 32 bytes and the envelope
+	MaxDealing     = 512  // frost.Dealing of a threshold of at most four
+	MaxThresholdPK = 512  // frost.PublicKey of at most five holders
+	MaxComplaint   = 256
+	CommitmentLen  = 81  // longest encoded frost.Commitment
+	MaxOffer       = 512 // nonce commitments in one offer
 
 	// MaxLifetime bounds how far ahead of the entry's stamp a command may expire;
 	// ids are remembered until then.

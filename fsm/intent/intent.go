@@ -27,6 +27,20 @@ type KeyInfo struct {
 	PublicKeys []PublicKey // ascending by region
 	AllowBlind bool
 	Network    Network // for showing addresses only: nothing that is signed depends on it
+
+	// Of threshold keys, which have no PublicKeys: the key itself and its chain code.
+	Threshold bool
+	Point     []byte // 33 bytes compressed, or 32 for Ed25519
+	Chain     [32]byte
+}
+
+// Spend is one message of a threshold key: the drawn regions together make one signature
+// on it, under the child at Path, for Taproot under the output key of that child.
+type Spend struct {
+	Message Message
+	Path    []uint32
+	Taproot bool
+	Root    []byte // Merkle root of the output's scripts, empty without; Taproot only
 }
 
 // Intent is a decoded payload.
