@@ -93,15 +93,16 @@ func checkPayload(k *Key, b *command.RequestSignature) error {
 func (w *work) eligible(k *Key) []identity.RegionID {
 	ids := make([]identity.RegionID, 0, len(k.Regions))
 	for _, r := range w.roster.regions {
-		if was, ok := w.before.region(r.ID); !ok || !was.Healthy {
-			continue
-		}
-		if r.Status == RegionActive && len(r.Sessions) > 0 && k.Attested(r.ID) != nil &&
-			slices.Contains(r.Curves, k.Curve) {
+		if was, ok := w.before.region(r.ID); ok && was.Healthy && r.able(k) {
 			ids = append(ids, r.ID)
 		}
 	}
 	return ids
+}
+
+// able reports whether a region, if healthy, can sign with k.
+func (r *Region) able(k *Key) bool {
+	return r.Status == RegionActive && len(r.Sessions) > 0 && k.Attested(r.ID) != nil && slices.Contains(r.Curves, k.Curve)
 }
 
 // word decodes and verifies one region's word.

@@ -63,6 +63,17 @@ func (v View) Region(id identity.RegionID) (*Region, bool) { return v.s.roster.r
 // Regions returns all regions, ascending.
 func (v View) Regions() []*Region { return v.s.roster.regions }
 
+// Able returns the regions, ascending, among which a draw for k would be if it were opened
+// next.
+func (v View) Able(k *Key) (ids []identity.RegionID) {
+	for _, r := range v.s.roster.regions {
+		if r.Healthy && r.able(k) {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
 // RegionBySession returns the region a session key speaks for, and its certificate.
 func (v View) RegionBySession(fp identity.Fingerprint) (*Region, *identity.SessionCert, bool) {
 	s, ok := v.s.roster.sessions[fp]

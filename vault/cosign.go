@@ -24,7 +24,7 @@ type cosigner struct {
 	stats      *counters
 	asked      [command.MaxRegions + 1]chan struct{} // by region, so that none can crowd out another
 	hsm        chan struct{}                         // a place for each signature made at once
-	ailing     func()                                // the HSM failed: have its health looked at
+	ailing     func()                                // HSM or disk failed: have the region's health looked at
 }
 
 func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byte) ([]byte, error) {
@@ -328,6 +328,7 @@ func (s *cosigner) publish(ctx context.Context, mine []*task) {
 		for _, t := range standing(mine) {
 			s.fault(t, err)
 		}
+		s.ailing()
 	}
 }
 

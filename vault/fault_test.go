@@ -187,6 +187,32 @@ func TestBrokenHSM(t *testing.T) {
 	}
 }
 
+// TestNobodyElse: while too few others could sign, no attempt is spent on another draw
+// among the same regions; the pair is asked again until it can.
+func TestNobodyElse(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.key(p256, 2)
+		for _, id := range []identity.RegionID{3, 4} {
+			w.nodes[id].token.fail(errs.New(errs.HSMFailed, "device gone"))
+			w.eventually("a broken HSM is reported", func() bool {
+				row, _ := w.nodes[1].View().Region(id)
+				return !row.Healthy
+			})
+		}
+		w.nodes[2].token.set(func(t *token) { t.delay = time.Minute }) // Health still passes
+		c := w.request(k, "only these two")
+		w.must(c)
+		time.Sleep(15 * time.Second)
+		w.nodes[2].token.set(func(t *token) { t.delay = 0 })
+		req := w.sign(c)
+		w.verify(k, c, req)
+		if len(req.Attempts) != 1 {
+			t.Errorf("%d attempts were spent on one pair", len(req.Attempts))
+		}
+		w.consistent()
+	})
+}
+
 // TestFaultyHSM: what a token signs wrongly never leaves its region, which refuses and is
 // drawn no more for that request. A faulty signature could tell the key.
 func TestFaultyHSM(t *testing.T) {

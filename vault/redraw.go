@@ -14,7 +14,8 @@ import (
 // redraw opens further attempts for the requests a bundle could not complete. Nobody
 // chooses: each needs the drawn region's own word that it refused for good, or another
 // region's that it cannot reach it either. Without a word the same regions are asked
-// again later.
+// again later; also while too few others could sign, since attempts are few and another
+// draw among the same regions would use one up for nothing.
 type redraw struct {
 	*bundle
 	mu    sync.Mutex
@@ -38,7 +39,7 @@ func (d *redraw) run(ctx context.Context) {
 	asking.Wait()
 	var open []*item
 	for _, it := range d.items {
-		if !it.done && len(d.words[it.Item]) > 0 {
+		if !it.done && len(d.words[it.Item]) > 0 && d.promising(it) {
 			open = append(open, it)
 		}
 	}
@@ -63,11 +64,26 @@ func (d *redraw) failed(r *reply) (silent, refused []Item) {
 		case no && notNow(code): // a sweep asks again
 		case no && everywhere(code):
 			d.waiting.fail(it.Request, errs.New(code, "request %s: region %d refused: %s", it.Request, r.region, code))
-		case no:
+		case no && d.promising(it): // who gave its word never signs this attempt
 			refused = append(refused, it.Item)
 		}
 	}
 	return silent, refused
+}
+
+// promising reports whether enough regions could sign that did not fail this attempt.
+func (d *redraw) promising(it *item) bool {
+	able := slices.DeleteFunc(d.cfg.Replica.View().Able(it.ground.key), func(r identity.RegionID) bool { return d.failedAt(r, it) })
+	return len(able) >= int(it.ground.key.Signers)
+}
+
+func (d *redraw) failedAt(region identity.RegionID, it *item) bool {
+	r, asked := d.replies[region]
+	if !asked || !slices.Contains(it.signers, region) {
+		return false
+	}
+	_, refused := r.refused[it]
+	return refused || r.err != nil
 }
 
 // notNow tells a refusal that who asks may have brought about itself: by keeping entries
