@@ -180,13 +180,11 @@ func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
 	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired || k.Sharing == nil {
 		return false
 	}
-	busy := k.Ceremony.Running() || k.Retiring != nil
-	held := len(r.holders) == 0 || slices.Equal(r.holders, k.Regions)
-	if held && k.Sharing.Wrap >= r.wrap && !k.Ceremony.Running() {
-		return false
-	}
-	if busy {
+	if k.Ceremony.Running() || k.Retiring != nil && k.Sharing.Wrap < r.wrap {
 		return true
+	}
+	if k.Sharing.Wrap >= r.wrap {
+		return false
 	}
 	holders, err := w.refreshable(k, r.holders)
 	if err != nil {
