@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"reflect"
 	"testing"
 
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
@@ -91,6 +93,23 @@ func (k *threshold) sign(t *testing.T, key *frost.PublicKey, message []byte, sig
 	return sig
 }
 
+func (k *threshold) info(curve command.Curve) intent.KeyInfo {
+	return intent.KeyInfo{Curve: curve, Signers: 2, Threshold: true, Point: k.key().Compressed(), Chain: k.chain}
+}
+
+// spend signs as the regions do: from the shares, under what they derive themselves.
+func (k *threshold) spend(t *testing.T, s intent.Spend, signers ...uint8) []byte {
+	t.Helper()
+	key, _, err := k.key().Derive(k.chain, s.Path...)
+	if err == nil && s.Taproot {
+		key, err = key.Taproot(s.Root)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.sign(t, key, s.Message, signers...)
+}
+
 // A threshold key and its children pay from Taproot outputs, by two of four, with and
 // without a script tree; the script engine is the judge.
 func TestThresholdKeySpendsTaproot(t *testing.T) {
@@ -148,16 +167,102 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 	}
 }
 
-// A threshold key signs a Solana transaction, which anybody verifies.
-func TestThresholdKeySignsSolana(t *testing.T) {
-	k := newThreshold(t, frost.Ed25519)
-	key := solana.Address(k.key().Bytes())
+// Public derivation here and from the shares are one scheme.
+func TestChildIsTheRegions(t *testing.T) {
+	for curve, suite := range map[command.Curve]*frost.Suite{command.Secp256k1: frost.BIP340, command.Ed25519: frost.Ed25519} {
+		k := newThreshold(t, suite)
+		for _, path := range [][]uint32{nil, {0}, {1<<31 - 1}, {3, 0, 7}, {1, 2, 3, 4, 5, 6, 7, 8}} {
+			want, chain, err := k.key().Derive(k.chain, path...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, next, err := intent.Child(curve, k.key().Compressed(), k.chain, path...)
+			if err != nil || !bytes.Equal(got, want.Compressed()) || next != chain {
+				t.Errorf("%s %v: %x, regions derive %x: %v", curve, path, got, want.Compressed(), err)
+			}
+		}
+	}
+}
+
+// What Spends says is what the regions sign and anybody verifies, for every kind.
+func TestThresholdKeySignsEveryKind(t *testing.T) {
+	ed, btc := newThreshold(t, frost.Ed25519), newThreshold(t, frost.BIP340)
+	path := []uint32{4, 9}
+	edInfo, btcInfo := ed.info(command.Ed25519), btc.info(command.Secp256k1)
+	edInfo.AllowBlind, btcInfo.AllowBlind = true, true
+	child, _, err := intent.Child(command.Ed25519, edInfo.Point, edInfo.Chain, path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := btcInfo.Taproot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs := []*intent.TaprootOutput{output(t, w), output(t, w, 0, 5)}
+	psbt := intenttest.TaprootPSBT(2, w, intenttest.FundTaproot(3, outs, 5_000, 6_000), outs, intenttest.To(1, 10_000))
+	for _, c := range []struct {
+		name    string
+		k       *threshold
+		info    intent.KeyInfo
+		kind    command.Kind
+		hash    command.Hash
+		payload []byte
+		path    []uint32
+		spends  int
+	}{
+		{"ed25519 message", ed, edInfo, command.KindMessage, command.HashNone, []byte("hello"), path, 1},
+		{"ed25519 root", ed, edInfo, command.KindMessage, command.HashNone, []byte("hello"), nil, 1},
+		{"ed25519 digest", ed, edInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
+		{"solana", ed, edInfo, command.KindSolana, command.HashNone, transfer(solana.Address(child)), path, 1},
+		{"psbt", btc, btcInfo, command.KindPSBT, command.HashNone, psbt, nil, 2},
+		{"bip340 message", btc, btcInfo, command.KindMessage, command.HashSHA256, []byte("hello"), path, 1},
+		{"bip340 digest", btc, btcInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
+	} {
+		spends, err := intent.Spends(c.kind, c.hash, c.payload, c.path, c.info)
+		if err != nil || len(spends) != c.spends {
+			t.Errorf("%s: %d spends, %v", c.name, len(spends), err)
+			continue
+		}
+		in, err := intent.Decode(c.kind, c.hash, c.payload, c.info, c.path...)
+		if err != nil || !reflect.DeepEqual(in.Spends, spends) || len(in.Messages) != c.spends {
+			t.Errorf("%s: people are shown something else than is signed: %v", c.name, err)
+		}
+		for _, s := range spends {
+			sig := c.k.spend(t, s, 1, 3)
+			if !s.Verify(c.info, sig) {
+				t.Errorf("%s: the regions' signature does not verify", c.name)
+			}
+			sig[40] ^= 1
+			if s.Verify(c.info, sig) {
+				t.Errorf("%s: a spoilt signature verifies", c.name)
+			}
+		}
+	}
+}
+
+func output(t *testing.T, w *intent.Taproot, path ...uint32) *intent.TaprootOutput {
+	t.Helper()
+	o, err := w.Output(path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// transfer is a Solana message: key pays nine lamports to account 5.
+func transfer(key solana.Address) []byte {
 	message := append([]byte{1, 0, 1, 3}, key[:]...)
 	message = append(message, make([]byte, 31)...)
 	message = append(message, 5)                   // account 1
 	message = append(message, make([]byte, 64)...) // the system program, blockhash
-	message = append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
-	m, err := solana.Decode(message)
+	return append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// A threshold key signs a Solana transaction, which anybody verifies.
+func TestThresholdKeySignsSolana(t *testing.T) {
+	k := newThreshold(t, frost.Ed25519)
+	key := solana.Address(k.key().Bytes())
+	m, err := solana.Decode(transfer(key))
 	if err != nil {
 		t.Fatal(err)
 	}
