@@ -19,8 +19,9 @@ func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Qu
 		return nil, r.err // of too many questions, maybe ours: nothing was learnt
 	}
 	var unanswered []Item
+	b.checkShares(r)
 	for _, it := range items {
-		if code := r.refused[it]; r.good[it] == nil && !notNow(code) && !everywhere(code) {
+		if code := r.refused[it]; it.bad == about || r.good[it] == nil && !notNow(code) && !everywhere(code) {
 			unanswered = append(unanswered, it.Item)
 		}
 	}
@@ -52,7 +53,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 		}
 		it := &item{Item: named, ground: g}
 		var err error
-		if it.messages, err = g.messages(); err != nil {
+		if it.messages, it.spends, err = g.messages(); err != nil {
 			return nil, err
 		}
 		items = append(items, it)
@@ -64,7 +65,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 		return nil, err
 	}
 	for _, it := range items {
-		if it.signers = it.ground.signers(q.Value); !slices.Contains(it.signers, about) {
+		if c.draw(it, q.Value); !slices.Contains(it.signers, about) {
 			return nil, errs.New(errs.Denied, "region %d is not drawn for attempt %d of request %s", about, it.Attempt, it.Request)
 		}
 	}

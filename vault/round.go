@@ -30,6 +30,7 @@ type item struct {
 	results  []fsm.SignatureSet  // aligned with signers, verified; nil signatures are missing
 	done     bool                // all k are here
 	filed    bool                // its completion was proposed
+	joint                        // of a threshold key
 }
 
 func (r *round) run(ctx context.Context) {
@@ -47,18 +48,22 @@ func (r *round) run(ctx context.Context) {
 		r.cfg.Logger.Warn("no beacon value yet", slog.Uint64("index", r.meta.Index), slog.Any("error", err))
 		return
 	}
-	for _, it := range items {
-		it.signers = it.ground.signers(d.value)
-		it.results = make([]fsm.SignatureSet, len(it.signers))
-		for i, region := range it.signers {
-			it.results[i].Region = region
-		}
-	}
+	parallel(len(items), func(i int) { r.draw(items[i], d.value) })
 	var bundles sync.WaitGroup
 	defer bundles.Wait()
 	for _, part := range split(items) {
 		bundles.Go(func() { newBundle(r, d, part).run(ctx) })
 	}
+}
+
+// draw sets down who is to sign an item.
+func (c *coordinator) draw(it *item, value [32]byte) {
+	it.signers = it.ground.signers(value)
+	it.results = make([]fsm.SignatureSet, len(it.signers))
+	for i, region := range it.signers {
+		it.results[i].Region = region
+	}
+	c.plan(it)
 }
 
 // load rebuilds the messages of every request that may be signed. One that may not is
@@ -77,12 +82,12 @@ func (r *round) load() []*item {
 			r.waiting.fail(req.ID, fault)
 			return
 		}
-		messages, err := g.messages()
+		messages, spends, err := g.messages()
 		if err != nil {
 			r.waiting.fail(req.ID, err)
 			return
 		}
-		it.ground, it.messages = g, messages
+		it.ground, it.messages, it.spends = g, messages, spends
 		all[i] = it
 	})
 	return slices.DeleteFunc(all, func(it *item) bool { return it == nil })
@@ -93,7 +98,7 @@ func (r *round) load() []*item {
 func split(items []*item) (parts [][]*item) {
 	from, size := 0, 0
 	for i, it := range items {
-		n := 64 + 68*len(it.messages)
+		n := 64 + 76*len(it.messages)
 		if i > from && (size+n > maxAnswerBytes || i-from >= command.MaxItems) {
 			parts = append(parts, items[from:i])
 			from, size = i, 0
