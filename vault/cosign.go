@@ -27,7 +27,7 @@ type cosigner struct {
 	keys       *keyring
 	nonces     *nonces
 	shares     sharer
-	ailing     func()                                // the HSM failed: have its health looked at
+	ailing     func() // the HSM failed: have its health looked at
 }
 
 func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byte) ([]byte, error) {

@@ -31,7 +31,7 @@ func newNonces(cfg *Config, a *author, stats *counters) (*nonces, error) {
 			return nil, err
 		}
 		// Sessions of a region are issued in order, so that each boot's number is higher.
-		pool, err := frost.NewPool(suite(curve), uint8(cfg.Region), uint64(cfg.Session.Cert.Issued.UnixMilli()), hedge)
+		pool, err := frost.NewPool(suiteFor(curve), uint8(cfg.Region), uint64(cfg.Session.Cert.Issued.UnixMilli()), hedge)
 		clear(hedge)
 		if err != nil {
 			return nil, err
@@ -78,7 +78,7 @@ func (n *nonces) applied(r *fsm.Result) {
 		starved = starved || r.Outcomes[i].Code == errs.NoEligiblePair
 	}
 	for _, s := range n.stocks {
-		s.applied(len(r.Keys) > 0, starved)
+		s.applied(len(r.Keys) > 0, starved, r.Nonces || r.Regions)
 	}
 }
 

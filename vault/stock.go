@@ -28,11 +28,11 @@ type stock struct {
 	wake   chan struct{} // capacity 1
 
 	mu      sync.Mutex
-	target  int    // commitments the pool is to hold
-	flying  int    // commitments in offers whose fate is not known yet
-	offers  int    // such offers
-	rescan  bool   // keys changed: look whether the curve has live ones
-	starved bool   // somebody found no pair
+	target  int  // commitments the pool is to hold
+	flying  int  // commitments in offers whose fate is not known yet
+	offers  int  // such offers
+	rescan  bool // keys changed: look whether the curve has live ones
+	starved bool // somebody found no pair
 	pause   time.Duration
 	notYet  time.Time // no offer before, after one was refused
 
@@ -52,7 +52,10 @@ func (s *stock) signal() {
 	}
 }
 
-func (s *stock) applied(keys, starved bool) {
+func (s *stock) applied(keys, starved, moved bool) {
+	if !keys && !starved && !moved {
+		return
+	}
 	s.mu.Lock()
 	s.rescan = s.rescan || keys
 	s.starved = s.starved || starved
@@ -137,7 +140,7 @@ func newest(view fsm.View, region identity.RegionID, session identity.Fingerprin
 
 // listed counts the commitments of this boot left in the committed pool.
 func (s *stock) listed(view fsm.View) int {
-	b, size := s.inState(view), commitmentSize(s.curve)
+	b, size := s.inState(view), fsm.CommitmentLen(s.curve)
 	if len(b) < size {
 		return 0
 	}
@@ -155,13 +158,6 @@ func (s *stock) inState(view fsm.View) []byte {
 		return nil
 	}
 	return p.Commitments
-}
-
-func commitmentSize(c command.Curve) int {
-	if c == command.Secp256k1 {
-		return 81
-	}
-	return 79
 }
 
 // adapt moves the target with demand.
@@ -246,7 +242,7 @@ func (s *stock) discard(made []*frost.Commitment) {
 
 // note adds the serials of commitments of this boot to a set, and returns the highest.
 func (s *stock) note(set map[uint32]bool, commitments []byte) (highest uint32) {
-	for size := commitmentSize(s.curve); len(commitments) >= size; commitments = commitments[size:] {
+	for size := fsm.CommitmentLen(s.curve); len(commitments) >= size; commitments = commitments[size:] {
 		if serial, ok := s.serialOf(commitments); ok {
 			set[serial] = true
 			highest = max(highest, serial)

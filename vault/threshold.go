@@ -35,13 +35,11 @@ func (g ground) threshold() bool { return g.key.Scheme == command.SchemeThreshol
 // sharing returns the sharing an attempt was opened under, as long as its shares may sign:
 // the live one, or the one before until the committed clock has passed its end. Nil after.
 func sharing(view fsm.View, key *fsm.Key, epoch uint32) *fsm.Sharing {
-	switch {
-	case key.Sharing != nil && key.Sharing.Epoch == epoch:
-		return key.Sharing
-	case key.Retiring != nil && key.Retiring.Epoch == epoch && view.Clock().Before(key.RetireAt):
-		return key.Retiring
+	s := key.SharingOf(epoch)
+	if s != nil && s == key.Retiring && !view.Clock().Before(key.RetireAt) {
+		return nil
 	}
-	return nil
+	return s
 }
 
 // holds reports whether a region has its half of the key: an attested private key, or a
@@ -50,7 +48,7 @@ func (g ground) holds(region identity.RegionID) bool {
 	if !g.threshold() {
 		return g.key.Attested(region) != nil
 	}
-	return g.sharing != nil && slices.ContainsFunc(g.sharing.Shares, func(s fsm.Sealed) bool { return s.Region == region })
+	return g.sharing != nil && g.sharing.Share(region) != nil
 }
 
 // nonces returns the commitments an attempt gave a region, one for each of n messages.
@@ -98,7 +96,7 @@ func (k *keyring) root(key *fsm.Key, s *fsm.Sharing) (*frost.PublicKey, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.CodeOf(err), err, "key %s: its sharing of epoch %d", key.ID, s.Epoch)
 	}
-	if pub.Suite() != suite(key.Curve) || pub.Epoch() != s.Epoch || !slices.Equal(pub.Compressed(), key.Point) {
+	if pub.Suite() != suiteFor(key.Curve) || pub.Epoch() != s.Epoch || !slices.Equal(pub.Compressed(), key.Point) {
 		return nil, errs.New(errs.Corrupt, "key %s: its sharing of epoch %d is of another key or epoch", key.ID, s.Epoch)
 	}
 	k.mu.Lock()
@@ -143,7 +141,7 @@ func (k *keyring) child(key *fsm.Key, s *fsm.Sharing, spend *intent.Spend) (*fro
 	return pub, nil
 }
 
-func suite(c command.Curve) *frost.Suite {
+func suiteFor(c command.Curve) *frost.Suite {
 	switch c {
 	case command.Ed25519:
 		return frost.Ed25519
@@ -171,7 +169,7 @@ func (k *keyring) parts(g ground, spends []intent.Spend, signers []identity.Regi
 		}
 		for i, b := range named {
 			c, err := own.read(g.key.Curve, b)
-			if err == nil && (c.Region() != uint8(region) || c.Suite() != suite(g.key.Curve)) {
+			if err == nil && (c.Region() != uint8(region) || c.Suite() != suiteFor(g.key.Curve)) {
 				err = errs.New(errs.Malformed, "of region %d, for %v", c.Region(), c.Suite())
 			}
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -56,6 +57,9 @@ type world struct {
 	sent     map[string]int                                      // messages by kind
 
 	uncovered bool // no entry has a proof
+
+	sharings *sharings // of threshold keys
+	twins    []*node   // copies of regions, which the others know nothing of
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
@@ -81,6 +85,7 @@ type node struct {
 	disk    *durabletest.Disk
 	vault   *vault.Vault
 	session *identity.Session
+	random  io.Reader // nil: crypto/rand
 
 	mu      sync.Mutex
 	down    bool
@@ -145,7 +150,7 @@ func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, kit: fsmtest.New(fsmtest.WithBeacon(beaconKey()), fsmtest.At(time.Now())),
 		nodes: map[identity.RegionID]*node{}, queue: make(chan proposal, 4096), stopped: make(chan struct{}),
-		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}}
+		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}, sharings: newSharings()}
 	w.meta = command.Meta{Term: 1, Chain: w.kit.Genesis.Document.Hash()}
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)
@@ -203,6 +208,7 @@ func (w *world) all() (out []*node) {
 func (n *node) start() {
 	v, err := n.open()
 	n.ok(err)
+	v.SetShares(n.openShare)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	n.mu.Lock()
@@ -231,7 +237,7 @@ func (n *node) open() (*vault.Vault, error) {
 			}
 			return nil
 		},
-		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
+		Timing: vault.Timing{Tick: time.Hour}, Logger: logger, Random: n.random})
 }
 
 // kill ends the process at once: what it wrote stays, what it holds in memory does not.
@@ -267,7 +273,7 @@ func (w *world) lead(id identity.RegionID) {
 }
 
 func (w *world) close() {
-	for _, n := range w.all() {
+	for _, n := range slices.Concat(w.all(), w.copies()) {
 		if !n.isDown() {
 			n.kill()
 		}
@@ -341,6 +347,9 @@ func (w *world) commit(batch []proposal) {
 			w.mu.Unlock()
 		}
 	}
+	for _, n := range w.copies() {
+		n.catchUp()
+	}
 	if outcomes == nil && leader == 0 {
 		panic("nobody applied the entry")
 	}
@@ -371,6 +380,9 @@ func (n *node) catchUp() []fsm.Result {
 		return nil
 	}
 	results := n.machine.Apply(missing)
+	for _, r := range results {
+		n.opened(n.machine.View(), r.Opened)
+	}
 	n.vault.Applied(results)
 	close(n.news)
 	n.news = make(chan struct{})
