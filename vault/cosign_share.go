@@ -96,3 +96,10 @@ func (s *cosigner) open(ctx context.Context, t *task) (*frost.Share, error) {
 	}
 	return share, err
 }
+
+// noShares opens nothing.
+type noShares struct{}
+
+func (noShares) share(_ context.Context, key *fsm.Key, _ uint32) (*frost.Share, *frost.PublicKey, error) {
+	return nil, nil, errs.New(errs.NotReady, "the share of key %s cannot be opened yet", key.ID)
+}
