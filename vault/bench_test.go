@@ -2,9 +2,14 @@ package vault_test
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 )
 
@@ -31,4 +36,59 @@ func BenchmarkSign(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkThreshold is the same for keys that exist nowhere. At one client it shows what
+// the vault adds to the way of one request, at 64 what it costs.
+func BenchmarkThreshold(b *testing.B) {
+	w := newWorld(b)
+	defer w.close()
+	w.sharings.quiet = true
+	w.setUp()
+	for _, curve := range []command.Curve{command.Ed25519, command.Secp256k1} {
+		k := w.threshold(curve, 2)
+		for _, clients := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/clients-%d", curve, clients), func(b *testing.B) { w.load(b, k, clients) })
+		}
+	}
+}
+
+// load signs b.N requests from so many clients and reports rate, median and processor time.
+func (w *world) load(b *testing.B, k *fsm.Key, clients int) {
+	took := make([]time.Duration, b.N)
+	var next atomic.Int64
+	var all sync.WaitGroup
+	before := processorTime()
+	b.ResetTimer()
+	for range clients {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < b.N; i = int(next.Add(1)) - 1 {
+				began := time.Now()
+				c := w.joint(k, fmt.Sprint(b.N, i))
+				req, err := w.nodes[1].vault.Sign(b.Context(), c)
+				if err == nil {
+					_, err = w.nodes[1].vault.Signatures(req)
+				}
+				if err != nil {
+					b.Error(err)
+				}
+				took[i] = time.Since(began)
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(took)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sig/s")
+	b.ReportMetric(float64(took[b.N/2].Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-us/sig")
+}
+
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -370,7 +370,7 @@ func opensDraws(e *command.Entry) bool {
 func (n *node) catchUp() []fsm.Result {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.down || n.paused {
+	if n.down || n.paused || n.vault == nil {
 		return nil
 	}
 	n.world.mu.Lock()
