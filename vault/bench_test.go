@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // BenchmarkSign is the vault's share of the path: four regions in one process, software
@@ -45,10 +47,11 @@ func BenchmarkThreshold(b *testing.B) {
 	defer w.close()
 	w.sharings.quiet = true
 	w.setUp()
-	for _, curve := range []command.Curve{command.Ed25519, command.Secp256k1} {
-		k := w.threshold(curve, 2)
+	keys := map[string]*fsm.Key{"ed25519": w.threshold(command.Ed25519, 2), "bip340": w.threshold(command.Secp256k1, 2),
+		"multisig-ed25519": w.key(command.Ed25519, 2)} // to compare with
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		for _, clients := range []int{1, 64} {
-			b.Run(fmt.Sprintf("%s/clients-%d", curve, clients), func(b *testing.B) { w.load(b, k, clients) })
+			b.Run(fmt.Sprintf("%s/clients-%d", name, clients), func(b *testing.B) { w.load(b, keys[name], clients) })
 		}
 	}
 }
@@ -81,6 +84,7 @@ func (w *world) load(b *testing.B, k *fsm.Key, clients int) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sig/s")
 	b.ReportMetric(float64(took[b.N/2].Microseconds())/1000, "p50-ms")
 	b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1000, "p99-ms")
+	b.ReportMetric(float64(w.turnedAway())/float64(b.N), "dry/sig")
 	b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-us/sig")
 }
 
@@ -91,4 +95,19 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// turnedAway counts the requests that found no nonces since it was last asked.
+func (w *world) turnedAway() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.results {
+		for _, o := range w.results[i].Outcomes {
+			if o.Code == errs.NoEligiblePair {
+				n++
+			}
+		}
+	}
+	w.results = nil
+	return n
 }

@@ -71,6 +71,7 @@ func (b *bundle) run(ctx context.Context) {
 		}
 		b.take(r)
 	}
+	b.unread()
 	if c := b.completion(); c != nil {
 		b.file(ctx, c)
 	}
@@ -152,8 +153,6 @@ func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item
 	switch {
 	case got.Request != it.Request || got.Attempt != it.Attempt:
 		return nil, b.blame(a.Region, "answer on another request")
-	case it.bad == a.Region && it.bad != b.cfg.Region:
-		return nil, b.blame(a.Region, "it offered a nonce commitment that is none")
 	case got.Code != errs.OK:
 		return nil, nil
 	case a.Value != b.drawn.value || !slices.Equal(got.Signers, it.signers) || len(got.Signatures) != len(it.messages):
@@ -229,12 +228,24 @@ func (b *bundle) completion() *command.Complete {
 		return nil
 	}
 	c := &command.Complete{Index: b.meta.Index, Partials: b.drawn.encoded()}
+	var voted []identity.RegionID
 	for _, region := range slices.Sorted(maps.Keys(b.replies)) {
-		if a := b.replies[region].answer; a != nil {
+		if a := b.replies[region].answer; a != nil && !b.undone(append(voted, region)) {
+			voted = append(voted, region)
 			c.Answers = append(c.Answers, a.Encode())
 		}
 	}
 	return c
+}
+
+// undone reports whether the answers of some regions would complete an item whose shares
+// do not make a signature: Apply counts answers, it adds nothing up.
+func (b *bundle) undone(voted []identity.RegionID) bool {
+	return slices.ContainsFunc(b.items, func(it *item) bool {
+		return !it.done && !slices.ContainsFunc(it.signers, func(s identity.RegionID) bool {
+			return !slices.Contains(voted, s) || b.replies[s].good[it] == nil
+		})
+	})
 }
 
 // file commits a completion. It rides in the next entry; until it is in the log the

@@ -8,6 +8,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
@@ -19,9 +20,11 @@ type joint struct {
 	sums   [][]byte          // the signatures, verified, one a message
 }
 
-// plan puts together what the drawn regions of a threshold key sign.
+// plan puts together what the drawn regions of a threshold key sign, with their nonces.
+// Whose commitment is none is remembered. Adding shares up takes none of that; finding who
+// is to blame does.
 func (c *coordinator) plan(it *item) {
-	if !it.ground.threshold() {
+	if !it.ground.threshold() || it.parts != nil || it.bad != 0 {
 		return
 	}
 	var err error
@@ -47,9 +50,10 @@ func decodeShares(from identity.RegionID, encoded [][]byte) ([]*frost.SignatureS
 }
 
 // combine marks as done what all drawn regions answered: of a threshold key once the
-// shares add up to signatures that verify. Whose share is wrong is convicted: nothing of
-// its answer is filed, since Apply would count it, and it is left out of the next attempt
-// on another region's word. The nonces of the attempt are spent, whoever is to blame.
+// shares add up to signatures that verify. Where one share is wrong, nothing else of that
+// answer is taken with it, as no other answer with a wrong signature is: its region is left
+// out of the next attempts on another region's word. Their nonces are spent, whoever is to
+// blame.
 func (b *bundle) combine(full []*item) {
 	faults := make([]error, len(full))
 	parallel(len(full), func(i int) {
@@ -57,60 +61,96 @@ func (b *bundle) combine(full []*item) {
 			faults[i] = b.add(full[i])
 		}
 	})
+	var guilty []uint8
 	for i, it := range full {
-		if it.done = faults[i] == nil; !it.done {
-			b.convict(it, faults[i])
+		if faults[i] != nil {
+			guilty = append(guilty, b.convict(it, faults[i])...)
+		}
+	}
+	for i, it := range full {
+		it.done = faults[i] == nil
+		for j, region := range it.signers {
+			if slices.Contains(guilty, uint8(region)) {
+				it.done, it.results[j].Signatures = false, nil
+			}
 		}
 	}
 }
 
-// add adds up an item's shares and verifies what comes out.
+// add adds up an item's shares and verifies what comes out. Only when that fails it looks
+// for whom to blame.
 func (b *bundle) add(it *item) error {
-	if it.parts == nil {
-		return errs.New(errs.Unverified, "request %s has a share, but no nonces it could be made with", it.Request)
-	}
-	sums := make([][]byte, len(it.parts))
-	shares := make([]*frost.SignatureShare, len(it.signers))
-	for i, p := range it.parts {
+	sums := make([][]byte, len(it.spends))
+	for i := range it.spends {
+		shares := make([]*frost.SignatureShare, len(it.signers))
 		for j, region := range it.signers {
 			shares[j] = b.replies[region].shares[it][i]
 		}
-		var err error
-		if sums[i], err = p.key.Aggregate(p.message, p.commitments, shares); err != nil {
+		key, err := b.keys.child(it.ground.key, it.ground.sharing, &it.spends[i])
+		if err != nil {
 			return err
+		}
+		if sums[i], err = frost.Join(shares); err == nil {
+			err = key.Verify(it.spends[i].Message, sums[i])
+		}
+		if err != nil && liar.Defends(liar.Answers) {
+			return b.culprits(it, i, shares)
 		}
 	}
 	it.sums = sums
 	return nil
 }
 
-// convict takes back the answers of the regions that a failed sum blames; without any,
-// those of all signers.
-func (b *bundle) convict(it *item, fault error) {
-	guilty := frost.Culprits(fault)
-	b.cfg.Logger.Error("shares do not make a signature", slog.String("request", it.Request.String()),
-		slog.Int("attempt", int(it.Attempt)), slog.Any("culprits", guilty), slog.Any("error", fault))
-	for i, region := range it.signers {
-		r := b.replies[region]
-		switch {
-		case slices.Contains(guilty, uint8(region)):
-			r.answer, r.err = nil, b.blame(region, "its share does not verify")
-			it.results[i].Signatures = nil
-		case len(guilty) == 0:
-			r.answer = nil
+// culprits says whose shares spoil a signature.
+func (b *bundle) culprits(it *item, i int, shares []*frost.SignatureShare) error {
+	if b.plan(it); it.parts == nil {
+		return errs.New(errs.Unverified, "request %s has shares, but no nonces they could be made with", it.Request)
+	}
+	p := it.parts[i]
+	if _, err := p.key.Aggregate(p.message, p.commitments, shares); err != nil {
+		return err
+	}
+	return errs.New(errs.Internal, "request %s: its shares make a signature after all", it.Request)
+}
+
+// unread takes back the answers of regions whose commitments are none: the other regions
+// drawn could not sign beside them, and said so without giving a ground.
+func (b *bundle) unread() {
+	for _, it := range b.items {
+		if it.done {
+			continue
+		}
+		if b.plan(it); it.bad == 0 || it.bad == b.cfg.Region {
+			continue
+		}
+		if r := b.replies[it.bad]; r != nil && r.err == nil {
+			r.err = b.blame(it.bad, "it offered a nonce commitment that is none")
 		}
 	}
 }
 
+// convict makes the answers of those bad whom a failed sum blames, and returns them.
+func (b *bundle) convict(it *item, fault error) []uint8 {
+	guilty := frost.Culprits(fault)
+	b.cfg.Logger.Error("shares do not make a signature", slog.String("request", it.Request.String()),
+		slog.Int("attempt", int(it.Attempt)), slog.Any("culprits", guilty), slog.Any("error", fault))
+	for _, region := range guilty {
+		if r := b.replies[identity.RegionID(region)]; r != nil && r.err == nil {
+			r.err = b.blame(r.region, "its share does not verify")
+		}
+	}
+	return guilty
+}
+
 // checkShares is what a witness does with the shares of one region: each must verify by
-// itself. What does not is no good answer.
+// itself. An answer with one that does not is no good answer at all.
 func (b *bundle) checkShares(r *reply) {
 	for it, shares := range r.shares {
 		for i, s := range shares {
 			if it.parts == nil || it.parts[i].key.CheckShare(it.parts[i].message, it.parts[i].commitments, s) != nil {
 				b.cfg.Logger.Error("share does not verify", slog.Int("region", int(r.region)), slog.String("request", it.Request.String()))
-				delete(r.good, it)
-				break
+				clear(r.good)
+				return
 			}
 		}
 	}

@@ -19,6 +19,9 @@ func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Qu
 		return nil, r.err // of too many questions, maybe ours: nothing was learnt
 	}
 	var unanswered []Item
+	for _, it := range items {
+		c.plan(it)
+	}
 	b.checkShares(r)
 	for _, it := range items {
 		if code := r.refused[it]; it.bad == about || r.good[it] == nil && !notNow(code) && !everywhere(code) {
@@ -65,7 +68,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 		return nil, err
 	}
 	for _, it := range items {
-		if c.draw(it, q.Value); !slices.Contains(it.signers, about) {
+		if it.draw(q.Value); !slices.Contains(it.signers, about) {
 			return nil, errs.New(errs.Denied, "region %d is not drawn for attempt %d of request %s", about, it.Attempt, it.Request)
 		}
 	}

@@ -48,7 +48,9 @@ func (r *round) run(ctx context.Context) {
 		r.cfg.Logger.Warn("no beacon value yet", slog.Uint64("index", r.meta.Index), slog.Any("error", err))
 		return
 	}
-	parallel(len(items), func(i int) { r.draw(items[i], d.value) })
+	for _, it := range items {
+		it.draw(d.value)
+	}
 	var bundles sync.WaitGroup
 	defer bundles.Wait()
 	for _, part := range split(items) {
@@ -57,13 +59,12 @@ func (r *round) run(ctx context.Context) {
 }
 
 // draw sets down who is to sign an item.
-func (c *coordinator) draw(it *item, value [32]byte) {
+func (it *item) draw(value [32]byte) {
 	it.signers = it.ground.signers(value)
 	it.results = make([]fsm.SignatureSet, len(it.signers))
 	for i, region := range it.signers {
 		it.results[i].Region = region
 	}
-	c.plan(it)
 }
 
 // load rebuilds the messages of every request that may be signed. One that may not is

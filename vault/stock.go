@@ -79,10 +79,8 @@ func (s *stock) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for n := s.look(); n > 0; n = s.look() {
-			if !s.offer(ctx, &offers, n) {
-				break
-			}
+		if n := s.look(); n > 0 { // one at a time: what overtakes an earlier offer voids it
+			s.offer(ctx, &offers, n)
 		}
 		alarm.Reset(s.next())
 	}
@@ -181,12 +179,12 @@ func (s *stock) adapt(view fsm.View, have int) {
 
 // offer makes nonces and proposes their commitments. Its outcome is read off the state:
 // what is listed there counts, whatever became of the proposal.
-func (s *stock) offer(ctx context.Context, offers *sync.WaitGroup, n int) bool {
+func (s *stock) offer(ctx context.Context, offers *sync.WaitGroup, n int) {
 	made, err := s.pool.Prepare(s.cfg.Random, n)
 	if err != nil {
 		s.cfg.Logger.Error("no nonces made", slog.String("curve", s.curve.String()), slog.Any("error", err))
 		s.later()
-		return false
+		return
 	}
 	body := &command.OfferNonces{Curve: s.curve}
 	for _, c := range made {
@@ -197,7 +195,6 @@ func (s *stock) offer(ctx context.Context, offers *sync.WaitGroup, n int) bool {
 	s.offers++
 	s.mu.Unlock()
 	offers.Go(func() { s.propose(ctx, body, made) })
-	return true
 }
 
 func (s *stock) propose(ctx context.Context, body *command.OfferNonces, made []*frost.Commitment) {

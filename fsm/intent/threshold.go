@@ -32,9 +32,15 @@ func (in *Intent) decodeThreshold(payload []byte, k KeyInfo, path []uint32, show
 	if in.Kind == command.KindPSBT {
 		return in.decodeTaproot(payload, k, path, show)
 	}
-	child, _, err := Child(k.Curve, k.Point, k.Chain, path...)
-	if err != nil {
-		return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
+	var child []byte
+	var err error
+	if len(k.Point) != k.Curve.PublicKeyLen() || k.Curve != command.Ed25519 && k.Curve != command.Secp256k1 {
+		return rejected("a threshold key on %s that signs has a public key, of %d bytes, not %d", k.Curve, k.Curve.PublicKeyLen(), len(k.Point))
+	}
+	if show || in.Kind == command.KindSolana { // deriving costs as much as signing: every replica judges every request
+		if child, _, err = Child(k.Curve, k.Point, k.Chain, path...); err != nil {
+			return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
+		}
 	}
 	switch in.Kind {
 	case command.KindMessage:
