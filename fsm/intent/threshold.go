@@ -35,7 +35,10 @@ func (in *Intent) decodeThreshold(payload []byte, k KeyInfo, path []uint32, show
 	var child []byte
 	var err error
 	if len(k.Point) != k.Curve.PublicKeyLen() || k.Curve != command.Ed25519 && k.Curve != command.Secp256k1 {
-		return rejected("a threshold key on %s that signs has a public key, of %d bytes, not %d", k.Curve, k.Curve.PublicKeyLen(), len(k.Point))
+		return errs.New(errs.PayloadRejected, "%s payload: no threshold key on %s has a public key of %d bytes", in.Kind, k.Curve, len(k.Point))
+	}
+	if _, err := command.DecodePath(command.EncodePath(path)); err != nil {
+		return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
 	}
 	if show || in.Kind == command.KindSolana { // deriving costs as much as signing: every replica judges every request
 		if child, _, err = Child(k.Curve, k.Point, k.Chain, path...); err != nil {
