@@ -26,7 +26,7 @@ type cosigner struct {
 	hsm        chan struct{}                         // a place for each signature made at once
 	keys       *keyring
 	nonces     *nonces
-	shares     sharer
+	shares     *shares
 	ailing     func() // the HSM failed: have its health looked at
 }
 

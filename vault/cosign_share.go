@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 
-	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/vault/frost"
 )
-
-// sharer opens this region's shares of threshold keys. Who asks must not wipe them.
-type sharer interface {
-	share(ctx context.Context, key *fsm.Key, epoch uint32) (*frost.Share, *frost.PublicKey, error)
-}
 
 func byScheme(tasks []*task) (multisig, threshold []*task) {
 	for _, t := range tasks {
@@ -66,6 +60,7 @@ func (s *cosigner) signShares(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
+	defer share.Wipe()
 	if s.allowed(ctx, t); t.refusal != nil {
 		return nil
 	}
@@ -81,12 +76,12 @@ func (s *cosigner) signShares(ctx context.Context, t *task) error {
 	return nil
 }
 
-// open returns this region's share in the sharing of the item's attempt. What fails there
-// is the HSM's, which has its own time for it.
+// open returns this region's share in the sharing of the item's attempt, the caller's to
+// wipe. What fails there is the HSM's, which has its own time for it.
 func (s *cosigner) open(ctx context.Context, t *task) (*frost.Share, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timing.HSM)
 	defer cancel()
-	share, _, err := s.shares.share(ctx, t.ground.key, t.ground.attempt.Epoch)
+	share, _, err := s.shares.get(ctx, t.ground.key, t.ground.attempt.Epoch)
 	switch errs.CodeOf(err) {
 	case errs.Canceled, errs.DeadlineExceeded:
 		return nil, errs.Wrap(errs.HSMTimeout, err, "the share of key %s was not opened in time", t.ground.key.ID)
@@ -95,11 +90,4 @@ func (s *cosigner) open(ctx context.Context, t *task) (*frost.Share, error) {
 		s.ailing()
 	}
 	return share, err
-}
-
-// noShares opens nothing.
-type noShares struct{}
-
-func (noShares) share(_ context.Context, key *fsm.Key, _ uint32) (*frost.Share, *frost.PublicKey, error) {
-	return nil, nil, errs.New(errs.NotReady, "the share of key %s cannot be opened yet", key.ID)
 }

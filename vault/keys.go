@@ -120,7 +120,7 @@ func (k *keymaker) round(ctx context.Context) bool {
 func (k *keymaker) advance(ctx context.Context, id command.KeyID) (settled bool, err error) {
 	view := k.cfg.Replica.View()
 	key, ok := view.Key(id)
-	if !ok || key.Scheme != command.SchemeMultisig || key.State != fsm.KeyPending || !slices.Contains(key.Regions, k.cfg.Region) {
+	if !ok || key.State != fsm.KeyPending || key.Scheme == command.SchemeThreshold || !slices.Contains(key.Regions, k.cfg.Region) {
 		return true, nil
 	}
 	own := key.Attested(k.cfg.Region)

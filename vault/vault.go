@@ -22,6 +22,8 @@ type Vault struct {
 	witness    *witness
 	leader     *coordinator
 	keys       *keymaker
+	wraps      *wraps
+	shares     *shares
 	keeper     *keeper
 	statements *statements
 	nonces     *nonces
@@ -52,10 +54,12 @@ func New(cfg Config) (*Vault, error) {
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
+	v.wraps = newWraps(&v.cfg, a)
+	v.shares = newShares(&v.cfg, v.wraps)
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
-		keys: keys, nonces: v.nonces, shares: noShares{}}
+		keys: keys, nonces: v.nonces, shares: v.shares}
 	for i := range v.signer.asked {
 		v.signer.asked[i] = make(chan struct{}, maxQuestions)
 	}
@@ -71,6 +75,8 @@ func (v *Vault) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
+	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.shares.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
 	parts.Go(func() { v.nonces.run(ctx) })
@@ -97,6 +103,10 @@ func (v *Vault) Applied(results []fsm.Result) {
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
 		v.nonces.applied(r)
+		v.shares.look(view, r.Keys)
+		if r.Wraps {
+			v.wraps.signal()
+		}
 		if r.Regions || r.Lifted {
 			v.keeper.signal()
 		}
@@ -131,6 +141,9 @@ func (v *Vault) HandlePartial(ctx context.Context, _ identity.RegionID, meta com
 func (v *Vault) HandleWord(ctx context.Context, _ identity.RegionID, ask []byte) ([]byte, error) {
 	return v.witness.handle(ctx, ask)
 }
+
+// Shares says what is in memory of this region's shares of threshold keys.
+func (v *Vault) Shares() Opened { return v.shares.status() }
 
 // Stats returns what was counted so far.
 func (v *Vault) Stats() Stats { return v.stats.stats() }

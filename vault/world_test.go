@@ -24,6 +24,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
@@ -82,6 +83,7 @@ type node struct {
 	id      identity.RegionID
 	machine *fsm.Machine
 	token   *token
+	epochs  *epochs
 	disk    *durabletest.Disk
 	vault   *vault.Vault
 	session *identity.Session
@@ -155,7 +157,7 @@ func newWorld(t testing.TB) *world {
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)
 	for _, r := range w.kit.Regions {
-		n := &node{world: w, id: r.ID, token: newToken(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
+		n := &node{world: w, id: r.ID, token: newToken(), epochs: newEpochs(w.kit.Cluster(), r.ID), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
 		m, err := fsm.New(w.kit.Genesis, fsm.Options{Verify: verifier.Verify})
 		w.ok(err)
 		n.machine = m
@@ -230,12 +232,12 @@ func (n *node) open() (*vault.Vault, error) {
 	return vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
+		Proposer: n, Replica: n, Token: n.token, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
 		Attributes: func(a []byte) error {
-			if string(a) != goodAttributes {
-				return errs.New(errs.Invalid, "the key can leave its HSM")
+			if string(a) == goodAttributes {
+				return nil
 			}
-			return nil
+			return seal.AttributesOK(a, seal.Profile{})
 		},
 		Timing: vault.Timing{Tick: time.Hour}, Logger: logger, Random: n.random})
 }
