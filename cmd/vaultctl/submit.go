@@ -16,6 +16,7 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 var randomReader = rand.Reader
@@ -313,6 +314,14 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
 		add("key", b.Key.String())
+	case *command.RefreshKey:
+		key := b.Key.String()
+		if b.Key == (command.KeyID{}) {
+			key = "(every threshold key)"
+		}
+		add("key", key, "holders", holdersText(b.Holders), "reason", b.Reason)
+	case *command.IssueAddresses:
+		add("key", b.Key.String(), "addresses", strconv.Itoa(len(b.Paths)), "note", b.Note)
 	case *command.QuarantineRegion:
 		add("region", itoa(uint64(b.Region)), "quarantined", yesNo(b.Quarantined), "evidence", hexOf(b.Evidence[:]), "reason", b.Reason)
 	case *command.MuteRegion:
@@ -325,6 +334,13 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("set the clock to", stamp(b.To), "words of regions", strconv.Itoa(len(b.Words)), "reason", b.Reason)
 	}
 	return kv
+}
+
+func holdersText(holders []identity.RegionID) string {
+	if len(holders) == 0 {
+		return "(as before)"
+	}
+	return fmt.Sprint(holders)
 }
 
 func vaultItself(tenant string) string {

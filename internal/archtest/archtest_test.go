@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
 	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar"},
 	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
-	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "cluster/chain"}, leaves...),
+	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "vault/frost", "cluster/chain"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
 	"internal/node":     {"fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"internal/config":   leaves,

@@ -1195,6 +1195,166 @@ func (x *ListTenantsResponse) GetTenants() []string {
 	return nil
 }
 
+type ListWrapsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWrapsRequest) Reset() {
+	*x = ListWrapsRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWrapsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWrapsRequest) ProtoMessage() {}
+
+func (x *ListWrapsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWrapsRequest.ProtoReflect.Descriptor instead.
+func (*ListWrapsRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{23}
+}
+
+type ListWrapsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Wraps         []*WrapEpoch           `protobuf:"bytes,1,rep,name=wraps,proto3" json:"wraps,omitempty"` // ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWrapsResponse) Reset() {
+	*x = ListWrapsResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWrapsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWrapsResponse) ProtoMessage() {}
+
+func (x *ListWrapsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWrapsResponse.ProtoReflect.Descriptor instead.
+func (*ListWrapsResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListWrapsResponse) GetWraps() []*WrapEpoch {
+	if x != nil {
+		return x.Wraps
+	}
+	return nil
+}
+
+type ListNoncesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoncesRequest) Reset() {
+	*x = ListNoncesRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoncesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoncesRequest) ProtoMessage() {}
+
+func (x *ListNoncesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoncesRequest.ProtoReflect.Descriptor instead.
+func (*ListNoncesRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+}
+
+type ListNoncesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pools         []*NoncePool           `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty"` // one for each region and curve of threshold keys
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoncesResponse) Reset() {
+	*x = ListNoncesResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoncesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoncesResponse) ProtoMessage() {}
+
+func (x *ListNoncesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoncesResponse.ProtoReflect.Descriptor instead.
+func (*ListNoncesResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListNoncesResponse) GetPools() []*NoncePool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Digest        bool                   `protobuf:"varint,1,opt,name=digest,proto3" json:"digest,omitempty"` // also compute the digest of the replicated state, which costs
@@ -1204,7 +1364,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1376,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1389,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{23}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusRequest) GetDigest() bool {
@@ -1282,7 +1442,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1454,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1467,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{24}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StatusResponse) GetRegion() uint32 {
@@ -1561,7 +1721,7 @@ type LocalStop struct {
 
 func (x *LocalStop) Reset() {
 	*x = LocalStop{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1733,7 @@ func (x *LocalStop) String() string {
 func (*LocalStop) ProtoMessage() {}
 
 func (x *LocalStop) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1746,7 @@ func (x *LocalStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalStop.ProtoReflect.Descriptor instead.
 func (*LocalStop) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LocalStop) GetId() []byte {
@@ -1629,7 +1789,7 @@ type EvidenceCount struct {
 
 func (x *EvidenceCount) Reset() {
 	*x = EvidenceCount{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1801,7 @@ func (x *EvidenceCount) String() string {
 func (*EvidenceCount) ProtoMessage() {}
 
 func (x *EvidenceCount) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1814,7 @@ func (x *EvidenceCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceCount.ProtoReflect.Descriptor instead.
 func (*EvidenceCount) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EvidenceCount) GetRegion() uint32 {
@@ -1690,7 +1850,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1862,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1875,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Settings) GetMaxSkewMs() uint64 {
@@ -1749,7 +1909,7 @@ type AuditLeavesRequest struct {
 
 func (x *AuditLeavesRequest) Reset() {
 	*x = AuditLeavesRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1761,7 +1921,7 @@ func (x *AuditLeavesRequest) String() string {
 func (*AuditLeavesRequest) ProtoMessage() {}
 
 func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1774,7 +1934,7 @@ func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesRequest.ProtoReflect.Descriptor instead.
 func (*AuditLeavesRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *AuditLeavesRequest) GetFrom() uint64 {
@@ -1801,7 +1961,7 @@ type AuditLeavesResponse struct {
 
 func (x *AuditLeavesResponse) Reset() {
 	*x = AuditLeavesResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1813,7 +1973,7 @@ func (x *AuditLeavesResponse) String() string {
 func (*AuditLeavesResponse) ProtoMessage() {}
 
 func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1826,7 +1986,7 @@ func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesResponse.ProtoReflect.Descriptor instead.
 func (*AuditLeavesResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AuditLeavesResponse) GetFrom() uint64 {
@@ -1852,7 +2012,7 @@ type FollowAuditRequest struct {
 
 func (x *FollowAuditRequest) Reset() {
 	*x = FollowAuditRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +2024,7 @@ func (x *FollowAuditRequest) String() string {
 func (*FollowAuditRequest) ProtoMessage() {}
 
 func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2037,7 @@ func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditRequest.ProtoReflect.Descriptor instead.
 func (*FollowAuditRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *FollowAuditRequest) GetFrom() uint64 {
@@ -1897,7 +2057,7 @@ type FollowAuditResponse struct {
 
 func (x *FollowAuditResponse) Reset() {
 	*x = FollowAuditResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2069,7 @@ func (x *FollowAuditResponse) String() string {
 func (*FollowAuditResponse) ProtoMessage() {}
 
 func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2082,7 @@ func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditResponse.ProtoReflect.Descriptor instead.
 func (*FollowAuditResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *FollowAuditResponse) GetFrom() uint64 {
@@ -1947,7 +2107,7 @@ type AuditCheckpointRequest struct {
 
 func (x *AuditCheckpointRequest) Reset() {
 	*x = AuditCheckpointRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2119,7 @@ func (x *AuditCheckpointRequest) String() string {
 func (*AuditCheckpointRequest) ProtoMessage() {}
 
 func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2132,7 @@ func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
 }
 
 type AuditCheckpointResponse struct {
@@ -1987,7 +2147,7 @@ type AuditCheckpointResponse struct {
 
 func (x *AuditCheckpointResponse) Reset() {
 	*x = AuditCheckpointResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2159,7 @@ func (x *AuditCheckpointResponse) String() string {
 func (*AuditCheckpointResponse) ProtoMessage() {}
 
 func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2172,7 @@ func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *AuditCheckpointResponse) GetSize() uint64 {
@@ -2051,7 +2211,7 @@ type GenesisRequest struct {
 
 func (x *GenesisRequest) Reset() {
 	*x = GenesisRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2223,7 @@ func (x *GenesisRequest) String() string {
 func (*GenesisRequest) ProtoMessage() {}
 
 func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2236,7 @@ func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisRequest.ProtoReflect.Descriptor instead.
 func (*GenesisRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
 }
 
 type GenesisResponse struct {
@@ -2088,7 +2248,7 @@ type GenesisResponse struct {
 
 func (x *GenesisResponse) Reset() {
 	*x = GenesisResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2100,7 +2260,7 @@ func (x *GenesisResponse) String() string {
 func (*GenesisResponse) ProtoMessage() {}
 
 func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2113,7 +2273,7 @@ func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisResponse.ProtoReflect.Descriptor instead.
 func (*GenesisResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GenesisResponse) GetGenesis() []byte {
@@ -2136,7 +2296,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2308,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2321,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AcknowledgeRequest) GetAuthor() []byte {
@@ -2210,7 +2370,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2382,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2395,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *AcknowledgeResponse) GetWords() []*RegionWord {
@@ -2272,7 +2432,7 @@ type RegionWord struct {
 
 func (x *RegionWord) Reset() {
 	*x = RegionWord{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2444,7 @@ func (x *RegionWord) String() string {
 func (*RegionWord) ProtoMessage() {}
 
 func (x *RegionWord) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2457,7 @@ func (x *RegionWord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionWord.ProtoReflect.Descriptor instead.
 func (*RegionWord) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RegionWord) GetRegion() uint32 {
@@ -2337,7 +2497,7 @@ type StopHereRequest struct {
 
 func (x *StopHereRequest) Reset() {
 	*x = StopHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2509,7 @@ func (x *StopHereRequest) String() string {
 func (*StopHereRequest) ProtoMessage() {}
 
 func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2522,7 @@ func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereRequest.ProtoReflect.Descriptor instead.
 func (*StopHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StopHereRequest) GetReason() string {
@@ -2382,7 +2542,7 @@ type StopHereResponse struct {
 
 func (x *StopHereResponse) Reset() {
 	*x = StopHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2554,7 @@ func (x *StopHereResponse) String() string {
 func (*StopHereResponse) ProtoMessage() {}
 
 func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2567,7 @@ func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereResponse.ProtoReflect.Descriptor instead.
 func (*StopHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *StopHereResponse) GetStop() *LocalStop {
@@ -2434,7 +2594,7 @@ type BrakeRequest struct {
 
 func (x *BrakeRequest) Reset() {
 	*x = BrakeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2606,7 @@ func (x *BrakeRequest) String() string {
 func (*BrakeRequest) ProtoMessage() {}
 
 func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2619,7 @@ func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeRequest.ProtoReflect.Descriptor instead.
 func (*BrakeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *BrakeRequest) GetKeyId() []byte {
@@ -2486,7 +2646,7 @@ type BrakeResponse struct {
 
 func (x *BrakeResponse) Reset() {
 	*x = BrakeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2658,7 @@ func (x *BrakeResponse) String() string {
 func (*BrakeResponse) ProtoMessage() {}
 
 func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2671,7 @@ func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeResponse.ProtoReflect.Descriptor instead.
 func (*BrakeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *BrakeResponse) GetCommand() []byte {
@@ -2536,7 +2696,7 @@ type ClockWordRequest struct {
 
 func (x *ClockWordRequest) Reset() {
 	*x = ClockWordRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2548,7 +2708,7 @@ func (x *ClockWordRequest) String() string {
 func (*ClockWordRequest) ProtoMessage() {}
 
 func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2561,7 +2721,7 @@ func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordRequest.ProtoReflect.Descriptor instead.
 func (*ClockWordRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
 }
 
 type ClockWordResponse struct {
@@ -2573,7 +2733,7 @@ type ClockWordResponse struct {
 
 func (x *ClockWordResponse) Reset() {
 	*x = ClockWordResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2585,7 +2745,7 @@ func (x *ClockWordResponse) String() string {
 func (*ClockWordResponse) ProtoMessage() {}
 
 func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2598,7 +2758,7 @@ func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordResponse.ProtoReflect.Descriptor instead.
 func (*ClockWordResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ClockWordResponse) GetWord() []byte {
@@ -2616,7 +2776,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2628,7 +2788,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2641,7 +2801,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
 }
 
 type ListEvidenceResponse struct {
@@ -2653,7 +2813,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2665,7 +2825,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2678,7 +2838,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*EvidenceSummary {
@@ -2703,7 +2863,7 @@ type EvidenceSummary struct {
 
 func (x *EvidenceSummary) Reset() {
 	*x = EvidenceSummary{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2715,7 +2875,7 @@ func (x *EvidenceSummary) String() string {
 func (*EvidenceSummary) ProtoMessage() {}
 
 func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2728,7 +2888,7 @@ func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceSummary.ProtoReflect.Descriptor instead.
 func (*EvidenceSummary) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EvidenceSummary) GetHash() []byte {
@@ -2783,7 +2943,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2795,7 +2955,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2808,7 +2968,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetEvidenceRequest) GetHash() []byte {
@@ -2835,7 +2995,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2847,7 +3007,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2860,7 +3020,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetEvidenceResponse) GetPart() []byte {
@@ -2886,7 +3046,7 @@ type RepairHereRequest struct {
 
 func (x *RepairHereRequest) Reset() {
 	*x = RepairHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3058,7 @@ func (x *RepairHereRequest) String() string {
 func (*RepairHereRequest) ProtoMessage() {}
 
 func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3071,7 @@ func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereRequest.ProtoReflect.Descriptor instead.
 func (*RepairHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RepairHereRequest) GetCommand() []byte {
@@ -2929,7 +3089,7 @@ type RepairHereResponse struct {
 
 func (x *RepairHereResponse) Reset() {
 	*x = RepairHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3101,7 @@ func (x *RepairHereResponse) String() string {
 func (*RepairHereResponse) ProtoMessage() {}
 
 func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3114,7 @@ func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereResponse.ProtoReflect.Descriptor instead.
 func (*RepairHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{55}
 }
 
 var File_tetrad_v1_vault_proto protoreflect.FileDescriptor
@@ -3027,7 +3187,13 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\fR\rnextPageToken\"\x14\n" +
 	"\x12ListTenantsRequest\"/\n" +
 	"\x13ListTenantsResponse\x12\x18\n" +
-	"\atenants\x18\x01 \x03(\tR\atenants\"'\n" +
+	"\atenants\x18\x01 \x03(\tR\atenants\"\x12\n" +
+	"\x10ListWrapsRequest\"?\n" +
+	"\x11ListWrapsResponse\x12*\n" +
+	"\x05wraps\x18\x01 \x03(\v2\x14.tetrad.v1.WrapEpochR\x05wraps\"\x13\n" +
+	"\x11ListNoncesRequest\"@\n" +
+	"\x12ListNoncesResponse\x12*\n" +
+	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xfe\b\n" +
 	"\x0eStatusResponse\x12\x16\n" +
@@ -3162,7 +3328,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_STATE_SEALED\x10\x01\x12\x18\n" +
 	"\x14NODE_STATE_NOT_READY\x10\x02\x12\x14\n" +
-	"\x10NODE_STATE_READY\x10\x032\x9d\r\n" +
+	"\x10NODE_STATE_READY\x10\x032\xb0\x0e\n" +
 	"\x05Vault\x12=\n" +
 	"\x06Submit\x12\x18.tetrad.v1.SubmitRequest\x1a\x19.tetrad.v1.SubmitResponse\x127\n" +
 	"\x04Sign\x12\x16.tetrad.v1.SignRequest\x1a\x17.tetrad.v1.SignResponse\x12F\n" +
@@ -3175,7 +3341,10 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x06GetKey\x12\x18.tetrad.v1.GetKeyRequest\x1a\x19.tetrad.v1.GetKeyResponse\x12C\n" +
 	"\bListKeys\x12\x1a.tetrad.v1.ListKeysRequest\x1a\x1b.tetrad.v1.ListKeysResponse\x12U\n" +
 	"\x0eListPrincipals\x12 .tetrad.v1.ListPrincipalsRequest\x1a!.tetrad.v1.ListPrincipalsResponse\x12L\n" +
-	"\vListTenants\x12\x1d.tetrad.v1.ListTenantsRequest\x1a\x1e.tetrad.v1.ListTenantsResponse\x12=\n" +
+	"\vListTenants\x12\x1d.tetrad.v1.ListTenantsRequest\x1a\x1e.tetrad.v1.ListTenantsResponse\x12F\n" +
+	"\tListWraps\x12\x1b.tetrad.v1.ListWrapsRequest\x1a\x1c.tetrad.v1.ListWrapsResponse\x12I\n" +
+	"\n" +
+	"ListNonces\x12\x1c.tetrad.v1.ListNoncesRequest\x1a\x1d.tetrad.v1.ListNoncesResponse\x12=\n" +
 	"\x06Status\x12\x18.tetrad.v1.StatusRequest\x1a\x19.tetrad.v1.StatusResponse\x12N\n" +
 	"\vAuditLeaves\x12\x1d.tetrad.v1.AuditLeavesRequest\x1a\x1e.tetrad.v1.AuditLeavesResponse0\x01\x12N\n" +
 	"\vFollowAudit\x12\x1d.tetrad.v1.FollowAuditRequest\x1a\x1e.tetrad.v1.FollowAuditResponse0\x01\x12X\n" +
@@ -3203,7 +3372,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -3229,124 +3398,136 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*ListPrincipalsResponse)(nil),  // 21: tetrad.v1.ListPrincipalsResponse
 	(*ListTenantsRequest)(nil),      // 22: tetrad.v1.ListTenantsRequest
 	(*ListTenantsResponse)(nil),     // 23: tetrad.v1.ListTenantsResponse
-	(*StatusRequest)(nil),           // 24: tetrad.v1.StatusRequest
-	(*StatusResponse)(nil),          // 25: tetrad.v1.StatusResponse
-	(*LocalStop)(nil),               // 26: tetrad.v1.LocalStop
-	(*EvidenceCount)(nil),           // 27: tetrad.v1.EvidenceCount
-	(*Settings)(nil),                // 28: tetrad.v1.Settings
-	(*AuditLeavesRequest)(nil),      // 29: tetrad.v1.AuditLeavesRequest
-	(*AuditLeavesResponse)(nil),     // 30: tetrad.v1.AuditLeavesResponse
-	(*FollowAuditRequest)(nil),      // 31: tetrad.v1.FollowAuditRequest
-	(*FollowAuditResponse)(nil),     // 32: tetrad.v1.FollowAuditResponse
-	(*AuditCheckpointRequest)(nil),  // 33: tetrad.v1.AuditCheckpointRequest
-	(*AuditCheckpointResponse)(nil), // 34: tetrad.v1.AuditCheckpointResponse
-	(*GenesisRequest)(nil),          // 35: tetrad.v1.GenesisRequest
-	(*GenesisResponse)(nil),         // 36: tetrad.v1.GenesisResponse
-	(*AcknowledgeRequest)(nil),      // 37: tetrad.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),     // 38: tetrad.v1.AcknowledgeResponse
-	(*RegionWord)(nil),              // 39: tetrad.v1.RegionWord
-	(*StopHereRequest)(nil),         // 40: tetrad.v1.StopHereRequest
-	(*StopHereResponse)(nil),        // 41: tetrad.v1.StopHereResponse
-	(*BrakeRequest)(nil),            // 42: tetrad.v1.BrakeRequest
-	(*BrakeResponse)(nil),           // 43: tetrad.v1.BrakeResponse
-	(*ClockWordRequest)(nil),        // 44: tetrad.v1.ClockWordRequest
-	(*ClockWordResponse)(nil),       // 45: tetrad.v1.ClockWordResponse
-	(*ListEvidenceRequest)(nil),     // 46: tetrad.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),    // 47: tetrad.v1.ListEvidenceResponse
-	(*EvidenceSummary)(nil),         // 48: tetrad.v1.EvidenceSummary
-	(*GetEvidenceRequest)(nil),      // 49: tetrad.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),     // 50: tetrad.v1.GetEvidenceResponse
-	(*RepairHereRequest)(nil),       // 51: tetrad.v1.RepairHereRequest
-	(*RepairHereResponse)(nil),      // 52: tetrad.v1.RepairHereResponse
-	(*Outcome)(nil),                 // 53: tetrad.v1.Outcome
-	(*Request)(nil),                 // 54: tetrad.v1.Request
-	(*Fault)(nil),                   // 55: tetrad.v1.Fault
-	(*Key)(nil),                     // 56: tetrad.v1.Key
-	(*Principal)(nil),               // 57: tetrad.v1.Principal
-	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
-	(*Region)(nil),                  // 59: tetrad.v1.Region
-	(*durationpb.Duration)(nil),     // 60: google.protobuf.Duration
+	(*ListWrapsRequest)(nil),        // 24: tetrad.v1.ListWrapsRequest
+	(*ListWrapsResponse)(nil),       // 25: tetrad.v1.ListWrapsResponse
+	(*ListNoncesRequest)(nil),       // 26: tetrad.v1.ListNoncesRequest
+	(*ListNoncesResponse)(nil),      // 27: tetrad.v1.ListNoncesResponse
+	(*StatusRequest)(nil),           // 28: tetrad.v1.StatusRequest
+	(*StatusResponse)(nil),          // 29: tetrad.v1.StatusResponse
+	(*LocalStop)(nil),               // 30: tetrad.v1.LocalStop
+	(*EvidenceCount)(nil),           // 31: tetrad.v1.EvidenceCount
+	(*Settings)(nil),                // 32: tetrad.v1.Settings
+	(*AuditLeavesRequest)(nil),      // 33: tetrad.v1.AuditLeavesRequest
+	(*AuditLeavesResponse)(nil),     // 34: tetrad.v1.AuditLeavesResponse
+	(*FollowAuditRequest)(nil),      // 35: tetrad.v1.FollowAuditRequest
+	(*FollowAuditResponse)(nil),     // 36: tetrad.v1.FollowAuditResponse
+	(*AuditCheckpointRequest)(nil),  // 37: tetrad.v1.AuditCheckpointRequest
+	(*AuditCheckpointResponse)(nil), // 38: tetrad.v1.AuditCheckpointResponse
+	(*GenesisRequest)(nil),          // 39: tetrad.v1.GenesisRequest
+	(*GenesisResponse)(nil),         // 40: tetrad.v1.GenesisResponse
+	(*AcknowledgeRequest)(nil),      // 41: tetrad.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),     // 42: tetrad.v1.AcknowledgeResponse
+	(*RegionWord)(nil),              // 43: tetrad.v1.RegionWord
+	(*StopHereRequest)(nil),         // 44: tetrad.v1.StopHereRequest
+	(*StopHereResponse)(nil),        // 45: tetrad.v1.StopHereResponse
+	(*BrakeRequest)(nil),            // 46: tetrad.v1.BrakeRequest
+	(*BrakeResponse)(nil),           // 47: tetrad.v1.BrakeResponse
+	(*ClockWordRequest)(nil),        // 48: tetrad.v1.ClockWordRequest
+	(*ClockWordResponse)(nil),       // 49: tetrad.v1.ClockWordResponse
+	(*ListEvidenceRequest)(nil),     // 50: tetrad.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 51: tetrad.v1.ListEvidenceResponse
+	(*EvidenceSummary)(nil),         // 52: tetrad.v1.EvidenceSummary
+	(*GetEvidenceRequest)(nil),      // 53: tetrad.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),     // 54: tetrad.v1.GetEvidenceResponse
+	(*RepairHereRequest)(nil),       // 55: tetrad.v1.RepairHereRequest
+	(*RepairHereResponse)(nil),      // 56: tetrad.v1.RepairHereResponse
+	(*Outcome)(nil),                 // 57: tetrad.v1.Outcome
+	(*Request)(nil),                 // 58: tetrad.v1.Request
+	(*Fault)(nil),                   // 59: tetrad.v1.Fault
+	(*Key)(nil),                     // 60: tetrad.v1.Key
+	(*Principal)(nil),               // 61: tetrad.v1.Principal
+	(*WrapEpoch)(nil),               // 62: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),               // 63: tetrad.v1.NoncePool
+	(*timestamppb.Timestamp)(nil),   // 64: google.protobuf.Timestamp
+	(*Region)(nil),                  // 65: tetrad.v1.Region
+	(*durationpb.Duration)(nil),     // 66: google.protobuf.Duration
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	53, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	54, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	57, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	58, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	54, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	55, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	54, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	54, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	54, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	54, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	56, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	56, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	57, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
-	0,  // 12: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	58, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	58, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
-	28, // 15: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	59, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
-	26, // 17: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
-	27, // 18: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
-	60, // 19: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
-	58, // 20: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
-	39, // 21: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
-	55, // 22: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
-	26, // 23: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
-	55, // 24: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
-	53, // 25: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
-	48, // 26: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
-	58, // 27: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
-	1,  // 28: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 29: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 30: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 31: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 32: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 33: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 34: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 35: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 36: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 37: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 38: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 39: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	29, // 40: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	31, // 41: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	33, // 42: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	35, // 43: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	37, // 44: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
-	40, // 45: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
-	42, // 46: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
-	44, // 47: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
-	46, // 48: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
-	49, // 49: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
-	51, // 50: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
-	2,  // 51: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 52: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 53: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 54: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 55: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 56: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 57: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 58: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 59: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 60: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 61: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 62: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	30, // 63: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	32, // 64: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	34, // 65: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	36, // 66: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	38, // 67: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
-	41, // 68: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
-	43, // 69: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
-	45, // 70: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
-	47, // 71: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
-	50, // 72: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
-	52, // 73: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
-	51, // [51:74] is the sub-list for method output_type
-	28, // [28:51] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	58, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	59, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	58, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	58, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	58, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	58, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	60, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	60, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	61, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	62, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
+	63, // 13: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
+	0,  // 14: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
+	64, // 15: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	64, // 16: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	32, // 17: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
+	65, // 18: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	30, // 19: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
+	31, // 20: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
+	66, // 21: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
+	64, // 22: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
+	43, // 23: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
+	59, // 24: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
+	30, // 25: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
+	59, // 26: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	57, // 27: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	52, // 28: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
+	64, // 29: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	1,  // 30: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 31: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 32: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 33: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 34: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 35: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 36: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 37: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 38: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 39: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 40: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 41: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
+	26, // 42: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
+	28, // 43: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	33, // 44: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	35, // 45: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	37, // 46: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	39, // 47: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	41, // 48: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
+	44, // 49: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
+	46, // 50: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
+	48, // 51: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
+	50, // 52: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
+	53, // 53: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
+	55, // 54: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
+	2,  // 55: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 56: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 57: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 58: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 59: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 60: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 61: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 62: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 63: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 64: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 65: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 66: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
+	27, // 67: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
+	29, // 68: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	34, // 69: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	36, // 70: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	38, // 71: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	40, // 72: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	42, // 73: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	45, // 74: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	47, // 75: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	49, // 76: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	51, // 77: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	54, // 78: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	56, // 79: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	55, // [55:80] is the sub-list for method output_type
+	30, // [30:55] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
@@ -3361,7 +3542,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
