@@ -122,6 +122,7 @@ type Config struct {
 	Proposer Proposer
 	Replica  Replica
 	Token    Token
+	Wraps    Wraps
 	Peers    Peers
 	Leaves   Leaves
 	FS       durable.FS // answers already given, below "answers/"

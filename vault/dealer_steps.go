@@ -291,7 +291,7 @@ func (t *trying) take(from identity.RegionID, plain []byte) error {
 
 // wrapPublic returns what is sealed to region under a wrapping epoch.
 func wrapPublic(view fsm.View, epoch uint32, region identity.RegionID) ([]byte, error) {
-	for _, w := range viewWraps(view) {
+	for _, w := range view.Wraps() {
 		if w.Epoch != epoch {
 			continue
 		}

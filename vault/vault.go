@@ -22,6 +22,8 @@ type Vault struct {
 	witness    *witness
 	leader     *coordinator
 	keys       *keymaker
+	wraps      *wraps
+	dealer     *dealer
 	keeper     *keeper
 	statements *statements
 	places     places
@@ -46,6 +48,8 @@ func New(cfg Config) (*Vault, error) {
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
+	v.wraps = &wraps{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1)}
+	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, nil)
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers)}
@@ -64,6 +68,8 @@ func (v *Vault) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
+	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.dealer.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
 	parts.Wait()
@@ -88,6 +94,13 @@ func (v *Vault) Applied(results []fsm.Result) {
 		}
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
+		v.dealer.look(r.Keys)
+		if r.Wraps {
+			select {
+			case v.wraps.wake <- struct{}{}:
+			default:
+			}
+		}
 		if r.Regions || r.Lifted {
 			v.keeper.signal()
 		}

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -56,6 +57,9 @@ type world struct {
 	sent     map[string]int                                      // messages by kind
 
 	uncovered bool // no entry has a proof
+
+	rewrite func(from identity.RegionID, body command.Body) command.Body // what a region files; nil keeps it out of the log
+	keys    int                                                          // threshold keys made
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
@@ -78,6 +82,7 @@ type node struct {
 	id      identity.RegionID
 	machine *fsm.Machine
 	token   *token
+	epochs  *epochs
 	disk    *durabletest.Disk
 	vault   *vault.Vault
 	session *identity.Session
@@ -150,7 +155,7 @@ func newWorld(t testing.TB) *world {
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)
 	for _, r := range w.kit.Regions {
-		n := &node{world: w, id: r.ID, token: newToken(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
+		n := &node{world: w, id: r.ID, token: newToken(), epochs: newEpochs(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
 		m, err := fsm.New(w.kit.Genesis, fsm.Options{Verify: verifier.Verify})
 		w.ok(err)
 		n.machine = m
@@ -224,7 +229,7 @@ func (n *node) open() (*vault.Vault, error) {
 	return vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
+		Proposer: n, Replica: n, Token: n.token, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
 		Attributes: func(a []byte) error {
 			if string(a) != goodAttributes {
 				return errs.New(errs.Invalid, "the key can leave its HSM")
@@ -434,21 +439,54 @@ func (n *node) WaitApplied(ctx context.Context, index uint64) error {
 func (n *node) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
 	w := n.world
 	w.mu.Lock()
-	leader, withhold := w.leader, w.withhold
+	leader, withhold, rewrite := w.leader, w.withhold, w.rewrite
 	w.mu.Unlock()
 	if leader == 0 || w.nodes[leader].isDown() || w.isCut(n.id, leader) || n.isDown() {
 		return fsm.Outcome{}, errs.New(errs.NoLeader, "no leader")
 	}
+	if rewrite != nil {
+		c = n.rewritten(c, rewrite)
+	}
 	p := proposal{c, make(chan fsm.Outcome, 1)}
-	if withhold == nil || !withhold(c) {
+	if c != nil && (withhold == nil || !withhold(c)) {
 		w.queue <- p
 	}
 	select {
 	case o := <-p.reply:
 		return o, nil
 	case <-ctx.Done():
-		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command %s", c.ID)
+		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command")
 	}
+}
+
+// rewritten is what gets into the log of a region's command; nil for nothing.
+func (n *node) rewritten(c *command.Command, rewrite func(identity.RegionID, command.Body) command.Body) *command.Command {
+	body, err := c.Body()
+	n.ok(err)
+	switch b := rewrite(n.id, body); b {
+	case nil:
+		return nil
+	case body:
+		return c
+	default:
+		return n.command(b, time.Minute, n.session)
+	}
+}
+
+// restore gives the region another's state in place of its own, as a snapshot does.
+func (n *node) restore(from *node) {
+	var b bytes.Buffer
+	_, err := from.machine.Snapshot().WriteTo(&b)
+	n.ok(err)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ok(n.machine.Restore(&b))
+}
+
+func (n *node) set(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
 }
 
 // setUp waits for the sessions and makes a tenant with a signing service.
