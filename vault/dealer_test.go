@@ -178,6 +178,7 @@ func TestReshare(t *testing.T) {
 				if len(k.Sharing.Shares) != 3 || !bytes.Equal(k.Point, first.Point) {
 					t.Fatalf("%d holders of key %x", len(k.Sharing.Shares), k.Point)
 				}
+				w.passes(2 * time.Minute)
 				w.nodes[4].replaceHSM()
 				w.nodes[4].restart()
 				w.refresh(first.ID, everyone...)
