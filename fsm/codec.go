@@ -162,6 +162,9 @@ func (k *Key) encode() []byte {
 	w.Fixed(k.Author[:])
 	w.Fixed(k.FrozenBy[:])
 	w.String(k.Reason)
+	if k.Scheme == command.SchemeThreshold {
+		k.writeThreshold(w)
+	}
 	return w.Bytes()
 }
 
@@ -198,13 +201,16 @@ func decodeKey(b []byte) (*Key, error) {
 	k.Author = readFingerprint(r)
 	k.FrozenBy = readFingerprint(r)
 	k.Reason = r.String(command.MaxNote)
+	if k.Scheme == command.SchemeThreshold {
+		k.readThreshold(r)
+	}
 	return k, r.Done()
 }
 
 func (q *Request) encode() []byte {
 	n := 200 + len(q.Tenant) + len(q.Note) + len(q.Payload) + 64*len(q.Attempts)
 	for i := range q.Results {
-		n += 5 + 68*len(q.Results[i].Signatures)
+		n += 5 + 76*len(q.Results[i].Signatures)
 	}
 	w := wire.NewWriter(n)
 	w.Fixed(q.ID[:])
@@ -240,6 +246,9 @@ func (q *Request) encode() []byte {
 	w.U64(q.Opened)
 	w.U64(q.Closed)
 	w.U64(q.Leaf)
+	if q.threshold() {
+		q.writeThreshold(w)
+	}
 	return w.Bytes()
 }
 
@@ -274,6 +283,9 @@ func decodeRequest(b []byte) (*Request, error) {
 	}
 	q.Value = readHash(r)
 	q.Opened, q.Closed, q.Leaf = r.U64(), r.U64(), r.U64()
+	if rest := r.Rest(); len(rest) > 0 {
+		return q, q.readThreshold(rest)
+	}
 	return q, r.Done()
 }
 
@@ -354,10 +366,14 @@ type head struct {
 	pruned   bucketKey // buckets up to here are gone
 	frontier audit.Frontier
 	control  *control // a record of its own; nil while there is nothing to say
+	rollout  *rollout // likewise: the refresh of all keys that is going on
 
 	// Counted, not stored.
-	tenants, principals, keys, open, settled, memos, buckets uint64
-	admins                                                   int
+	tenants, principals, keys, open, settled, memos, buckets, wraps, pools uint64
+
+	admins     int
+	ceremonies int    // running
+	newest     uint32 // wrapping epoch; 0 before the first
 }
 
 type freeze struct {

@@ -44,7 +44,9 @@ type Result struct {
 	Completed []command.RequestID
 	Failed    []command.RequestID // all attempts refused, or frozen meanwhile
 	Expired   []command.RequestID
-	Keys      []command.KeyID // keys created or changed
+	Keys      []command.KeyID // keys created or changed, or whose ceremony moved
+	Wraps     bool            // a wrapping epoch began, got a key, is doomed or gone
+	Nonces    bool            // a pool of nonce commitments was filled, emptied or taken from
 	Frozen    bool            // the vault was frozen or unfrozen
 	Regions   bool            // membership, health or sessions changed
 	Lifted    bool            // a local stop was lifted
@@ -159,6 +161,7 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 // Info returns what decoding a payload must know of the key.
 func (k *Key) Info() intent.KeyInfo {
 	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
+		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain,
 		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
 	for i := range k.Attestations {
 		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}
@@ -192,7 +195,9 @@ type Attempt struct {
 	Stamp    time.Time           // of that entry
 	Eligible []identity.RegionID // ascending
 	Epoch    uint32              // of the sharing whose shares sign; 0 for multisig keys
-	Nonces   []NonceSet          // of threshold keys: one set for each of Eligible, in its order
+	// Of threshold keys: one set for each of Eligible, in its order. Once the request is
+	// complete, only those of the regions that signed, in the attempt they signed.
+	Nonces []NonceSet
 }
 
 // SignatureSet is one drawn region's signatures, one a message.
@@ -217,7 +222,7 @@ type Request struct {
 	Expiry     time.Time
 	State      RequestState
 	Attempts   []Attempt      // last one is the open one
-	Results    []SignatureSet // once complete, in drawn order
+	Results    []SignatureSet // once complete, in drawn order; of threshold keys frost.SignatureShare
 	Value      [32]byte       // beacon value of the completing attempt
 	Opened     uint64         // index
 	Closed     uint64         // index, 0 while open
@@ -231,4 +236,17 @@ func (q *Request) Open() *Attempt {
 		return nil
 	}
 	return &q.Attempts[len(q.Attempts)-1]
+}
+
+// Signed returns the attempt that completed a threshold key's request, or nil. Its Nonces
+// are those its Results were made with.
+func (q *Request) Signed() *Attempt {
+	if q.State == RequestComplete {
+		for i := range q.Attempts {
+			if len(q.Attempts[i].Nonces) > 0 {
+				return &q.Attempts[i]
+			}
+		}
+	}
+	return nil
 }

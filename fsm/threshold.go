@@ -44,27 +44,31 @@ const (
 // live before stays live.
 type Ceremony struct {
 	ID        command.CeremonyID
+	Last      uint8  // the try after which it is given up
 	Wrap      uint32 // epoch of the wrapping keys
 	Threshold uint8
 	Dealers   []identity.RegionID // ascending
 	Holders   []identity.RegionID // ascending
 	Step      CeremonyStep
-	Deadline  time.Time
-	Parts     []Part // of this try, ascending by region
-	Faults    []Fault
+	Deadline  time.Time // by the committed clock; zero once failed
+	Parts     []Part    // of this try, ascending by region; none once failed
+	Faults    []Fault   // of all tries, the last MaxFaults
 	Author    identity.Fingerprint
 }
 
-// Part is what one region has delivered in a try.
+// Running reports whether the ceremony waits for anybody.
+func (c *Ceremony) Running() bool { return c != nil && c.Step != StepFailed }
+
+// Part is what one region has delivered in a try; what is empty it has not.
 type Part struct {
 	Region     identity.RegionID
 	Hashed     bool
 	Hash       [32]byte
-	Seed       []byte   // sealed to itself
-	Dealing    []byte   // nil before it is revealed
-	Sealed     [][]byte // aligned with the holders; nil before
+	Seed       []byte // sealed to itself
+	Dealing    []byte
+	Sealed     [][]byte // aligned with the holders
 	Transcript [32]byte
-	Public     []byte // nil before it finished
+	Public     []byte // and what follows: its word that it finished
 	Point      []byte
 	Chain      [32]byte
 	Share      []byte
@@ -82,19 +86,30 @@ type Accusation struct {
 type Fault struct {
 	Try    uint8
 	Step   CeremonyStep
-	Region identity.RegionID   // to blame
+	Region identity.RegionID   // to blame; 0: the state cannot tell who
 	By     []identity.RegionID // who said so; empty: it let the deadline pass
 	Note   string
 }
 
-// Wrap is one epoch of wrapping keys. It is doomed once a later one is in use and no live
-// sharing is sealed under it: every region then destroys its key in the HSM and says so.
+// Wrap is one epoch of wrapping keys. It is doomed once there is a later one and nothing
+// is sealed under it any more: every region that offered a key then destroys it in the HSM
+// and says so. When all have, the row goes.
 type Wrap struct {
 	Epoch   uint32
-	Keys    []WrapKey // ascending by region
-	Live    uint32    // live sharings and ceremonies under it
-	Doomed  uint64    // index at which it was given up; 0 while in use
-	Dropped []identity.RegionID
+	Keys    []WrapKey           // ascending by region
+	Live    uint32              // sharings, live and retiring, and running ceremonies under it; counted, not stored
+	Doomed  uint64              // index at which it was given up; 0 while in use
+	Dropped []identity.RegionID // ascending
+}
+
+// Key returns a region's wrapping key of the epoch, or nil.
+func (e *Wrap) Key(r identity.RegionID) *WrapKey {
+	for i := range e.Keys {
+		if e.Keys[i].Region == r {
+			return &e.Keys[i]
+		}
+	}
+	return nil
 }
 
 // WrapKey is one region's wrapping key of an epoch.
@@ -113,11 +128,77 @@ type NonceSet struct {
 }
 
 // NoncePool is what is left of the commitments a region's present session offered for a
-// curve.
+// curve. Commitments is only ever appended to and cut in front, so that rows of several
+// indices share its memory.
 type NoncePool struct {
 	Region      identity.RegionID
 	Curve       command.Curve
 	Session     identity.Fingerprint
+	Boot        uint64 // of the newest commitment ever offered
+	Serial      uint32 // of the newest commitment ever offered
 	Commitments []byte // frost.Commitment, one after the other; taken from the front
 	Offered     uint64 // in all by this session
+}
+
+// Count returns how many commitments are left.
+func (p *NoncePool) Count() int { return len(p.Commitments) / CommitmentLen(p.Curve) }
+
+// Holds reports whether a region has a share of the key's live sharing.
+func (k *Key) Holds(r identity.RegionID) bool {
+	return k.Sharing != nil && k.Sharing.Share(r) != nil
+}
+
+// SharingOf returns the sharing of an epoch: the live one or the one before it, or nil.
+func (k *Key) SharingOf(epoch uint32) *Sharing {
+	for _, s := range []*Sharing{k.Sharing, k.Retiring} {
+		if s != nil && s.Epoch == epoch {
+			return s
+		}
+	}
+	return nil
+}
+
+// Share returns a region's sealed share, or nil.
+func (s *Sharing) Share(r identity.RegionID) []byte {
+	for i := range s.Shares {
+		if s.Shares[i].Region == r {
+			return s.Shares[i].Box
+		}
+	}
+	return nil
+}
+
+// wraps returns the epochs of wrapping keys that a key needs, one for each use. A retired
+// key needs none: it never signs again.
+func (k *Key) wraps() (epochs []uint32) {
+	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired {
+		return nil
+	}
+	for _, s := range []*Sharing{k.Sharing, k.Retiring} {
+		if s != nil {
+			epochs = append(epochs, s.Wrap)
+		}
+	}
+	if k.Ceremony.Running() {
+		epochs = append(epochs, k.Ceremony.Wrap)
+	}
+	return epochs
+}
+
+// due returns when time alone changes the key: a try's deadline, or the end of a retiring
+// sharing.
+func (k *Key) due() (at time.Time, ok bool) {
+	if k.Ceremony.Running() {
+		at, ok = k.Ceremony.Deadline, true
+	}
+	if k.Retiring != nil && (!ok || k.RetireAt.Before(at)) {
+		at, ok = k.RetireAt, true
+	}
+	return at, ok
+}
+
+// neverLive reports whether a key was given up before its first sharing: nobody can have
+// used it, so its name is free again.
+func (k *Key) neverLive() bool {
+	return k.Scheme == command.SchemeThreshold && k.State == KeyRetired && k.Sharing == nil
 }

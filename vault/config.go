@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -45,6 +46,20 @@ type Token interface {
 	Generate(ctx context.Context, label string, curve uint8) (pub, attributes []byte, err error)
 	Sign(ctx context.Context, label string, curve uint8, message []byte) ([]byte, error)
 	Health(ctx context.Context) error
+}
+
+// Wraps are the region's wrapping keys by epoch, to which its shares of threshold keys are
+// sealed (docs/design/threshold.md). Each hangs on a key in the HSM that exists for its
+// epoch only. Others seal to the public half with box.Seal.
+type Wraps interface {
+	// CreateWrap makes the key in the HSM, or finds it, and a fresh pair under it. What
+	// counts is the pair that was committed.
+	CreateWrap(ctx context.Context, epoch uint32) (public, sealed, attributes []byte, err error)
+	// OpenWrap opens the committed pair by one call of the HSM. errs.NotFound: the key is
+	// not in the HSM.
+	OpenWrap(ctx context.Context, epoch uint32, sealed []byte) (*box.Key, error)
+	// DropWrap destroys the key in the HSM and makes sure that it is gone; again is fine.
+	DropWrap(ctx context.Context, epoch uint32) error
 }
 
 // Peers reaches other regions over mutually authenticated connections; the far end is
@@ -152,7 +167,7 @@ func (c *Config) validate() error {
 	}{
 		{"Region", c.Region == 0}, {"Identity", c.Identity == nil}, {"Session", c.Session == nil},
 		{"Share", c.Share.Region != uint8(c.Region)}, {"Proposer", c.Proposer == nil}, {"Replica", c.Replica == nil},
-		{"Token", c.Token == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
+		{"Token", c.Token == nil}, {"Wraps", c.Wraps == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
 		{"FS", c.FS == nil}, {"Sealer", c.Sealer == nil},
 	} {
 		if f.missing {

@@ -135,7 +135,7 @@ func (m *mixture) finish(from identity.RegionID, b *command.FinishShare) {
 
 // opensOnly checks that a box opens for its holder under one info and no other.
 func (m *mixture) opensOnly(to identity.RegionID, wrap uint32, box, right []byte, see func(plain []byte), wrong ...[]byte) {
-	if !m.nodes[to].hasWrap(wrap) {
+	if _, err := m.nodes[to].wrapKey(wrap); err != nil {
 		return // destroyed meanwhile
 	}
 	plain, err := m.nodes[to].unwrap(wrap, box, right)

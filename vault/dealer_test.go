@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault"
 	"github.com/tetrad-vault/tetrad/vault/frost"
@@ -190,4 +193,37 @@ func TestReshare(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unwrap opens what was sealed to a region under a wrapping epoch that is not destroyed, or
+// that was opened here before it was.
+func (n *node) unwrap(epoch uint32, sealed, info []byte) ([]byte, error) {
+	k, err := n.wrapKey(epoch)
+	if err != nil {
+		return nil, err
+	}
+	return k.Open(sealed, info)
+}
+
+func (n *node) wrapKey(epoch uint32) (*box.Key, error) {
+	if k := n.opened[epoch]; k != nil {
+		return k, nil
+	}
+	for _, at := range n.all() {
+		e, ok := at.View().Wrap(epoch)
+		if !ok || e.Key(n.id) == nil {
+			continue
+		}
+		k, err := n.epochs.OpenWrap(context.Background(), epoch, e.Key(n.id).Sealed)
+		if err == nil {
+			n.opened[epoch] = k
+		}
+		return k, err
+	}
+	return nil, errs.New(errs.NotFound, "nobody knows wrapping epoch %d of region %d", epoch, n.id)
+}
+
+// replaceHSM gives the region an HSM that holds nothing yet.
+func (n *node) replaceHSM() {
+	n.epochs, n.opened = newEpochs(n.kit.Cluster(), n.id+10), map[uint32]*box.Key{}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -83,6 +84,7 @@ type node struct {
 	machine *fsm.Machine
 	token   *token
 	epochs  *epochs
+	opened  map[uint32]*box.Key // wrapping keys, for tests to look into boxes
 	disk    *durabletest.Disk
 	vault   *vault.Vault
 	session *identity.Session
@@ -155,7 +157,8 @@ func newWorld(t testing.TB) *world {
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)
 	for _, r := range w.kit.Regions {
-		n := &node{world: w, id: r.ID, token: newToken(), epochs: newEpochs(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
+		n := &node{world: w, id: r.ID, token: newToken(), epochs: newEpochs(w.kit.Cluster(), r.ID),
+			opened: map[uint32]*box.Key{}, disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
 		m, err := fsm.New(w.kit.Genesis, fsm.Options{Verify: verifier.Verify})
 		w.ok(err)
 		n.machine = m

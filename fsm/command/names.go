@@ -170,10 +170,10 @@ func ParseScheme(s string) (Scheme, error) {
 	return Scheme(i), err
 }
 
-var kindNames = []string{"", "psbt", "message", "digest"}
+var kindNames = []string{"", "psbt", "message", "digest", "solana"}
 
 // Valid reports whether this version knows the kind.
-func (k Kind) Valid() bool { return k >= KindPSBT && k <= KindDigest }
+func (k Kind) Valid() bool { return k >= KindPSBT && k <= KindSolana }
 
 // String returns the name used on the command line.
 func (k Kind) String() string { return nameAt(kindNames, uint8(k)) }

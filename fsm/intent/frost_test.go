@@ -1,6 +1,7 @@
 package intent_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"testing"
@@ -55,7 +56,7 @@ func newThreshold(t *testing.T, suite *frost.Suite) *threshold {
 	for _, r := range regions {
 		result, err := all[r].Finish()
 		ok(err)
-		pool, err := frost.NewPool(result.Share, result.Key, 1)
+		pool, err := frost.NewPool(suite, r, 1, bytes.Repeat([]byte{r}, 32))
 		ok(err)
 		k.results[r], k.pools[r] = result, pool
 		k.chain = frost.ChainCode(result.Transcript)
@@ -77,7 +78,7 @@ func (k *threshold) sign(t *testing.T, key *frost.PublicKey, message []byte, sig
 		named = append(named, c...)
 	}
 	for _, r := range signers {
-		part, err := k.pools[r].Sign(key, message, named)
+		part, err := k.pools[r].Sign(k.results[r].Share, key, message, named)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version", "internal/liar"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"internal/network":  {"internal/network", "internal/errs"},
 	"internal/durable":  {"internal/durable", "internal/errs"},
 	"internal/clock":    {},
+	"internal/box":      {"internal/errs", "internal/wire"},
 	"internal/version":  {},
 	"internal/liar":     {"internal/identity"},
 	"internal/archtest": {},

@@ -111,7 +111,7 @@ func (n *Node) openVault() (err error) {
 	n.peers = rpc.NewPeers(n.conns)
 	n.vault, err = vault.New(n.lie(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
-		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
+		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Wraps: n.hsm.Epochs(n.genesis.Document.Cluster), Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify,
 		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),

@@ -34,6 +34,7 @@ const (
 	OpAttributes Op = "attributes"
 	OpSign       Op = "sign"
 	OpDecrypt    Op = "decrypt"
+	OpDestroy    Op = "destroy"
 )
 
 // DefaultPIN is the PIN of a device unless Options say otherwise.
@@ -56,7 +57,7 @@ type Device struct {
 	seed [8]byte
 
 	mu     sync.Mutex
-	keys   []*key // the object handle of keys[i] is firstObject+i
+	keys   []*key // the object handles of keys[i] are firstObject+2i, private, and the next
 	gone   bool
 	epoch  int // bumped by Vanish: what was opened before is dead
 	fail   func(Op) error
@@ -163,13 +164,13 @@ func (d *Device) made(s Signature) {
 // Count returns how often op was called.
 func (d *Device) Count(op Op) int { d.mu.Lock(); defer d.mu.Unlock(); return d.counts[op] }
 
-// Labels returns the labels of the keys it holds.
+// Labels returns the labels of the keys of which it holds at least a half.
 func (d *Device) Labels() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []string
 	for _, k := range d.keys {
-		if !k.spec.Temporary {
+		if !k.spec.Temporary && !(k.destroyed[0] && k.destroyed[1]) {
 			out = append(out, k.spec.Label)
 		}
 	}

@@ -43,12 +43,6 @@ func (s *Share) Matches(k *PublicKey) error {
 // Wipe overwrites the secret; the share is useless afterwards.
 func (s *Share) Wipe() { s.secret.wipe() }
 
-func (s *Share) copy() *Share {
-	c := *s
-	c.secret = s.suite.group.add(s.secret, s.suite.small().value[0])
-	return &c
-}
-
 // Format keeps the secret out of logs and errors, whatever the verb.
 func (s *Share) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%v share of region %d, epoch %d", s.suite, s.region, s.epoch)
