@@ -50,11 +50,9 @@ func (d *dealer) scan(ctx context.Context) {
 	view, now := d.cfg.Replica.View(), d.cfg.Clock.Now()
 	var ids []command.KeyID
 	late := false
-	for _, key := range view.Keys("") {
-		if c := key.Ceremony; c != nil {
-			ids = append(ids, key.ID)
-			late = late || c.Step != fsm.StepFailed && now.After(c.Deadline) && !view.Clock().After(c.Deadline)
-		}
+	for _, key := range view.Ceremonies() {
+		ids = append(ids, key.ID)
+		late = late || now.After(key.Ceremony.Deadline) && !view.Clock().After(key.Ceremony.Deadline)
 	}
 	d.mu.Lock()
 	for id := range d.running { // over meanwhile, perhaps
@@ -223,7 +221,7 @@ func (d *dealer) remember(id command.KeyID, t *trying) bool {
 // tries that failed.
 func (d *dealer) count(id command.KeyID, key *fsm.Key) *fsm.Ceremony {
 	was, known := d.running[id]
-	if key == nil || key.Ceremony == nil || key.Ceremony.Step == fsm.StepFailed {
+	if key == nil || !key.Ceremony.Running() {
 		if known && key != nil && key.Ceremony != nil {
 			d.stats.failedTries.Add(1)
 		}

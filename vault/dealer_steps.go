@@ -63,7 +63,7 @@ func (d *dealer) say(ctx context.Context, view fsm.View, key *fsm.Key, t *trying
 
 // owes reports whether the present step waits for this region.
 func (t *trying) owes(c *fsm.Ceremony) bool {
-	own, _ := partOf(c, t.region)
+	own := partOf(c, t.region)
 	switch c.Step {
 	case fsm.StepHash:
 		return t.deals() && !own.Hashed
@@ -121,7 +121,7 @@ func (d *dealer) seed(ctx context.Context, key *fsm.Key, t *trying) ([]byte, err
 	if !t.deals() {
 		return nil, nil
 	}
-	own, _ := partOf(key.Ceremony, t.region)
+	own := partOf(key.Ceremony, t.region)
 	if own.Hashed {
 		wrap, err := d.wraps.open(ctx, seedWrap(key, t.region))
 		if err != nil {
@@ -231,7 +231,7 @@ func (d *dealer) collect(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 		if dealer == t.region {
 			continue // its own comes from its own coefficients
 		}
-		p, _ := partOf(key.Ceremony, dealer)
+		p := partOf(key.Ceremony, dealer)
 		if at >= len(p.Sealed) {
 			t.note(fault{against: dealer, note: "it sealed nothing to this region"})
 			continue
@@ -291,15 +291,8 @@ func (t *trying) take(from identity.RegionID, plain []byte) error {
 
 // wrapPublic returns what is sealed to region under a wrapping epoch.
 func wrapPublic(view fsm.View, epoch uint32, region identity.RegionID) ([]byte, error) {
-	for _, w := range view.Wraps() {
-		if w.Epoch != epoch {
-			continue
-		}
-		for i := range w.Keys {
-			if w.Keys[i].Region == region {
-				return w.Keys[i].Public, nil
-			}
-		}
+	if e, ok := view.Wrap(epoch); ok && e.Key(region) != nil {
+		return e.Key(region).Public, nil
 	}
 	return nil, errs.New(errs.NotFound, "region %d has offered no wrapping key of epoch %d", region, epoch)
 }

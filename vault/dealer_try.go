@@ -69,8 +69,8 @@ func (t *trying) join(seed []byte, share *frost.Share) error {
 
 // agrees reports whether the dealing made here is the one the log holds the hash of.
 func (t *trying) agrees(c *fsm.Ceremony) bool {
-	own, ok := partOf(c, t.region)
-	if !ok || !own.Hashed {
+	own := partOf(c, t.region)
+	if !own.Hashed {
 		return true
 	}
 	hash, deals := t.ceremony.Hash()
@@ -167,7 +167,7 @@ func (t *trying) judgeComplaint(by identity.RegionID, a fsm.Accusation) {
 // accusation returns what this region must still say about others in this try, nil
 // without.
 func (t *trying) accusation(c *fsm.Ceremony) command.Body {
-	own, _ := partOf(c, t.region)
+	own := partOf(c, t.region)
 	for _, f := range t.faults {
 		if !slices.ContainsFunc(own.Accuses, func(a fsm.Accusation) bool { return a.Against == f.against }) {
 			return &command.AccuseDealer{Ceremony: t.id, Against: f.against, Complaint: f.complaint, Note: noteText(f.note)}
@@ -195,11 +195,10 @@ func (t *trying) wipe() {
 	clear(t.dealings)
 }
 
-func partOf(c *fsm.Ceremony, region identity.RegionID) (fsm.Part, bool) {
-	for i := range c.Parts {
-		if c.Parts[i].Region == region {
-			return c.Parts[i], true
-		}
+// partOf is what a region has delivered in the present try, empty before.
+func partOf(c *fsm.Ceremony, region identity.RegionID) fsm.Part {
+	if p := c.Part(region); p != nil {
+		return *p
 	}
-	return fsm.Part{}, false
+	return fsm.Part{Region: region}
 }
