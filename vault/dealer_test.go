@@ -116,6 +116,26 @@ func TestThresholdKeyIsMade(t *testing.T) {
 	}
 }
 
+// TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
+func TestKeyAcrossOceans(t *testing.T) {
+	for _, curve := range []command.Curve{ed25519Curve, taproot} {
+		t.Run(curve.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.set(func() { w.way = 100 * time.Millisecond })
+				for _, first := range []bool{true, false} {
+					began := time.Now()
+					w.threshold(curve, 2)
+					took := time.Since(began)
+					t.Logf("took %s; first key of the vault: %v", took.Round(time.Millisecond), first)
+					if took > 3*time.Second {
+						t.Errorf("took %s", took)
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestRefresh: the key stays, the shares are new, and the old ones stand until they retire.
 func TestRefresh(t *testing.T) {
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {

@@ -60,6 +60,7 @@ type world struct {
 	uncovered bool // no entry has a proof
 
 	rewrite func(from identity.RegionID, body command.Body) command.Body // what a region files; nil keeps it out of the log
+	way     time.Duration                                                // a message takes between two regions
 	keys    int                                                          // threshold keys made
 }
 
@@ -292,7 +293,10 @@ func (w *world) sequence(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-w.queue:
-			time.Sleep(time.Millisecond) // an fsync, in which others may propose
+			w.mu.Lock()
+			way := w.way
+			w.mu.Unlock()
+			time.Sleep(time.Millisecond + 3*way) // an fsync, in which others may propose; to a quorum, back, and the news of it
 			batch := []proposal{p}
 			for more := true; more && len(batch) < 512; {
 				select {
@@ -442,8 +446,11 @@ func (n *node) WaitApplied(ctx context.Context, index uint64) error {
 func (n *node) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
 	w := n.world
 	w.mu.Lock()
-	leader, withhold, rewrite := w.leader, w.withhold, w.rewrite
+	leader, withhold, rewrite, way := w.leader, w.withhold, w.rewrite, w.way
 	w.mu.Unlock()
+	if leader != n.id {
+		time.Sleep(way)
+	}
 	if leader == 0 || w.nodes[leader].isDown() || w.isCut(n.id, leader) || n.isDown() {
 		return fsm.Outcome{}, errs.New(errs.NoLeader, "no leader")
 	}
