@@ -109,6 +109,11 @@ func TestThresholdKeyIsMade(t *testing.T) {
 					if n := map[command.Curve]int{ed25519Curve: 32, taproot: 33}[curve]; len(k.Point) != n || len(pub.Holders()) != 4 {
 						t.Errorf("a point of %d bytes, held by %v", len(k.Point), pub.Holders())
 					}
+					for _, n := range w.all() {
+						if len(n.token.keys) != 0 {
+							t.Errorf("region %d made a private key for it", n.id)
+						}
+					}
 					w.neverMixed()
 				})
 			})
