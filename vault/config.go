@@ -151,7 +151,8 @@ type Config struct {
 	// Attributes judges what a region read back of a new key; optional, none refused.
 	Attributes func(attributes []byte) error
 
-	HSMWorkers int // signatures in the HSM at once; optional, 2
+	HSMWorkers int     // signatures in the HSM at once; optional, 2
+	Shares     Keeping // of threshold keys, in memory; optional
 	Timing     Timing
 	Clock      clock.Clock
 	Random     io.Reader    // optional, crypto/rand
@@ -176,6 +177,12 @@ func (c *Config) validate() error {
 	}
 	if c.HSMWorkers <= 0 {
 		c.HSMWorkers = defaultHSMWorkers
+	}
+	if c.Shares.Keep <= 0 {
+		c.Shares.Keep = defaultKeep
+	}
+	if c.Shares.Most <= 0 {
+		c.Shares.Most = defaultShares
 	}
 	c.Timing = c.Timing.withDefaults()
 	if c.Attributes == nil {

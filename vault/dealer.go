@@ -184,7 +184,7 @@ func (d *dealer) compute(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 			return nil, nil, err
 		}
 	}
-	body, err := d.owed(ctx, view, key, t)
+	body, err := d.owed(ctx, key, t)
 	return t, body, err
 }
 

@@ -4,4 +4,5 @@ package vault
 var (
 	CeremonyTerms = ceremonyTerms
 	DealtInfo     = dealtInfo
+	ShareInfo     = shareInfo
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 	"github.com/tetrad-vault/tetrad/vault"
@@ -150,9 +151,9 @@ func (l *liar) share() {
 		if l.dealt != nil {
 			plain = l.dealt(uint8(to), plain)
 		}
-		box, err := vault.SealTo(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), plain)
+		sealed, err := box.Seal(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), plain)
 		l.ok(err)
-		boxes = append(boxes, box)
+		boxes = append(boxes, sealed)
 	}
 	if l.boxes != nil {
 		boxes = l.boxes(boxes)
@@ -328,7 +329,7 @@ func (l *liar) rightBut(boxes [][]byte, but int) [][]byte {
 		}
 		d, err := l.honest.Dealt(uint8(to))
 		l.ok(err)
-		boxes[i], err = vault.SealTo(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), d.Encode())
+		boxes[i], err = box.Seal(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), d.Encode())
 		l.ok(err)
 	}
 	return boxes

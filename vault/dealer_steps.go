@@ -15,7 +15,7 @@ import (
 
 // owed returns the message this region owes the try now, nil if none: first what it has to
 // say against others, then its part of the step.
-func (d *dealer) owed(ctx context.Context, view fsm.View, key *fsm.Key, t *trying) (command.Body, error) {
+func (d *dealer) owed(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
 	if !t.concerned(key.Ceremony) {
 		return nil, nil
 	}
@@ -35,7 +35,7 @@ func (d *dealer) owed(ctx context.Context, view fsm.View, key *fsm.Key, t *tryin
 	if t.made != nil && t.step == key.Ceremony.Step {
 		return t.made, nil
 	}
-	body, err := d.say(ctx, view, key, t)
+	body, err := d.say(ctx, key, t)
 	if err != nil {
 		return nil, err
 	}
@@ -47,16 +47,16 @@ func (d *dealer) owed(ctx context.Context, view fsm.View, key *fsm.Key, t *tryin
 }
 
 // say makes the message of the step.
-func (d *dealer) say(ctx context.Context, view fsm.View, key *fsm.Key, t *trying) (command.Body, error) {
+func (d *dealer) say(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
 	switch key.Ceremony.Step {
 	case fsm.StepHash:
-		return d.hash(view, key, t)
+		return d.hash(key, t)
 	case fsm.StepDeal:
 		return t.reveal()
 	case fsm.StepShares:
-		return d.shares(view, key, t)
+		return d.shares(key, t)
 	case fsm.StepFinish:
-		return d.finish(ctx, view, key, t)
+		return d.finish(ctx, key, t)
 	}
 	return nil, nil
 }
@@ -100,7 +100,7 @@ func (d *dealer) attend(ctx context.Context, key *fsm.Key, t *trying) error {
 	defer clear(seed)
 	var old *frost.Share
 	if t.deals() && key.Sharing != nil {
-		if old, err = d.old(ctx, key); err != nil {
+		if old, _, err = d.held.get(ctx, key, key.Sharing.Epoch); err != nil {
 			return err
 		}
 		defer old.Wipe()
@@ -123,13 +123,9 @@ func (d *dealer) seed(ctx context.Context, key *fsm.Key, t *trying) ([]byte, err
 	}
 	own := partOf(key.Ceremony, t.region)
 	if own.Hashed {
-		wrap, err := d.wraps.open(ctx, seedWrap(key, t.region))
+		seed, err := d.wraps.open(ctx, seedWrap(key, t.region), own.Seed, seedInfo(t.cluster, t.id, t.region))
 		if err != nil {
-			return nil, err
-		}
-		seed, err := wrap.Open(own.Seed, seedInfo(t.cluster, t.id, t.region))
-		if err != nil {
-			return nil, errs.Wrap(errs.Corrupt, err, "key %s: own seed of try %d", key.ID, t.id.Try)
+			return nil, errs.Wrap(errs.CodeOf(err), err, "key %s: own seed of try %d", key.ID, t.id.Try)
 		}
 		return seed, nil
 	}
@@ -141,13 +137,9 @@ func (d *dealer) seed(ctx context.Context, key *fsm.Key, t *trying) ([]byte, err
 	return seed, nil
 }
 
-func (d *dealer) hash(view fsm.View, key *fsm.Key, t *trying) (command.Body, error) {
+func (d *dealer) hash(key *fsm.Key, t *trying) (command.Body, error) {
 	hash, _ := t.ceremony.Hash()
-	public, err := wrapPublic(view, seedWrap(key, t.region), t.region)
-	if err != nil {
-		return nil, err
-	}
-	box, err := sealTo(public, seedInfo(t.cluster, t.id, t.region), t.fresh)
+	box, err := d.wraps.seal(seedWrap(key, t.region), t.region, seedInfo(t.cluster, t.id, t.region), t.fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -163,34 +155,34 @@ func (t *trying) reveal() (command.Body, error) {
 	return &command.Deal{Ceremony: t.id, Dealing: dealing.Encode()}, nil
 }
 
-// shares seals the value dealt to each holder, this region too if it is one.
-func (d *dealer) shares(view fsm.View, key *fsm.Key, t *trying) (command.Body, error) {
+// shares seals the value dealt to each holder, this region too if it is one. A holder whose
+// wrapping key can leave its HSM gets nothing: everybody sees that it cannot lose a share.
+func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
 	body := &command.DealShares{Ceremony: t.id}
 	for _, holder := range key.Ceremony.Holders {
-		public, err := wrapPublic(view, key.Ceremony.Wrap, holder)
-		if err != nil {
-			return nil, err
-		}
 		dealt, err := t.ceremony.Dealt(uint8(holder))
 		if err != nil {
 			return nil, err
 		}
 		plain := dealt.Encode()
 		dealt.Wipe()
-		box, err := sealTo(public, dealtInfo(t.cluster, t.id, t.region, holder), plain)
+		sealed, err := d.wraps.seal(key.Ceremony.Wrap, holder, dealtInfo(t.cluster, t.id, t.region, holder), plain)
 		clear(plain)
-		if err != nil {
+		switch {
+		case errs.CodeOf(err) == errs.Unverified && holder != t.region:
+			t.note(fault{against: holder, note: "its wrapping key is not one to seal shares to"})
+		case err != nil:
 			return nil, err
 		}
-		body.Sealed = append(body.Sealed, box)
+		body.Sealed = append(body.Sealed, sealed)
 	}
 	return body, nil
 }
 
 // finish opens what was dealt to this region and, if all of it is right, seals the share
 // that comes out to the region's own wrapping key.
-func (d *dealer) finish(ctx context.Context, view fsm.View, key *fsm.Key, t *trying) (command.Body, error) {
-	if err := d.collect(ctx, view, key, t); err != nil || len(t.faults) > 0 {
+func (d *dealer) finish(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
+	if err := d.collect(ctx, key, t); err != nil || len(t.faults) > 0 {
 		return nil, err
 	}
 	result, err := t.ceremony.Finish()
@@ -205,13 +197,9 @@ func (d *dealer) finish(ctx context.Context, view fsm.View, key *fsm.Key, t *try
 			return nil, errs.New(errs.Internal, "key %s: the new sharing is of another key", key.ID)
 		}
 	}
-	public, err := wrapPublic(view, key.Ceremony.Wrap, t.region)
-	if err != nil {
-		return nil, err
-	}
 	plain := result.Share.Encode()
 	defer clear(plain)
-	box, err := sealTo(public, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
+	box, err := d.wraps.seal(key.Ceremony.Wrap, t.region, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
 	if err != nil {
 		return nil, err
 	}
@@ -221,8 +209,8 @@ func (d *dealer) finish(ctx context.Context, view fsm.View, key *fsm.Key, t *try
 
 // collect opens the boxes of all dealers. An error is this region's own trouble; what a
 // dealer did wrong becomes a fault.
-func (d *dealer) collect(ctx context.Context, view fsm.View, key *fsm.Key, t *trying) error {
-	wrap, err := d.wraps.open(ctx, key.Ceremony.Wrap)
+func (d *dealer) collect(ctx context.Context, key *fsm.Key, t *trying) error {
+	wrap, err := d.wraps.key(ctx, key.Ceremony.Wrap) // the one announced, or an error
 	if err != nil {
 		return err
 	}
@@ -238,9 +226,6 @@ func (d *dealer) collect(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 		}
 		plain, err := wrap.Open(p.Sealed[at], dealtInfo(t.cluster, t.id, dealer, t.region))
 		if err != nil {
-			if err := d.opens(view, key, wrap, t); err != nil {
-				return err
-			}
 			t.note(fault{against: dealer, note: "what it sealed to this region does not open"})
 			continue
 		}
@@ -249,24 +234,6 @@ func (d *dealer) collect(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// opens makes sure that this region's own wrapping key works before it says of another's
-// box that it does not open.
-func (d *dealer) opens(view fsm.View, key *fsm.Key, wrap wrapKey, t *trying) error {
-	public, err := wrapPublic(view, key.Ceremony.Wrap, t.region)
-	if err != nil {
-		return err
-	}
-	info := dealtInfo(t.cluster, t.id, t.region, t.region)
-	box, err := sealTo(public, info, make([]byte, seedSize))
-	if err != nil {
-		return err
-	}
-	if _, err = wrap.Open(box, info); err != nil {
-		return errs.Wrap(errs.Corrupt, err, "own wrapping key of epoch %d", key.Ceremony.Wrap)
 	}
 	return nil
 }
@@ -287,12 +254,4 @@ func (t *trying) take(from identity.RegionID, plain []byte) error {
 	}
 	dealt.Wipe()
 	return t.blame(err, evidence)
-}
-
-// wrapPublic returns what is sealed to region under a wrapping epoch.
-func wrapPublic(view fsm.View, epoch uint32, region identity.RegionID) ([]byte, error) {
-	if e, ok := view.Wrap(epoch); ok && e.Key(region) != nil {
-		return e.Key(region).Public, nil
-	}
-	return nil, errs.New(errs.NotFound, "region %d has offered no wrapping key of epoch %d", region, epoch)
 }

@@ -7,6 +7,9 @@ import "time"
 const (
 	defaultHSMWorkers = 2 // more only burn the locks of a software token
 
+	defaultKeep   = 10 * time.Minute // an opened share that nobody uses
+	defaultShares = 4096             // opened at once
+
 	maxRounds      = 128       // entries whose draws the leader works on at once
 	maxQuestions   = 128       // co-sign questions of one region answered at once
 	maxQuestion    = 256 << 10 // bytes of one encoded question

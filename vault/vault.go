@@ -23,6 +23,7 @@ type Vault struct {
 	leader     *coordinator
 	keys       *keymaker
 	wraps      *wraps
+	shares     *shares
 	dealer     *dealer
 	keeper     *keeper
 	statements *statements
@@ -48,8 +49,9 @@ func New(cfg Config) (*Vault, error) {
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
-	v.wraps = &wraps{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1)}
-	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, nil)
+	v.wraps = newWraps(&v.cfg, a)
+	v.shares = newShares(&v.cfg, v.wraps)
+	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers)}
@@ -69,6 +71,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.shares.run(ctx) })
 	parts.Go(func() { v.dealer.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
@@ -95,11 +98,9 @@ func (v *Vault) Applied(results []fsm.Result) {
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
 		v.dealer.look(r.Keys)
+		v.shares.look(view, r.Keys)
 		if r.Wraps {
-			select {
-			case v.wraps.wake <- struct{}{}:
-			default:
-			}
+			v.wraps.signal()
 		}
 		if r.Regions || r.Lifted {
 			v.keeper.signal()
@@ -135,6 +136,9 @@ func (v *Vault) HandlePartial(ctx context.Context, _ identity.RegionID, meta com
 func (v *Vault) HandleWord(ctx context.Context, _ identity.RegionID, ask []byte) ([]byte, error) {
 	return v.witness.handle(ctx, ask)
 }
+
+// Shares says what is in memory of this region's shares of threshold keys.
+func (v *Vault) Shares() Opened { return v.shares.status() }
 
 // Stats returns what was counted so far.
 func (v *Vault) Stats() Stats { return v.stats.stats() }

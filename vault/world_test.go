@@ -25,6 +25,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
@@ -235,10 +236,10 @@ func (n *node) open() (*vault.Vault, error) {
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
 		Proposer: n, Replica: n, Token: n.token, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
 		Attributes: func(a []byte) error {
-			if string(a) != goodAttributes {
-				return errs.New(errs.Invalid, "the key can leave its HSM")
+			if string(a) == goodAttributes {
+				return nil
 			}
-			return nil
+			return seal.AttributesOK(a, seal.Profile{})
 		},
 		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
 }

@@ -34,9 +34,10 @@ type Config struct {
 	Listen  Addresses
 
 	Timing  cluster.Timing
-	Vault   vault.Timing // zero: defaults
-	Limits  rpc.Limits   // zero: defaults
-	MinFree uint64       // bytes of disk below which nothing is proposed; zero: default
+	Vault   vault.Timing  // zero: defaults
+	Shares  vault.Keeping // zero: defaults
+	Limits  rpc.Limits    // zero: defaults
+	MinFree uint64        // bytes of disk below which nothing is proposed; zero: default
 	Clock   clock.Clock
 	Random  io.Reader // crypto/rand when nil
 
