@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,7 +46,7 @@ func BenchmarkThreshold(b *testing.B) {
 	defer w.close()
 	w.sharings.quiet = true
 	w.setUp()
-	keys := map[string]*fsm.Key{"ed25519": w.threshold(command.Ed25519, 2), "bip340": w.threshold(command.Secp256k1, 2),
+	keys := map[string]*fsm.Key{"ed25519": w.ready(command.Ed25519, 2), "bip340": w.ready(command.Secp256k1, 2),
 		"multisig-ed25519": w.key(command.Ed25519, 2)} // to compare with
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		for _, clients := range []int{1, 64} {
@@ -86,15 +85,6 @@ func (w *world) load(b *testing.B, k *fsm.Key, clients int) {
 	b.ReportMetric(float64(took[b.N*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(w.turnedAway())/float64(b.N), "dry/sig")
 	b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-us/sig")
-}
-
-// processorTime is what this process has used so far.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // turnedAway counts the requests that found no nonces since it was last asked.

@@ -44,7 +44,7 @@ func (w *world) cloned(id identity.RegionID) (original, twin *node) {
 	n.random = noLuck{}
 	n.kit.NewSession(n.kit.Region(id), time.Now())
 	n.session = n.kit.Region(id).Session
-	twin = &node{world: w, id: id, token: n.token, disk: durabletest.New(), session: n.session, random: noLuck{}, news: make(chan struct{})}
+	twin = &node{world: w, id: id, token: n.token, epochs: n.epochs, opened: n.opened, disk: durabletest.New(), session: n.session, random: noLuck{}, news: make(chan struct{})}
 	var err error
 	twin.machine, err = fsm.New(w.kit.Genesis, fsm.Options{Verify: fsm.NewVerifier(1 << 10).Verify})
 	w.ok(err)
@@ -89,7 +89,7 @@ func nonceOf(req *fsm.Request, region identity.RegionID) []byte {
 func TestClonedMemory(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		n, twin := w.cloned(2)
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= 64 })
 		both := 0
 		for i := range 40 {
@@ -128,7 +128,7 @@ func TestForkedClone(t *testing.T) {
 		t.Run(fmt.Sprintf("leased %t", leased), func(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) {
 				n, twin := w.cloned(2)
-				k := w.threshold(command.Ed25519, 2)
+				k := w.ready(command.Ed25519, 2)
 				w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= 64 })
 				w.lead(0)
 				twin.catchUp()

@@ -1,22 +1,6 @@
 package vault
 
-import (
-	"context"
-
-	"github.com/tetrad-vault/tetrad/fsm"
-	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/vault/frost"
-)
-
-// OpenShares is the sharer of a vault that has not begun to run.
-type OpenShares func(ctx context.Context, key *fsm.Key, epoch uint32) (*frost.Share, *frost.PublicKey, error)
-
-func (f OpenShares) share(ctx context.Context, key *fsm.Key, epoch uint32) (*frost.Share, *frost.PublicKey, error) {
-	return f(ctx, key, epoch)
-}
-
-// SetShares has v's shares opened by f.
-func (v *Vault) SetShares(f OpenShares) { v.signer.shares = f }
+import "github.com/tetrad-vault/tetrad/fsm/command"
 
 // Nonces returns how many nonces v holds in memory, and how many its pool should hold.
 func (v *Vault) Nonces(c command.Curve) (held, target int) {

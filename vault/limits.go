@@ -24,6 +24,8 @@ const (
 	maxAnswers     = 64 << 10  // answers remembered until their requests are final
 	maxAnswersFile = 16 << 20  // bytes of one file of answers
 	maxPlaces      = 1024      // commands that took rights away whose place is remembered
+	maxDealings    = 64        // key ceremonies whose next message is computed or on its way into the log at once
+	maxTries       = 256       // key ceremonies remembered between two steps; the others are made again from the state
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
 	maxRoots       = 4096      // decoded public keys of threshold keys
 	maxChildren    = 16 << 10  // keys derived from them

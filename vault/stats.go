@@ -15,12 +15,15 @@ type Stats struct {
 	BadAnswers     uint64 // answers of regions that did not verify
 	Shares         uint64 // of threshold signatures, made here
 	NoncesOffered  uint64 // commitments accepted into the committed pools
+	Ceremonies     uint64 // threshold keys whose sharing is being made now
+	FailedTries    uint64 // tries at one that failed
 }
 
 type counters struct {
 	questions, refusals, hsmSignatures, cachedAnswers atomic.Uint64
 	rounds, completed, secondAttempts, badAnswers     atomic.Uint64
 	shares, noncesOffered                             atomic.Uint64
+	ceremonies, failedTries                           atomic.Uint64
 }
 
 func (c *counters) stats() Stats {
@@ -29,5 +32,6 @@ func (c *counters) stats() Stats {
 		CachedAnswers: c.cachedAnswers.Load(), Rounds: c.rounds.Load(), Completed: c.completed.Load(),
 		SecondAttempts: c.secondAttempts.Load(), BadAnswers: c.badAnswers.Load(),
 		Shares: c.shares.Load(), NoncesOffered: c.noncesOffered.Load(),
+		Ceremonies: c.ceremonies.Load(), FailedTries: c.failedTries.Load(),
 	}
 }

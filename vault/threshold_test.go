@@ -24,7 +24,7 @@ func TestThresholdSigns(t *testing.T) {
 	for _, curve := range jointCurves {
 		t.Run(curve.String(), func(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) {
-				k := w.threshold(curve, 2)
+				k := w.ready(curve, 2)
 				pairs := map[[2]identity.RegionID]bool{}
 				for i := 0; len(pairs) < 6 && i < 200; i++ {
 					c := w.joint(k, fmt.Sprint("pay the baker ", i), [][]uint32{nil, {0}, {1, 7}}[i%3]...)
@@ -59,7 +59,7 @@ func TestThresholdSigns(t *testing.T) {
 func TestThresholdOfThreeAndFour(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		for _, signers := range []uint8{3, 4} {
-			k := w.threshold(command.Ed25519, signers)
+			k := w.ready(command.Ed25519, signers)
 			c := w.joint(k, "more of us")
 			w.proven(k, c, w.sign(c))
 		}
@@ -70,7 +70,7 @@ func TestThresholdOfThreeAndFour(t *testing.T) {
 // TestThresholdBatch: what one entry carries is one question a region, of both schemes.
 func TestThresholdBatch(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k, m := w.threshold(command.Secp256k1, 2), w.key(command.P256, 2)
+		k, m := w.ready(command.Secp256k1, 2), w.key(command.P256, 2)
 		var cs []*command.Command
 		for i := range 40 {
 			if i%4 == 0 {
@@ -106,7 +106,7 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 		for which := range 2 {
 			t.Run(fmt.Sprintf("%s, drawn %d", curve, which), func(t *testing.T) {
 				simulate(t, func(t *testing.T, w *world) {
-					k := w.threshold(curve, 2)
+					k := w.ready(curve, 2)
 					c := w.joint(k, "interrupted")
 					req := w.abandoned(c)
 					q, drawn := w.question(req)
@@ -141,7 +141,7 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 // region that has none of its nonces any more.
 func TestThresholdAnswerSurvivesTheProcess(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		c := w.joint(k, "written down")
 		req := w.abandoned(c)
 		q, drawn := w.question(req)
@@ -167,7 +167,7 @@ func TestThresholdAnswerSurvivesTheProcess(t *testing.T) {
 // asks the same regions and gets the same shares.
 func TestThresholdLeaderChanges(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Secp256k1, 2)
+		k := w.ready(command.Secp256k1, 2)
 		var cs []*command.Command
 		for i := range 20 {
 			cs = append(cs, w.joint(k, fmt.Sprint("flap ", i)))
@@ -207,7 +207,7 @@ func TestWrongShare(t *testing.T) {
 	for _, curve := range jointCurves {
 		t.Run(curve.String(), func(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) {
-				k := w.threshold(curve, 2)
+				k := w.ready(curve, 2)
 				w.set(func() { w.tamper = w.spoil(3) })
 				for i := range 12 {
 					c := w.joint(k, fmt.Sprint("spoiled ", i))
@@ -276,7 +276,7 @@ func (w *world) wordOn(about identity.RegionID) bool {
 // TestWithheldShare: a region says nothing, the others draw anew.
 func TestWithheldShare(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		w.set(func() {
 			w.tamper = func(_, to identity.RegionID, m *message) {
 				if to == 2 && m.kind == "cosign" {
@@ -297,7 +297,7 @@ func TestWithheldShare(t *testing.T) {
 // that nobody can sign, and signs with a new request once the pools are filled again.
 func TestDrainedPools(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeOfferNonces } })
 		dry := false
 		for i := 0; i < 400 && !dry; i++ {
@@ -325,7 +325,7 @@ func TestDrainedPools(t *testing.T) {
 // shrinks to its least.
 func TestNoncesAreBounded(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		var cs []*command.Command
 		for i := range 1500 {
 			cs = append(cs, w.joint(k, fmt.Sprint("many ", i)))
@@ -353,7 +353,7 @@ func TestNoncesAreBounded(t *testing.T) {
 // more, asked of a region that started anew, gets nothing.
 func TestOldQuestionAfterRestart(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		req := w.abandoned(w.joint(k, "long ago"))
 		q, drawn := w.question(req)
 		n := w.nodes[drawn[0]]
@@ -373,7 +373,7 @@ func TestOldQuestionAfterRestart(t *testing.T) {
 // share in, and no nonce is used for a key that is frozen.
 func TestThresholdFreeze(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Secp256k1, 2)
+		k := w.ready(command.Secp256k1, 2)
 		req := w.abandoned(w.joint(k, "frozen"))
 		q, drawn := w.question(req)
 		n := w.nodes[drawn[0]]
@@ -407,7 +407,7 @@ func TestThresholdFreeze(t *testing.T) {
 // shares of before until its time is over, and never after.
 func TestSignsAcrossARefresh(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		w.set(func() {
 			w.tamper = func(_, _ identity.RegionID, m *message) { m.err = errs.New(errs.Unavailable, "cut") }
 		})
@@ -415,7 +415,8 @@ func TestSignsAcrossARefresh(t *testing.T) {
 		w.apply(early)
 		w.apply(late)
 		w.set(func() { w.tamper = nil })
-		fresh := w.refresh(k.ID)
+		w.refresh(k.ID)
+		fresh := w.live(k.ID, 2)
 		if fresh.Sharing.Epoch != 2 || !bytes.Equal(fresh.Point, k.Point) {
 			t.Fatalf("sharing %d of key %x", fresh.Sharing.Epoch, fresh.Point)
 		}
@@ -432,7 +433,7 @@ func TestSignsAcrossARefresh(t *testing.T) {
 
 func TestRetiredSharingSignsNothing(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		c := w.joint(k, "too late")
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeComplete } })
 		req := w.abandoned(c)
@@ -442,6 +443,7 @@ func TestRetiredSharingSignsNothing(t *testing.T) {
 		w.leader = 1 // proposals are taken, but nobody works on requests
 		w.mu.Unlock()
 		w.refresh(k.ID)
+		w.live(k.ID, 2)
 		if a, err := w.nodes[drawn[0]].ask(q); err != nil || a.Items[0].Code != errs.OK {
 			t.Fatalf("answer %+v, %v: the sharing before still signs", a, err)
 		}

@@ -1,11 +1,7 @@
 package vault_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/rand"
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -14,25 +10,13 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
-	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault"
-	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
-// frostKey is one sharing, with what its ceremony put into the log.
-type frostKey struct {
-	public     *frost.PublicKey
-	transcript [32]byte
-	shares     map[identity.RegionID]*frost.Share
-	dealings   map[identity.RegionID]*frost.Dealing
-}
-
-// sharings are those a world has dealt, and how its regions open their shares.
+// sharings is what a world notes of the nonces of its threshold keys.
 type sharings struct {
 	mu    sync.Mutex
-	keys  map[command.KeyID]map[uint32]*frostKey
-	fault map[identity.RegionID]error
 	quiet bool                         // takes no notes
 	named map[string]use               // by commitment: what the log gave it to
 	given map[turn][][]byte            // what the log gave, one a message
@@ -53,187 +37,14 @@ type use struct {
 }
 
 func newSharings() *sharings {
-	return &sharings{keys: map[command.KeyID]map[uint32]*frostKey{}, fault: map[identity.RegionID]error{},
-		named: map[string]use{}, given: map[turn][][]byte{}, made: map[string]map[string]string{}}
+	return &sharings{named: map[string]use{}, given: map[turn][][]byte{}, made: map[string]map[string]string{}}
 }
 
-// open is what a region's vault opens its shares with.
-func (n *node) openShare(_ context.Context, key *fsm.Key, epoch uint32) (*frost.Share, *frost.PublicKey, error) {
-	s := n.sharings
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.keys[key.ID][epoch]
-	switch {
-	case s.fault[n.id] != nil:
-		return nil, nil, s.fault[n.id]
-	case k == nil || k.shares[n.id] == nil:
-		return nil, nil, errs.New(errs.NotFound, "region %d has no share of key %s in epoch %d", n.id, key.ID, epoch)
-	}
-	return k.shares[n.id], k.public, nil
-}
-
-func frostSuite(c command.Curve) *frost.Suite {
-	if c == command.Ed25519 {
-		return frost.Ed25519
-	}
-	return frost.BIP340
-}
-
-// hold plays a ceremony between all parties, in memory.
-func hold(terms frost.Terms, old map[identity.RegionID]*frost.Share) (*frostKey, error) {
-	parties := map[uint8]*frost.Ceremony{}
-	for _, r := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(terms.Holders, terms.Dealers)))) {
-		share := old[identity.RegionID(r)]
-		if !slices.Contains(terms.Dealers, r) {
-			share = nil
-		}
-		c, err := frost.Begin(rand.Reader, terms, r, share)
-		if err != nil {
-			return nil, err
-		}
-		parties[r] = c
-	}
-	k := &frostKey{shares: map[identity.RegionID]*frost.Share{}, dealings: map[identity.RegionID]*frost.Dealing{}}
-	for _, d := range terms.Dealers {
-		h, _ := parties[d].Hash()
-		for _, to := range parties {
-			if err := to.AddHash(d, h); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, d := range terms.Dealers {
-		dealing, err := parties[d].Reveal()
-		if err != nil {
-			return nil, err
-		}
-		k.dealings[identity.RegionID(d)] = dealing
-		for _, to := range parties {
-			if err := to.AddDealing(d, dealing); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for _, d := range terms.Dealers {
-		for _, h := range terms.Holders {
-			dealt, err := parties[d].Dealt(h)
-			if err != nil {
-				return nil, err
-			}
-			if err := parties[h].AddDealt(d, dealt); err != nil {
-				return nil, err
-			}
-		}
-	}
-	for r, p := range parties {
-		result, err := p.Finish()
-		if err != nil {
-			return nil, err
-		}
-		k.public, k.transcript = result.Key, result.Transcript
-		if result.Share != nil {
-			k.shares[identity.RegionID(r)] = result.Share
-		}
-	}
-	return k, nil
-}
-
-func ids(rs []identity.RegionID) (out []uint8) {
-	for _, r := range rs {
-		out = append(out, uint8(r))
-	}
-	return out
-}
-
-// file commits a command of a region.
-func (n *node) file(body command.Body) {
-	n.t.Helper()
-	out, err := n.Propose(context.Background(), n.command(body, time.Minute, n.session))
-	n.ok(err)
-	if out.Err() != nil {
-		n.t.Fatalf("%T of region %d: %s: %s", body, n.id, out.Code, out.Text)
-	}
-}
-
-// deal takes a key's ceremony through all its steps.
-func (w *world) deal(id command.KeyID) {
+// ready makes a threshold key and waits until it can sign.
+func (w *world) ready(curve command.Curve, signers uint8) *fsm.Key {
 	w.t.Helper()
-	key, _ := w.nodes[1].View().Key(id)
-	c := key.Ceremony
-	terms := frost.NewKey(frostSuite(key.Curve), bytes.Repeat([]byte{1, byte(c.ID.Try)}, 16), "test", int(c.Threshold), ids(c.Holders))
-	var old map[identity.RegionID]*frost.Share
-	if key.Sharing != nil {
-		was := w.sharings.keys[id][key.Sharing.Epoch]
-		old = was.shares
-		terms = frost.Reshare(was.public, terms.Session, "test", int(c.Threshold), ids(c.Holders), ids(c.Dealers))
-	}
-	made, err := hold(terms, old)
-	w.ok(err)
-	w.sharings.mu.Lock()
-	if w.sharings.keys[id] == nil {
-		w.sharings.keys[id] = map[uint32]*frostKey{}
-	}
-	w.sharings.keys[id][c.ID.Epoch] = made
-	w.sharings.mu.Unlock()
-	w.offerWraps(c.Wrap)
-	for _, d := range c.Dealers {
-		w.nodes[d].file(&command.HashDealing{Ceremony: c.ID, Hash: made.dealings[d].Hash(), Seed: []byte("sealed seed")})
-	}
-	for _, d := range c.Dealers {
-		w.nodes[d].file(&command.Deal{Ceremony: c.ID, Dealing: made.dealings[d].Encode()})
-	}
-	for _, d := range c.Dealers {
-		sealed := make([][]byte, len(c.Holders))
-		for i, h := range c.Holders {
-			sealed[i] = fmt.Appendf(nil, "dealt by %d to %d", d, h)
-		}
-		w.nodes[d].file(&command.DealShares{Ceremony: c.ID, Sealed: sealed})
-	}
-	chain := key.Chain
-	if key.Sharing == nil {
-		chain = frost.ChainCode(made.transcript)
-	}
-	for _, h := range c.Holders {
-		w.nodes[h].file(&command.FinishShare{Ceremony: c.ID, Transcript: made.transcript, Public: made.public.Encode(),
-			Point: made.public.Compressed(), Chain: chain, Share: fmt.Appendf(nil, "share of %d", h)})
-	}
-}
-
-func (w *world) offerWraps(epoch uint32) {
-	for _, n := range w.all() {
-		for _, e := range n.View().Wraps() {
-			if e.Epoch != epoch || e.Key(n.id) != nil {
-				continue
-			}
-			public, sealed, attributes := fmt.Appendf(nil, "wrap %d of %d", epoch, n.id), []byte("sealed"), []byte(goodAttributes)
-			sig, err := n.kit.Region(n.id).Identity.Sign(context.Background(), command.WrapBytes(w.kit.Cluster(), n.id, epoch, public, sealed, attributes))
-			n.ok(err)
-			n.file(&command.OfferWrap{Epoch: epoch, Public: public, Sealed: sealed, Attributes: attributes, Identity: sig})
-		}
-	}
-}
-
-// threshold makes a threshold key and waits until it can sign.
-func (w *world) threshold(curve command.Curve, signers uint8) *fsm.Key {
-	w.t.Helper()
-	id := w.must(w.dual(&command.CreateKey{Name: fmt.Sprintf("joint-%s-%d", curve, signers), Tenant: "acme",
-		Scheme: command.SchemeThreshold, Curve: curve, Signers: signers, AllowBlind: true})).Key
-	w.deal(id)
-	w.eventually("key live", func() bool {
-		k, ok := w.nodes[1].View().Key(id)
-		return ok && k.State == fsm.KeyActive && k.Sharing != nil
-	})
+	k := w.threshold(curve, signers)
 	w.stocked(curve)
-	k, _ := w.nodes[1].View().Key(id)
-	return k
-}
-
-// refresh makes a new sharing of a key.
-func (w *world) refresh(id command.KeyID) *fsm.Key {
-	w.t.Helper()
-	w.must(w.dual(&command.RefreshKey{Key: id, Reason: "test"}))
-	w.deal(id)
-	k, _ := w.nodes[1].View().Key(id)
 	return k
 }
 
@@ -290,8 +101,8 @@ func (w *world) proven(k *fsm.Key, c *command.Command, req *fsm.Request) [][]byt
 	return sums
 }
 
-// opened notes what the log gave each commitment to; one is given once.
-func (w *world) opened(view fsm.View, ids []command.RequestID) {
+// given notes what the log gave each commitment to; one is given once.
+func (w *world) given(view fsm.View, ids []command.RequestID) {
 	s := w.sharings
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -41,7 +41,7 @@ func TestCommitmentsThatAreNone(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, polite %t", curve, polite), func(t *testing.T) {
 				simulate(t, func(t *testing.T, w *world) {
 					liar := w.nodes[3]
-					liar.file(liar.garbage(curve, 64))
+					liar.must(liar.command(liar.garbage(curve, 64), time.Minute, liar.session))
 					w.set(func() {
 						w.tamper = func(_, to identity.RegionID, m *message) {
 							if to == liar.id && m.kind == "cosign" && m.answer != nil {
@@ -49,7 +49,7 @@ func TestCommitmentsThatAreNone(t *testing.T) {
 							}
 						}
 					})
-					k := w.threshold(curve, 2)
+					k := w.ready(curve, 2)
 					for i := range 10 {
 						c := w.joint(k, fmt.Sprint("beside a liar ", i))
 						req := w.sign(c)
@@ -88,7 +88,7 @@ func (n *node) pretend(raw []byte, polite bool) []byte {
 // and one answer a region.
 func TestThresholdPayments(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Secp256k1, 2)
+		k := w.ready(command.Secp256k1, 2)
 		wallet, err := k.Info().Taproot()
 		w.ok(err)
 		before := w.count("cosign")
@@ -117,7 +117,7 @@ func TestThresholdPayments(t *testing.T) {
 // whoever gave them, and a share alone completes nothing.
 func TestThresholdStatements(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		req := w.abandoned(w.joint(k, "hidden"))
 		q, drawn := w.question(req)
 		a, err := w.nodes[drawn[0]].ask(q)
@@ -147,7 +147,7 @@ func TestThresholdStatements(t *testing.T) {
 // The right one reaches its client and its completion; nothing wrong is ever filed.
 func TestWrongShareCompletesNothingElse(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
-		k := w.threshold(command.Ed25519, 2)
+		k := w.ready(command.Ed25519, 2)
 		var spoilt atomic.Int32
 		w.set(func() {
 			w.tamper = func(_, to identity.RegionID, m *message) {
@@ -209,7 +209,9 @@ func (w *world) provenCompletion(k *fsm.Key, b *command.Complete) {
 		if len(parts) < int(k.Signers) {
 			continue
 		}
-		if sum, err := frost.Join(parts); err != nil || w.payloadOf(id) == nil || w.sharings.keys[k.ID][1].public.Verify(w.payloadOf(id), sum) != nil {
+		public, err := frost.DecodePublicKey(k.Sharing.Public)
+		w.ok(err)
+		if sum, err := frost.Join(parts); err != nil || w.payloadOf(id) == nil || public.Verify(w.payloadOf(id), sum) != nil {
 			w.t.Errorf("a completion of request %s does not verify: %v", id, err)
 		}
 	}

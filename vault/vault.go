@@ -24,6 +24,7 @@ type Vault struct {
 	keys       *keymaker
 	wraps      *wraps
 	shares     *shares
+	dealer     *dealer
 	keeper     *keeper
 	statements *statements
 	nonces     *nonces
@@ -56,6 +57,7 @@ func New(cfg Config) (*Vault, error) {
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
+	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
@@ -77,6 +79,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
+	parts.Go(func() { v.dealer.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
 	parts.Go(func() { v.nonces.run(ctx) })
@@ -103,6 +106,7 @@ func (v *Vault) Applied(results []fsm.Result) {
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
 		v.nonces.applied(r)
+		v.dealer.look(r.Keys)
 		v.shares.look(view, r.Keys)
 		if r.Wraps {
 			v.wraps.signal()
