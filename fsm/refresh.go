@@ -177,14 +177,15 @@ func (w *work) roll() {
 // rollKey begins a key's refresh unless it needs none, or reports that it has to wait. A
 // key that cannot be refreshed is left as it is: the epoch it lies under shows it.
 func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
-	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired || k.Sharing == nil {
+	switch {
+	case k.Scheme != command.SchemeThreshold || k.State == KeyRetired:
 		return false
-	}
-	if k.Ceremony.Running() || k.Retiring != nil && k.Sharing.Wrap < r.wrap {
+	case k.Ceremony.Running():
 		return true
-	}
-	if k.Sharing.Wrap >= r.wrap {
+	case k.Sharing == nil || k.Sharing.Wrap >= r.wrap:
 		return false
+	case k.Retiring != nil:
+		return true
 	}
 	holders, err := w.refreshable(k, r.holders)
 	if err != nil {

@@ -32,15 +32,16 @@ func (g *dealerGame) regions() []identity.RegionID {
 	return pick(&g.player, [][]identity.RegionID{nil, nil, {1, 2, 3}, {2, 3, 4}, {1, 2, 3, 4}, {1, 2}})
 }
 
-// round has most regions say what a random key's ceremony waits for.
+// round has most regions say what a random ceremony waits for.
 func (g *dealerGame) round() (out []*command.Command) {
-	key := g.key()
-	k, ok := g.l.Machine.View().Key(key)
-	if !ok || !k.Ceremony.Running() {
+	running := g.l.Machine.View().Ceremonies()
+	if len(running) == 0 {
 		return nil
 	}
+	k := pick(&g.player, running)
+	key := k.ID
 	for _, r := range g.l.Regions {
-		if !g.chance(85) {
+		if !g.chance(95) {
 			continue
 		}
 		if k.Ceremony.Step == fsm.StepWrap {
@@ -99,7 +100,7 @@ func (g *dealerGame) finish() *command.Command {
 // play returns the commands of one entry.
 func (g *dealerGame) play() []*command.Command {
 	l := g.l
-	switch rapid.IntRange(0, 19).Draw(g.T, "move") {
+	switch rapid.IntRange(0, 24).Draw(g.T, "move") {
 	case 0:
 		c := g.admin(&command.CreateKey{Name: pick(&g.player, []string{"hot", "cold", "warm", fmt.Sprint("k", len(g.keys))}), Tenant: "acme", Scheme: command.SchemeThreshold,
 			Curve: pick(&g.player, []command.Curve{1, 3, 3, 2}), Signers: uint8(rapid.IntRange(2, 3).Draw(g.T, "signers")), Regions: g.regions()})
@@ -263,11 +264,14 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived := 0
+	lived, games := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
+		if g.chance(60) {
+			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: g.keys[0]})))
+		}
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
-			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
+			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
 			res := g.l.Apply(g.play()...)
 			g.check(res)
 			want = append(want, res)
@@ -280,9 +284,11 @@ func TestThresholdHistories(t *testing.T) {
 				lived++
 			}
 		}
+		games++
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
+	t.Logf("%d refreshed keys in %d games", lived, games)
 	if lived == 0 {
 		t.Fatal("no game refreshed a key: the test shows nothing")
 	}

@@ -24,7 +24,19 @@ const (
 	maxAnswers     = 64 << 10  // answers remembered until their requests are final
 	maxAnswersFile = 16 << 20  // bytes of one file of answers
 	maxPlaces      = 1024      // commands that took rights away whose place is remembered
+	maxDealings    = 64        // key ceremonies whose next message is computed or on its way into the log at once
+	maxTries       = 256       // key ceremonies remembered between two steps; the others are made again from the state
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
+	maxRoots       = 4096      // decoded public keys of threshold keys
+	maxChildren    = 16 << 10  // keys derived from them
+	maxSums        = 16 << 10  // threshold requests whose signatures are remembered
+	leastNonces    = 64        // commitments a pool holds when nothing is asked of it
+	mostNonces     = 2048      // and at most: what the committed state takes
+	maxNonces      = 4096      // nonces of a curve in memory: offered, being offered, named by open attempts
+	maxOffer       = 256       // commitments in one offer, so that making them takes no processor for long
+	maxOffers      = 8         // offers of a curve on their way at once
+
+	calmNonces = time.Minute // without much use, after which a pool is to hold less
 
 	leasePause = 10 * time.Millisecond // between two looks for a lease
 	coverPause = 20 * time.Millisecond // between two looks for the proof of an entry

@@ -91,7 +91,9 @@ func (d *redraw) failedAt(region identity.RegionID, it *item) bool {
 func notNow(c errs.Code) bool { return c == errs.NotReady || c == errs.Throttled }
 
 // everywhere tells a refusal that every region would give.
-func everywhere(c errs.Code) bool { return c == errs.Frozen || c == errs.Expired || c == errs.Skewed }
+func everywhere(c errs.Code) bool {
+	return c == errs.Frozen || c == errs.Expired || c == errs.Skewed || c == errs.Stale
+}
 
 // refused asks a region for its word on its own refusals. One that refuses and will not
 // stand by it is as good as silent.

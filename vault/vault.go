@@ -24,8 +24,11 @@ type Vault struct {
 	keys       *keymaker
 	wraps      *wraps
 	shares     *shares
+	dealer     *dealer
 	keeper     *keeper
 	statements *statements
+	nonces     *nonces
+	sums       *sums
 	places     places
 }
 
@@ -34,7 +37,7 @@ func New(cfg Config) (*Vault, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	v := &Vault{cfg: cfg, waiting: newWaiting()}
+	v := &Vault{cfg: cfg, waiting: newWaiting(), sums: newSums()}
 	var err error
 	if v.cfg.stop, err = openOverlay(&v.cfg); err != nil {
 		return nil, err
@@ -43,6 +46,10 @@ func New(cfg Config) (*Vault, error) {
 		return nil, err
 	}
 	a := &author{&v.cfg}
+	if v.nonces, err = newNonces(&v.cfg, a, &v.stats); err != nil {
+		return nil, err
+	}
+	keys := newKeyring()
 	v.beacon = newBeacon(&v.cfg)
 	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
@@ -50,14 +57,16 @@ func New(cfg Config) (*Vault, error) {
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
+	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
-		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers)}
+		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
+		keys: keys, nonces: v.nonces, shares: v.shares}
 	for i := range v.signer.asked {
 		v.signer.asked[i] = make(chan struct{}, maxQuestions)
 	}
 	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
-		waiting: v.waiting, stats: &v.stats, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
+		waiting: v.waiting, stats: &v.stats, keys: keys, nonces: v.nonces, sums: v.sums, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
 	v.witness.asker = v.leader
 	return v, nil
@@ -70,8 +79,10 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
+	parts.Go(func() { v.dealer.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
+	parts.Go(func() { v.nonces.run(ctx) })
 	parts.Wait()
 	return v.answers.book.close()
 }
@@ -94,6 +105,8 @@ func (v *Vault) Applied(results []fsm.Result) {
 		}
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
+		v.nonces.applied(r)
+		v.dealer.look(r.Keys)
 		v.shares.look(view, r.Keys)
 		if r.Wraps {
 			v.wraps.signal()

@@ -52,7 +52,7 @@ func (w *wraps) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		next := w.cfg.Timing.Tick
+		next := w.cfg.Timing.Health
 		if w.round(ctx) {
 			pause = w.cfg.Timing.Retry
 		} else {

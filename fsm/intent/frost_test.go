@@ -3,7 +3,6 @@ package intent_test
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
 	"reflect"
 	"testing"
 
@@ -12,109 +11,34 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
 	"github.com/tetrad-vault/tetrad/vault/frost"
+	"github.com/tetrad-vault/tetrad/vault/frost/frosttest"
 )
 
 // threshold is a key that exists nowhere: four regions made it, any two sign.
-type threshold struct {
-	results map[uint8]*frost.Result
-	pools   map[uint8]*frost.Pool
-	chain   [32]byte
-}
+type threshold struct{ *frosttest.Key }
 
-func newThreshold(t *testing.T, suite *frost.Suite) *threshold {
-	t.Helper()
-	ok := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	regions := []uint8{1, 2, 3, 4}
-	terms := frost.NewKey(suite, []byte("the test's own session"), "intent test", 2, regions)
-	all, k := map[uint8]*frost.Ceremony{}, &threshold{results: map[uint8]*frost.Result{}, pools: map[uint8]*frost.Pool{}}
-	for _, r := range regions {
-		c, err := frost.Begin(rand.Reader, terms, r, nil)
-		ok(err)
-		all[r] = c
-	}
-	each := func(send func(from, to *frost.Ceremony, f, t uint8) error) {
-		for _, f := range regions {
-			for _, to := range regions {
-				ok(send(all[f], all[to], f, to))
-			}
-		}
-	}
-	each(func(from, to *frost.Ceremony, f, _ uint8) error { h, _ := from.Hash(); return to.AddHash(f, h) })
-	each(func(from, to *frost.Ceremony, f, _ uint8) error {
-		d, err := from.Reveal()
-		ok(err)
-		return to.AddDealing(f, d)
-	})
-	each(func(from, to *frost.Ceremony, f, n uint8) error {
-		d, err := from.Dealt(n)
-		ok(err)
-		return to.AddDealt(f, d)
-	})
-	for _, r := range regions {
-		result, err := all[r].Finish()
-		ok(err)
-		pool, err := frost.NewPool(suite, r, 1, bytes.Repeat([]byte{r}, 32))
-		ok(err)
-		k.results[r], k.pools[r] = result, pool
-		k.chain = frost.ChainCode(result.Transcript)
-	}
-	return k
-}
-
-func (k *threshold) key() *frost.PublicKey { return k.results[1].Key }
-
-func (k *threshold) sign(t *testing.T, key *frost.PublicKey, message []byte, signers ...uint8) []byte {
-	t.Helper()
-	var named []*frost.Commitment
-	var parts []*frost.SignatureShare
-	for _, r := range signers {
-		c, err := k.pools[r].Prepare(rand.Reader, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		named = append(named, c...)
-	}
-	for _, r := range signers {
-		part, err := k.pools[r].Sign(k.results[r].Share, key, message, named)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, part)
-	}
-	sig, err := key.Aggregate(message, named, parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sig
+func newThreshold(suite *frost.Suite) *threshold {
+	return &threshold{frosttest.New(suite, 2, 1, 2, 3, 4)}
 }
 
 func (k *threshold) info(curve command.Curve) intent.KeyInfo {
-	return intent.KeyInfo{Curve: curve, Signers: 2, Threshold: true, Point: k.key().Compressed(), Chain: k.chain}
+	return intent.KeyInfo{Curve: curve, Signers: 2, Threshold: true, Point: k.Public.Compressed(), Chain: k.Chain}
 }
 
 // spend signs as the regions do: from the shares, under what they derive themselves.
-func (k *threshold) spend(t *testing.T, s intent.Spend, signers ...uint8) []byte {
-	t.Helper()
-	key, _, err := k.key().Derive(k.chain, s.Path...)
-	if err == nil && s.Taproot {
-		key, err = key.Taproot(s.Root)
+func (k *threshold) spend(s intent.Spend, signers ...uint8) []byte {
+	root := s.Root
+	if s.Taproot {
+		root = append([]byte{}, root...)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k.sign(t, key, s.Message, signers...)
+	return k.Sign(s.Message, s.Path, root, signers...)
 }
 
 // A threshold key and its children pay from Taproot outputs, by two of four, with and
 // without a script tree; the script engine is the judge.
 func TestThresholdKeySpendsTaproot(t *testing.T) {
-	k := newThreshold(t, frost.BIP340)
-	tk := intent.TaprootKey{Key: k.key().Compressed(), ChainCode: k.chain[:]}
+	k := newThreshold(frost.BIP340)
+	tk := intent.TaprootKey{Key: k.Public.Compressed(), ChainCode: k.Chain[:]}
 	info, _ := newKey("threshold fallback", 2, 4)
 	for _, fallback := range []*intent.Fallback{nil, {Signers: 2, PublicKeys: info.PublicKeys}} {
 		tk.Fallback = fallback
@@ -139,7 +63,7 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 			}
 			var sigs [][]byte
 			for i, s := range spends {
-				child, _, err := k.key().Derive(k.chain, s.Path...)
+				child, _, err := k.Public.Derive(k.Chain, s.Path...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -150,7 +74,7 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 				if string(output.Bytes()) != string(s.Key[:]) {
 					t.Fatalf("input %d: the regions derive another output key", i)
 				}
-				sigs = append(sigs, k.sign(t, output, s.Message, uint8(i+1), uint8(i+2)))
+				sigs = append(sigs, k.Sign(s.Message, s.Path, append([]byte{}, w.MerkleRoot()...), uint8(i+1), uint8(i+2)))
 			}
 			combined, err := w.Combine(p, sigs)
 			if err != nil {
@@ -170,13 +94,13 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 // Public derivation here and from the shares are one scheme.
 func TestChildIsTheRegions(t *testing.T) {
 	for curve, suite := range map[command.Curve]*frost.Suite{command.Secp256k1: frost.BIP340, command.Ed25519: frost.Ed25519} {
-		k := newThreshold(t, suite)
+		k := newThreshold(suite)
 		for _, path := range [][]uint32{nil, {0}, {1<<31 - 1}, {3, 0, 7}, {1, 2, 3, 4, 5, 6, 7, 8}} {
-			want, chain, err := k.key().Derive(k.chain, path...)
+			want, chain, err := k.Public.Derive(k.Chain, path...)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, next, err := intent.Child(curve, k.key().Compressed(), k.chain, path...)
+			got, next, err := intent.Child(curve, k.Public.Compressed(), k.Chain, path...)
 			if err != nil || !bytes.Equal(got, want.Compressed()) || next != chain {
 				t.Errorf("%s %v: %x, regions derive %x: %v", curve, path, got, want.Compressed(), err)
 			}
@@ -186,7 +110,7 @@ func TestChildIsTheRegions(t *testing.T) {
 
 // What Spends says is what the regions sign and anybody verifies, for every kind.
 func TestThresholdKeySignsEveryKind(t *testing.T) {
-	ed, btc := newThreshold(t, frost.Ed25519), newThreshold(t, frost.BIP340)
+	ed, btc := newThreshold(frost.Ed25519), newThreshold(frost.BIP340)
 	path := []uint32{4, 9}
 	edInfo, btcInfo := ed.info(command.Ed25519), btc.info(command.Secp256k1)
 	edInfo.AllowBlind, btcInfo.AllowBlind = true, true
@@ -228,7 +152,7 @@ func TestThresholdKeySignsEveryKind(t *testing.T) {
 			t.Errorf("%s: people are shown something else than is signed: %v", c.name, err)
 		}
 		for _, s := range spends {
-			sig := c.k.spend(t, s, 1, 3)
+			sig := c.k.spend(s, 1, 3)
 			if !s.Verify(c.info, sig) {
 				t.Errorf("%s: the regions' signature does not verify", c.name)
 			}
@@ -260,13 +184,13 @@ func transfer(key solana.Address) []byte {
 
 // A threshold key signs a Solana transaction, which anybody verifies.
 func TestThresholdKeySignsSolana(t *testing.T) {
-	k := newThreshold(t, frost.Ed25519)
-	key := solana.Address(k.key().Bytes())
+	k := newThreshold(frost.Ed25519)
+	key := solana.Address(k.Public.Bytes())
 	m, err := solana.Decode(transfer(key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.sign(t, k.key(), m.Bytes(), 2, 4)})
+	tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.Sign(m.Bytes(), nil, nil, 2, 4)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,9 +32,18 @@ func (in *Intent) decodeThreshold(payload []byte, k KeyInfo, path []uint32, show
 	if in.Kind == command.KindPSBT {
 		return in.decodeTaproot(payload, k, path, show)
 	}
-	child, _, err := Child(k.Curve, k.Point, k.Chain, path...)
-	if err != nil {
+	var child []byte
+	var err error
+	if len(k.Point) != k.Curve.PublicKeyLen() || k.Curve != command.Ed25519 && k.Curve != command.Secp256k1 {
+		return errs.New(errs.PayloadRejected, "%s payload: no threshold key on %s has a public key of %d bytes", in.Kind, k.Curve, len(k.Point))
+	}
+	if _, err := command.DecodePath(command.EncodePath(path)); err != nil {
 		return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
+	}
+	if show || in.Kind == command.KindSolana { // deriving costs as much as signing: every replica judges every request
+		if child, _, err = Child(k.Curve, k.Point, k.Chain, path...); err != nil {
+			return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
+		}
 	}
 	switch in.Kind {
 	case command.KindMessage:

@@ -16,6 +16,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault/frost"
+	"github.com/tetrad-vault/tetrad/vault/frost/frosttest"
 )
 
 var four = []uint8{1, 2, 3, 4}
@@ -35,32 +36,6 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// run makes a sharing; with previous shares it is a refresh.
-func run(terms frost.Terms, before map[uint8]*frost.Result) map[uint8]*frost.Result {
-	all, out := map[uint8]*frost.Ceremony{}, map[uint8]*frost.Result{}
-	for _, r := range four {
-		var share *frost.Share
-		if before != nil {
-			share = before[r].Share
-		}
-		all[r] = must(frost.Begin(rand.Reader, terms, r, share))
-	}
-	each := func(send func(from, to *frost.Ceremony, f, t uint8) error) {
-		for _, f := range four {
-			for _, to := range four {
-				must(0, send(all[f], all[to], f, to))
-			}
-		}
-	}
-	each(func(from, to *frost.Ceremony, f, _ uint8) error { h, _ := from.Hash(); return to.AddHash(f, h) })
-	each(func(from, to *frost.Ceremony, f, _ uint8) error { return to.AddDealing(f, must(from.Reveal())) })
-	each(func(from, to *frost.Ceremony, f, n uint8) error { return to.AddDealt(f, must(from.Dealt(n))) })
-	for _, r := range four {
-		out[r] = must(all[r].Finish())
-	}
-	return out
-}
-
 func suiteOf(c command.Curve) *frost.Suite {
 	if c == command.Ed25519 {
 		return frost.Ed25519
@@ -73,7 +48,7 @@ var session = []byte("a session of the auditor's tests")
 // threshold makes an active key of two of four; bend may spoil what all holders file.
 func (w *world) threshold(name string, curve command.Curve, bend func(*command.FinishShare)) *shared {
 	w.t.Helper()
-	s := &shared{curve: curve, results: run(frost.NewKey(suiteOf(curve), session, name, 2, four), nil)}
+	s := &shared{curve: curve, results: frosttest.Run(frost.NewKey(suiteOf(curve), session, name, 2, four), nil)}
 	s.chain = frost.ChainCode(s.results[1].Transcript)
 	s.id = w.ok(w.By(w.Admins[0], &command.CreateKey{Name: name, Tenant: "acme", Scheme: command.SchemeThreshold, Curve: curve, Signers: 2})).Outcomes[0].Key
 	w.hold(s, bend)
@@ -110,7 +85,7 @@ func (w *world) hold(s *shared, bend func(*command.FinishShare)) {
 func (w *world) refresh(s *shared) {
 	w.t.Helper()
 	w.ok(w.Dual(&command.RefreshKey{Key: s.id, Reason: "drill"}))
-	s.results = run(frost.Refresh(s.results[1].Key, session, "refresh", four), s.results)
+	s.results = frosttest.Run(frost.Refresh(s.results[1].Key, session, "refresh", four), s.results)
 	w.hold(s, nil)
 }
 
@@ -296,7 +271,7 @@ func (w *world) resign(s *shared, st stock, r *round, bend func(*intent.Spend)) 
 
 // A public key that is not what the holders call it is found when its sharing goes live.
 func TestPlantedSharings(t *testing.T) {
-	other := run(frost.NewKey(frost.Ed25519, session, "another", 2, four), nil)
+	other := frosttest.Run(frost.NewKey(frost.Ed25519, session, "another", 2, four), nil)
 	for name, bend := range map[string]func(*command.FinishShare){
 		"not a key":        func(f *command.FinishShare) { f.Public = bytes.Repeat([]byte{1}, 140) },
 		"of another point": func(f *command.FinishShare) { f.Public = other[1].Key.Encode() },

@@ -16,6 +16,7 @@ import (
 // implements rpc.View; tests change it through its methods.
 type State struct {
 	cluster identity.ClusterID
+	lineage [32]byte
 
 	mu         sync.Mutex
 	regions    []*fsm.Region
@@ -31,8 +32,8 @@ type State struct {
 	index      uint64
 }
 
-func newState(cluster identity.ClusterID) *State {
-	return &State{cluster: cluster, principals: map[identity.Fingerprint]*fsm.Principal{},
+func newState(cluster identity.ClusterID, lineage [32]byte) *State {
+	return &State{cluster: cluster, lineage: lineage, principals: map[identity.Fingerprint]*fsm.Principal{},
 		outcomes: map[command.RequestID]fsm.Outcome{}, contents: map[command.RequestID][32]byte{}}
 }
 
@@ -95,7 +96,7 @@ func (s *State) Replace(id identity.RegionID, server string) {
 
 func (s *State) Cluster() identity.ClusterID { return s.cluster }
 func (s *State) ClusterName() string         { return "rpctest" }
-func (s *State) Lineage() [32]byte           { return [32]byte{7} }
+func (s *State) Lineage() [32]byte           { return s.lineage }
 func (s *State) Clock() time.Time            { return time.Unix(1700000000, 0) }
 func (s *State) Digest() [32]byte            { return [32]byte{9} }
 func (s *State) Settings() command.Settings {

@@ -1,0 +1,455 @@
+package vault_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+	"github.com/tetrad-vault/tetrad/vault"
+	"github.com/tetrad-vault/tetrad/vault/frost"
+)
+
+// liar speaks for region 4, whose own process is down: it follows the protocol but for
+// what a test changes.
+type liar struct {
+	*world
+	key    command.KeyID
+	id     command.CeremonyID
+	terms  frost.Terms
+	first  [64]byte        // what the constant is made from
+	honest *frost.Ceremony // whose dealing is published
+	other  *frost.Ceremony // same constant, another polynomial
+
+	hashed  func(dealing []byte) []byte         // what is hashed, of the encoded dealing
+	dealing func(dealing []byte) []byte         // what is revealed
+	dealt   func(to uint8, plain []byte) []byte // what is sealed
+	forged  bool                                // values of the other polynomial, signed
+	boxes   func(boxes [][]byte) [][]byte       // what is delivered
+	finish  func(own *command.FinishShare) []*command.FinishShare
+}
+
+func (w *world) liar(curve command.Curve) *liar {
+	w.t.Helper()
+	w.threshold(ed25519Curve, 2) // so that region 4 has a wrapping key
+	w.nodes[4].kill()
+	return &liar{world: w, key: w.newThreshold(curve, 2)}
+}
+
+// forked reads its first 64 bytes from a fixed place and the rest at random: two of them
+// make the same constant and different polynomials.
+func forked(first [64]byte) io.Reader { return io.MultiReader(bytes.NewReader(first[:]), rand.Reader) }
+
+// at waits for a step of the key's ceremony and returns it.
+func (l *liar) at(step fsm.CeremonyStep) *fsm.Ceremony {
+	l.t.Helper()
+	l.eventually("step "+step.String(), func() bool {
+		c := l.keyRow(l.key).Ceremony
+		return c != nil && c.Step == step && (l.id.Try == 0 || c.ID == l.id)
+	})
+	return l.keyRow(l.key).Ceremony
+}
+
+// say files a command of region 4.
+func (l *liar) say(body command.Body) {
+	l.t.Helper()
+	out, err := l.leading().Propose(context.Background(), l.command(body, time.Minute, l.nodes[4].session))
+	l.ok(err)
+	l.ok(out.Err())
+}
+
+// begin joins the ceremony and publishes a hash.
+func (l *liar) begin() {
+	l.t.Helper()
+	c := l.at(fsm.StepHash)
+	l.id = c.ID
+	var err error
+	l.terms, err = vault.CeremonyTerms(l.kit.Cluster(), l.keyRow(l.key))
+	l.ok(err)
+	_, _ = rand.Read(l.first[:])
+	l.honest, err = frost.Begin(forked(l.first), l.terms, 4, nil)
+	l.ok(err)
+	l.other, err = frost.Begin(forked(l.first), l.terms, 4, nil)
+	l.ok(err)
+	l.say(&command.HashDealing{Ceremony: l.id, Hash: dealingHash(l.change(l.hashed, l.own(l.honest))), Seed: []byte("none")})
+}
+
+// own is a ceremony's own dealing, encoded, before the hashes of others are there.
+func (l *liar) own(c *frost.Ceremony) []byte {
+	h, _ := c.Hash()
+	for r := uint8(1); r <= 3; r++ {
+		l.ok(c.AddHash(r, l.hashOf(identity.RegionID(r), h)))
+	}
+	d, err := c.Reveal()
+	l.ok(err)
+	return d.Encode()
+}
+
+func (l *liar) hashOf(r identity.RegionID, _ [32]byte) [32]byte {
+	var hash [32]byte
+	l.eventually("hash of another region", func() bool {
+		p := l.keyRow(l.key).Ceremony.Part(r)
+		if p != nil && p.Hashed {
+			hash = p.Hash
+		}
+		return hash != [32]byte{}
+	})
+	return hash
+}
+
+func (l *liar) change(f func([]byte) []byte, b []byte) []byte {
+	if f == nil {
+		return b
+	}
+	return f(bytes.Clone(b))
+}
+
+func dealingHash(encoded []byte) [32]byte {
+	w := wire.NewWriter(512)
+	w.String("tetrad/frost/dealing/v1")
+	w.Blob(encoded)
+	return sha256.Sum256(w.Bytes())
+}
+
+func (l *liar) reveal() {
+	l.t.Helper()
+	l.at(fsm.StepDeal)
+	l.say(&command.Deal{Ceremony: l.id, Dealing: l.change(l.dealing, l.own(l.honest))})
+}
+
+// share delivers the sealed values.
+func (l *liar) share() {
+	l.t.Helper()
+	c := l.at(fsm.StepShares)
+	from := l.honest
+	if l.forged {
+		from = l.other
+		l.ok(from.AddHash(4, dealingHash(l.own(from))))
+	}
+	for _, p := range c.Parts {
+		d, err := frost.DecodeDealing(uint8(p.Region), p.Dealing)
+		l.ok(err)
+		if p.Region != 4 {
+			l.ok(from.AddDealing(uint8(p.Region), d))
+		}
+	}
+	wrap, _ := l.leading().View().Wrap(c.Wrap)
+	var boxes [][]byte
+	for _, to := range c.Holders {
+		d, err := from.Dealt(uint8(to))
+		l.ok(err)
+		plain := d.Encode()
+		if l.dealt != nil {
+			plain = l.dealt(uint8(to), plain)
+		}
+		sealed, err := box.Seal(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), plain)
+		l.ok(err)
+		boxes = append(boxes, sealed)
+	}
+	if l.boxes != nil {
+		boxes = l.boxes(boxes)
+	}
+	l.say(&command.DealShares{Ceremony: l.id, Sealed: boxes})
+}
+
+// convicted waits for the fault that names region 4, at once and not at a deadline, and
+// then lets it take part honestly: the key comes to be.
+func (l *liar) convicted(step fsm.CeremonyStep) {
+	l.t.Helper()
+	began := time.Now()
+	l.eventually("the try failed", func() bool { return len(l.faults(l.key)) > 0 })
+	f := l.faults(l.key)[0]
+	if f.Region != 4 || f.Step != step || f.Try != l.id.Try || len(f.By) < 2 || slices.Contains(f.By, 4) {
+		l.t.Errorf("fault %+v", f)
+	}
+	if time.Since(began) > time.Second {
+		l.t.Errorf("it took %s", time.Since(began))
+	}
+	l.reformed()
+}
+
+func (l *liar) reformed() {
+	l.t.Helper()
+	l.nodes[4].restart()
+	l.live(l.key, 1)
+	l.neverMixed(4)
+}
+
+// wrongDealings are what a region may publish in place of its dealing.
+func wrongDealings(curve command.Curve) map[string]func(d []byte) []byte {
+	const head = 36 // version, suite, terms, region, count
+	size := map[command.Curve]int{ed25519Curve: 32, taproot: 33}[curve]
+	point := func(fill func(p []byte)) func(d []byte) []byte {
+		return func(d []byte) []byte {
+			clear(d[head : head+size])
+			fill(d[head : head+size])
+			return d
+		}
+	}
+	out := map[string]func(d []byte) []byte{
+		"longer": func(d []byte) []byte {
+			d[head-1]++
+			return slices.Insert(d, head, d[head:head+size]...)
+		},
+		"shorter": func(d []byte) []byte {
+			d[head-1]--
+			return slices.Delete(d, head, head+size)
+		},
+		"proof":         func(d []byte) []byte { d[len(d)-40] ^= 1; return d },
+		"other terms":   func(d []byte) []byte { d[2] ^= 1; return d },
+		"other region":  func(d []byte) []byte { d[head-2] = 3; return d },
+		"no dealing":    func([]byte) []byte { return []byte("no dealing") },
+		"zeroes":        point(func([]byte) {}),
+		"all ones":      point(func(p []byte) { copy(p, bytes.Repeat([]byte{255}, size)) }),
+		"other version": func(d []byte) []byte { d[0]++; return d },
+	}
+	if curve == ed25519Curve {
+		out["identity"] = point(func(p []byte) { p[0] = 1 })
+		out["order two"] = point(func(p []byte) { copy(p, bytes.Repeat([]byte{255}, 32)); p[0], p[31] = 0xec, 0x7f })
+		out["order four"] = point(func([]byte) {})
+		out["order eight"] = point(func(p []byte) {
+			copy(p, []byte{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+				0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05})
+		})
+	}
+	return out
+}
+
+// TestWrongDealing: what everybody sees to be wrong ends the try at once, and names who
+// sent it.
+func TestWrongDealing(t *testing.T) {
+	for _, curve := range []command.Curve{ed25519Curve, taproot} {
+		for name, change := range wrongDealings(curve) {
+			t.Run(curve.String()+"/"+name, func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					l := w.liar(curve)
+					l.hashed, l.dealing = change, change
+					l.begin()
+					l.reveal()
+					l.convicted(fsm.StepShares)
+				})
+			})
+		}
+	}
+}
+
+// TestOtherDealingThanHashed: a valid dealing that is not the one committed to.
+func TestOtherDealingThanHashed(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		l := w.liar(taproot)
+		l.dealing = func([]byte) []byte { return l.own(l.other) }
+		l.begin()
+		l.reveal()
+		l.convicted(fsm.StepShares)
+	})
+}
+
+// TestReplayedDealing: what was right in the try before is refused in the next.
+func TestReplayedDealing(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		l := w.liar(ed25519Curve)
+		l.begin()
+		old := l.own(l.honest)
+		l.reveal()
+		l.eventually("the first try fails for want of the shares", func() bool { return len(l.faults(l.key)) > 0 })
+		l.id = command.CeremonyID{}
+		l.hashed = func([]byte) []byte { return old }
+		l.dealing = l.hashed
+		l.begin()
+		l.reveal()
+		l.eventually("the second try fails", func() bool { return len(l.faults(l.key)) > 1 })
+		if f := l.faults(l.key)[1]; f.Region != 4 || f.Try != 2 || len(f.By) < 2 {
+			t.Errorf("fault %+v", f)
+		}
+		l.reformed()
+	})
+}
+
+// TestWrongDealtValue: a value off the polynomial that its dealer signed convicts it by one
+// holder's complaint; one it did not sign needs a second holder to say the same.
+func TestWrongDealtValue(t *testing.T) {
+	spoil := func(which ...uint8) func(to uint8, plain []byte) []byte {
+		return func(to uint8, plain []byte) []byte {
+			if slices.Contains(which, to) {
+				plain[40] ^= 1
+			}
+			return plain
+		}
+	}
+	for name, prepare := range map[string]func(l *liar){
+		"signed, to one": func(l *liar) {
+			l.forged = true
+			l.boxes = func(boxes [][]byte) [][]byte { return l.rightBut(boxes, 0) }
+		},
+		"signed, to all":       func(l *liar) { l.forged = true },
+		"not signed, to two":   func(l *liar) { l.dealt = spoil(1, 3) },
+		"not signed, to all":   func(l *liar) { l.dealt = spoil(1, 2, 3, 4) },
+		"of another holder":    func(l *liar) { l.boxes = func(b [][]byte) [][]byte { b[0], b[1] = b[1], b[0]; return b } },
+		"no boxes":             func(l *liar) { l.boxes = func(b [][]byte) [][]byte { b[1], b[2] = []byte{1}, []byte{2}; return b } },
+		"something else in it": func(l *liar) { l.dealt = func(uint8, []byte) []byte { return []byte("not a dealt value") } },
+		"another's name in it": func(l *liar) { l.dealt = func(_ uint8, p []byte) []byte { p[34] = 3; return p } },
+		"meant for another":    func(l *liar) { l.dealt = func(to uint8, p []byte) []byte { p[35] = to%4 + 1; return p } },
+	} {
+		for _, curve := range []command.Curve{ed25519Curve, taproot} {
+			t.Run(name+"/"+curve.String(), func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					l := w.liar(curve)
+					prepare(l)
+					l.begin()
+					l.reveal()
+					l.share()
+					l.convicted(fsm.StepFinish)
+				})
+			})
+		}
+	}
+}
+
+// rightBut replaces all boxes but one by right ones.
+func (l *liar) rightBut(boxes [][]byte, but int) [][]byte {
+	c := l.keyRow(l.key).Ceremony
+	wrap, _ := l.leading().View().Wrap(c.Wrap)
+	for _, p := range c.Parts {
+		d, err := frost.DecodeDealing(uint8(p.Region), p.Dealing)
+		l.ok(err)
+		l.ok(l.honest.AddDealing(uint8(p.Region), d))
+	}
+	for i, to := range c.Holders {
+		if i == but {
+			continue
+		}
+		d, err := l.honest.Dealt(uint8(to))
+		l.ok(err)
+		boxes[i], err = box.Seal(wrap.Key(to).Public, vault.DealtInfo(l.kit.Cluster(), l.id, 4, to), d.Encode())
+		l.ok(err)
+	}
+	return boxes
+}
+
+// TestOneBoxThatDoesNotOpen: nobody but its holder can know, so nobody else says so; the try
+// ends at the deadline, with the holder's word on record.
+func TestOneBoxThatDoesNotOpen(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		l := w.liar(ed25519Curve)
+		l.boxes = func(b [][]byte) [][]byte { b[1] = b[0]; return b }
+		l.begin()
+		l.reveal()
+		l.share()
+		l.at(fsm.StepFinish)
+		var said []fsm.Accusation
+		l.eventually("region 2 says so", func() bool {
+			p := l.keyRow(l.key).Ceremony.Part(2)
+			said = p.Accuses
+			return len(said) > 0
+		})
+		if said[0].Against != 4 || len(said[0].Complaint) != 0 || said[0].Note == "" || len(said) != 1 {
+			t.Errorf("%+v", said)
+		}
+		l.eventually("the try failed", func() bool { return len(l.faults(l.key)) > 0 })
+		l.reformed()
+	})
+}
+
+// TestFalseComplaint: who complains of what is right, was never signed, or is no complaint,
+// convicts itself.
+func TestFalseComplaint(t *testing.T) {
+	for name, complaint := range map[string]func(l *liar) (against identity.RegionID, complaint []byte){
+		"of a right value": func(l *liar) (identity.RegionID, []byte) { return 1, l.complaint(1, nil) },
+		"of a value never signed": func(l *liar) (identity.RegionID, []byte) {
+			return 1, l.complaint(1, func(plain []byte) { plain[40] ^= 1 })
+		},
+		"of another than it accuses": func(l *liar) (identity.RegionID, []byte) { return 2, l.complaint(1, nil) },
+		"of nothing":                 func(l *liar) (identity.RegionID, []byte) { return 1, []byte("nothing") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				l := w.liar(taproot)
+				l.begin()
+				l.reveal()
+				l.share()
+				l.at(fsm.StepFinish)
+				against, c := complaint(l)
+				l.say(&command.AccuseDealer{Ceremony: l.id, Against: against, Complaint: c, Note: "lies"})
+				l.convicted(fsm.StepFinish)
+			})
+		})
+	}
+}
+
+// complaint is region 4's about what it was dealt by another.
+func (l *liar) complaint(from identity.RegionID, change func(plain []byte)) []byte {
+	c := l.keyRow(l.key).Ceremony
+	plain, err := l.nodes[4].unwrap(c.Wrap, c.Part(from).Sealed[3], vault.DealtInfo(l.kit.Cluster(), l.id, from, 4))
+	l.ok(err)
+	if change != nil {
+		change(plain)
+	}
+	w := wire.NewWriter(256)
+	w.U8(1)
+	w.Blob(plain)
+	return w.Bytes()
+}
+
+// TestBareAccusation: one region's word without anything to see ends nothing.
+func TestBareAccusation(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		l := w.liar(ed25519Curve)
+		l.begin()
+		l.reveal()
+		l.share()
+		l.at(fsm.StepFinish)
+		l.say(&command.AccuseDealer{Ceremony: l.id, Against: 1, Note: "I do not like it"})
+		l.eventually("the try failed", func() bool { return len(l.faults(l.key)) > 0 })
+		if f := l.faults(l.key)[0]; f.Region != 4 || len(f.By) != 0 {
+			t.Errorf("fault %+v", f)
+		}
+		l.reformed()
+	})
+}
+
+// TestDifferingFinish: a holder that says something else than all others at the end is to
+// blame, whatever it is, and nothing goes live.
+func TestDifferingFinish(t *testing.T) {
+	for name, change := range map[string]func(b *command.FinishShare){
+		"transcript": func(b *command.FinishShare) { b.Transcript[0] ^= 1 },
+		"public":     func(b *command.FinishShare) { b.Public[20] ^= 1 },
+		"point":      func(b *command.FinishShare) { b.Point[5] ^= 1 },
+		"chain":      func(b *command.FinishShare) { b.Chain[5] ^= 1 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				w.set(func() {
+					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+						if b, ok := body.(*command.FinishShare); ok && from == 4 && b.Ceremony.Try == 1 {
+							other := *b
+							other.Public, other.Point = bytes.Clone(b.Public), bytes.Clone(b.Point)
+							change(&other)
+							return &other
+						}
+						if b, ok := body.(*command.HashDealing); ok && b.Ceremony.Try == 2 && from == 4 {
+							return nil // so that the fault stays to be seen
+						}
+						return body
+					}
+				})
+				id := w.newThreshold(taproot, 2)
+				w.eventually("the try failed", func() bool { return len(w.faults(id)) > 0 })
+				if f := w.faults(id)[0]; f.Region != 4 || !slices.Equal(f.By, []identity.RegionID{1, 2, 3}) {
+					t.Errorf("fault %+v", f)
+				}
+				w.set(func() { w.rewrite = nil })
+				w.live(id, 1)
+				w.neverMixed(4)
+			})
+		})
+	}
+}
