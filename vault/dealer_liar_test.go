@@ -453,3 +453,82 @@ func TestDifferingFinish(t *testing.T) {
 		})
 	}
 }
+
+// TestRefreshWithALiar: a region that spoils a refresh is left out of the dealers of the next
+// try, and gets its new share all the same.
+func TestRefreshWithALiar(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(taproot, 2).ID
+		w.set(func() {
+			w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+				if b, ok := body.(*command.Deal); ok && from == 4 {
+					other := *b
+					other.Dealing = bytes.Clone(b.Dealing)
+					other.Dealing[len(other.Dealing)-40] ^= 1
+					return &other
+				}
+				return body
+			}
+		})
+		w.refresh(id)
+		k := w.live(id, 2)
+		dealings := map[identity.RegionID]int{}
+		for from, list := range filed[*command.HashDealing](w) {
+			for _, b := range list {
+				if b.Ceremony.Epoch == 2 {
+					dealings[from] = max(dealings[from], int(b.Ceremony.Try))
+				}
+			}
+		}
+		if dealings[4] != 1 || dealings[1] != 2 || dealings[2] != 2 || dealings[3] != 2 {
+			t.Errorf("last tries dealt in: %v", dealings)
+		}
+		if len(k.Sharing.Shares) != 4 {
+			t.Errorf("%d holders", len(k.Sharing.Shares))
+		}
+		w.neverMixed(4)
+	})
+}
+
+// TestWrappingKeyThatCanLeave: nothing is sealed to a key that could outlive its epoch
+// outside the HSM; all say whose it is, and the key goes on with the sharing it has.
+func TestWrappingKeyThatCanLeave(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(ed25519Curve, 2).ID
+		w.refresh(id, 1, 2, 3)
+		w.live(id, 2)
+		w.passes(2 * time.Minute)
+		w.set(func() {
+			w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+				b, ok := body.(*command.OfferWrap)
+				if !ok || from != 4 {
+					return body
+				}
+				other := *b
+				other.Attributes = []byte("extractable")
+				sig, err := w.kit.Region(4).Identity.Sign(context.Background(), command.WrapBytes(w.kit.Cluster(), 4, b.Epoch, b.Public, b.Sealed, other.Attributes))
+				w.ok(err)
+				other.Identity = sig
+				return &other
+			}
+		})
+		w.refresh(id, everyone...)
+		w.eventually("given up", func() bool {
+			c := w.keyRow(id).Ceremony
+			return c != nil && c.Step == fsm.StepFailed
+		})
+		for _, f := range w.faults(id) {
+			if f.Region != 4 || f.Step != fsm.StepShares || len(f.By) < 2 {
+				t.Errorf("fault %+v", f)
+			}
+		}
+		for _, list := range filed[*command.DealShares](w) {
+			for _, b := range list {
+				if b.Ceremony.Epoch == 3 {
+					t.Error("something was sealed to it")
+				}
+			}
+		}
+		w.live(id, 2)
+	})
+}

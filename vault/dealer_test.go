@@ -220,6 +220,33 @@ func TestReshare(t *testing.T) {
 	}
 }
 
+// TestLeavingDealer: a region that deals its share to others and keeps none, and dies in
+// between.
+func TestLeavingDealer(t *testing.T) {
+	for _, step := range []command.Type{command.TypeHashDealing, command.TypeDeal, command.TypeDealShares} {
+		t.Run(step.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				first := w.threshold(taproot, 3)
+				g := w.gate(4, step)
+				w.refresh(first.ID, 1, 2, 3)
+				w.eventually("the step is reached", g.seen.Load)
+				w.nodes[4].kill()
+				w.set(func() { w.rewrite = nil })
+				w.nodes[4].restart()
+				k := w.live(first.ID, 2)
+				if !slices.Equal(k.Regions, []identity.RegionID{1, 2, 3}) || !bytes.Equal(k.Point, first.Point) {
+					t.Errorf("key %x held by %v", k.Point, k.Regions)
+				}
+				if dealt := filed[*command.DealShares](w); len(dealt[4]) != 1 {
+					t.Errorf("region 4 dealt %d times since it died", len(dealt[4]))
+				}
+				w.untroubled(first.ID)
+				w.neverMixed()
+			})
+		})
+	}
+}
+
 // unwrap opens what was sealed to a region under a wrapping epoch that is not destroyed, or
 // that was opened here before it was.
 func (n *node) unwrap(epoch uint32, sealed, info []byte) ([]byte, error) {
