@@ -114,11 +114,30 @@ func TestThresholdKeyIsMade(t *testing.T) {
 							t.Errorf("region %d made a private key for it", n.id)
 						}
 					}
-					w.neverMixed()
+					if n := w.neverMixed(); n != 16 {
+						t.Errorf("%d messages, want one a step of each region", n)
+					}
+					if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+						t.Errorf("%d messages were filed, want one a step of each region", n)
+					}
 				})
 			})
 		}
 	}
+}
+
+// commands counts what is in the log of some types, whatever became of it.
+func (w *world) commands(types ...command.Type) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, in := range w.log {
+		for _, c := range in.Entry.Commands {
+			if slices.Contains(types, c.Type) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
