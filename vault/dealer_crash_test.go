@@ -131,6 +131,58 @@ func TestAllRegionsDie(t *testing.T) {
 	}
 }
 
+// TestRacingSeeds: what a dead process filed is committed after all, before what its
+// successor says. The successor deals what was committed, not what it drew itself.
+func TestRacingSeeds(t *testing.T) {
+	for _, kind := range []string{"new", "refresh"} {
+		t.Run(kind, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				var id command.KeyID
+				if kind == "refresh" {
+					id = w.threshold(ed25519Curve, 2).ID
+				}
+				var first, second atomic.Pointer[command.HashDealing]
+				w.set(func() {
+					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+						b, ok := body.(*command.HashDealing)
+						switch {
+						case !ok || from != 3:
+							return body
+						case first.CompareAndSwap(nil, b):
+							return nil
+						case first.Load().Hash == b.Hash:
+							return nil
+						}
+						second.Store(b)
+						return first.Load()
+					}
+				})
+				epoch := uint32(1)
+				if kind == "refresh" {
+					w.refresh(id)
+					epoch = 2
+				} else {
+					id = w.newThreshold(ed25519Curve, 2)
+				}
+				w.eventually("a seed is drawn", func() bool { return first.Load() != nil })
+				w.nodes[3].kill()
+				w.nodes[3].restart()
+				w.live(id, epoch)
+				w.untroubled(id)
+				w.neverMixed()
+				if b := second.Load(); b == nil || b.Hash == first.Load().Hash {
+					t.Error("no second seed was drawn")
+				}
+				for _, b := range filed[*command.HashDealing](w)[3] {
+					if b.Ceremony.Epoch == epoch && b.Hash != first.Load().Hash {
+						t.Error("the second seed got into the log")
+					}
+				}
+			})
+		})
+	}
+}
+
 // TestLeaderChangesInACeremony: every step is led by another region.
 func TestLeaderChangesInACeremony(t *testing.T) {
 	for _, step := range dealingSteps {

@@ -453,3 +453,97 @@ func TestDifferingFinish(t *testing.T) {
 		})
 	}
 }
+
+// TestRefreshWithALiar: a region that spoils a refresh is left out of the dealers of the next
+// try, and gets its new share all the same.
+func TestRefreshWithALiar(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(taproot, 2).ID
+		w.set(func() {
+			w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+				if b, ok := body.(*command.Deal); ok && from == 4 {
+					other := *b
+					other.Dealing = bytes.Clone(b.Dealing)
+					other.Dealing[len(other.Dealing)-40] ^= 1
+					return &other
+				}
+				return body
+			}
+		})
+		w.refresh(id)
+		k := w.live(id, 2)
+		dealings := map[identity.RegionID]int{}
+		for from, list := range filed[*command.HashDealing](w) {
+			for _, b := range list {
+				if b.Ceremony.Epoch == 2 {
+					dealings[from] = max(dealings[from], int(b.Ceremony.Try))
+				}
+			}
+		}
+		if dealings[4] != 1 || dealings[1] != 2 || dealings[2] != 2 || dealings[3] != 2 {
+			t.Errorf("last tries dealt in: %v", dealings)
+		}
+		if len(k.Sharing.Shares) != 4 {
+			t.Errorf("%d holders", len(k.Sharing.Shares))
+		}
+		w.neverMixed(4)
+	})
+}
+
+// TestUnfitWrappingKey: nothing is sealed to a key that could outlive its epoch outside the
+// HSM, or that is none; all say whose it is, and the key goes on with the sharing it has.
+func TestUnfitWrappingKey(t *testing.T) {
+	for name, change := range map[string]func(b *command.OfferWrap){
+		"can leave its HSM": func(b *command.OfferWrap) { b.Attributes = []byte("extractable") },
+		"no key":            func(b *command.OfferWrap) { b.Public = []byte("none") },
+		"another length":    func(b *command.OfferWrap) { b.Public = append(bytes.Clone(b.Public), 0) },
+		"low order": func(b *command.OfferWrap) {
+			b.Public = bytes.Clone(b.Public)
+			clear(b.Public[len(b.Public)-32:]) // the half of X25519
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) { w.unfit(change) })
+		})
+	}
+}
+
+func (w *world) unfit(change func(b *command.OfferWrap)) {
+	id := w.threshold(ed25519Curve, 2).ID
+	w.refresh(id, 1, 2, 3)
+	w.live(id, 2)
+	w.passes(2 * time.Minute)
+	w.set(func() {
+		w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+			b, ok := body.(*command.OfferWrap)
+			if !ok || from != 4 {
+				return body
+			}
+			other := *b
+			change(&other)
+			sig, err := w.kit.Region(4).Identity.Sign(context.Background(),
+				command.WrapBytes(w.kit.Cluster(), 4, b.Epoch, other.Public, other.Sealed, other.Attributes))
+			w.ok(err)
+			other.Identity = sig
+			return &other
+		}
+	})
+	w.refresh(id, everyone...)
+	w.eventually("given up", func() bool {
+		c := w.keyRow(id).Ceremony
+		return c != nil && c.Step == fsm.StepFailed
+	})
+	for _, f := range w.faults(id) {
+		if f.Region != 4 || f.Step != fsm.StepShares || len(f.By) < 2 {
+			w.t.Errorf("fault %+v", f)
+		}
+	}
+	for _, list := range filed[*command.DealShares](w) {
+		for _, b := range list {
+			if b.Ceremony.Epoch == 3 {
+				w.t.Error("something was sealed to it")
+			}
+		}
+	}
+	w.live(id, 2)
+}

@@ -114,11 +114,30 @@ func TestThresholdKeyIsMade(t *testing.T) {
 							t.Errorf("region %d made a private key for it", n.id)
 						}
 					}
-					w.neverMixed()
+					if n := w.neverMixed(); n != 16 {
+						t.Errorf("%d messages, want one a step of each region", n)
+					}
+					if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+						t.Errorf("%d messages were filed, want one a step of each region", n)
+					}
 				})
 			})
 		}
 	}
+}
+
+// commands counts what is in the log of some types, whatever became of it.
+func (w *world) commands(types ...command.Type) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, in := range w.log {
+		for _, c := range in.Entry.Commands {
+			if slices.Contains(types, c.Type) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
@@ -214,6 +233,33 @@ func TestReshare(t *testing.T) {
 				if len(k.Sharing.Shares) != 4 || !bytes.Equal(k.Point, first.Point) || k.Chain != first.Chain {
 					t.Fatalf("%d holders of key %x", len(k.Sharing.Shares), k.Point)
 				}
+				w.neverMixed()
+			})
+		})
+	}
+}
+
+// TestLeavingDealer: a region that deals its share to others and keeps none, and dies in
+// between.
+func TestLeavingDealer(t *testing.T) {
+	for _, step := range []command.Type{command.TypeHashDealing, command.TypeDeal, command.TypeDealShares} {
+		t.Run(step.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				first := w.threshold(taproot, 3)
+				g := w.gate(4, step)
+				w.refresh(first.ID, 1, 2, 3)
+				w.eventually("the step is reached", g.seen.Load)
+				w.nodes[4].kill()
+				w.set(func() { w.rewrite = nil })
+				w.nodes[4].restart()
+				k := w.live(first.ID, 2)
+				if !slices.Equal(k.Regions, []identity.RegionID{1, 2, 3}) || !bytes.Equal(k.Point, first.Point) {
+					t.Errorf("key %x held by %v", k.Point, k.Regions)
+				}
+				if dealt := filed[*command.DealShares](w); len(dealt[4]) != 1 {
+					t.Errorf("region 4 dealt %d times since it died", len(dealt[4]))
+				}
+				w.untroubled(first.ID)
 				w.neverMixed()
 			})
 		})

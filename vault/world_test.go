@@ -66,6 +66,7 @@ type world struct {
 	rewrite  func(from identity.RegionID, body command.Body) command.Body // what a region files; nil keeps it out of the log
 	way      time.Duration                                                // a message takes between two regions
 	keys     int                                                          // threshold keys made
+	signs    int                                                          // requests made beside something else
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
