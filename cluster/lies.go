@@ -378,6 +378,16 @@ func (c *Cluster) earlier() *chain.Signer {
 // KeepSession has a liar keep its session's key beyond its boot.
 func (c *Cluster) KeepSession() { boots.Store(c.book.self, c.cfg.Session) }
 
+// Shown returns the session certificates a region showed here, registered or not.
+func (c *Cluster) Shown(region identity.RegionID) (out []*identity.SessionCert) {
+	for _, cert := range c.book.roster.all() {
+		if cert.Region == region {
+			out = append(out, cert)
+		}
+	}
+	return out
+}
+
 // forgedBy is a signature in another region's name, by its real session.
 func (c *Cluster) forgedBy(region identity.RegionID) (s chain.Signature) {
 	for _, cert := range c.book.roster.current() {
