@@ -74,7 +74,7 @@ var lies = []lie{
 	{name: "foreign-key", tries: "registers another region's key as its own", lower: ds(liar.Attestations), during: anotherKey},
 	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions, liar.Possession), watch: did("foreign-session: registered")},
 	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
-	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Covers, liar.Words), during: freezeThroughLiar},
+	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
 	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
 	{name: "completion-hidden", tries: "releases a signature and keeps it out of the log", lower: ds(liar.Statements), stay: 70 * time.Second, during: collude},
 }
