@@ -29,7 +29,7 @@ const (
 type evidenceStore struct {
 	fs      durable.FS
 	court   func() chain.Court
-	convict func(identity.RegionID) bool
+	convict func(*chain.Finding)
 	log     *slog.Logger
 
 	mu    sync.Mutex
@@ -70,7 +70,7 @@ func (s *evidenceStore) load() error {
 		f, err := chain.Convict(s.court(), e)
 		s.names[n] = &filed{e, err == nil && f.Convicts}
 		if s.names[n].convicts {
-			s.convict(e.Accused)
+			s.convict(f)
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ func (c *Cluster) act(e *chain.Evidence, f *chain.Finding) (news bool) {
 			slog.Uint64("term", f.Term), slog.Uint64("index", f.Index), slog.String("text", f.Text))
 	}
 	if f.Convicts && f.Accused != c.book.self {
-		c.book.convict(f.Accused)
+		c.book.convict(f)
 	}
 	return news
 }

@@ -2,6 +2,7 @@ package chain_test
 
 import (
 	"bytes"
+	"slices"
 	"crypto/sha256"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestConvict(t *testing.T) {
 	for _, a := range w.accusations() {
 		e := w.accuse(a.kind, 4, a.first, a.second)
 		f, err := chain.Convict(w.court(), e)
-		if (err == nil) != a.shows || err == nil && (f.Convicts != a.convicts || f.Accused != 4 || f.Accuser != 1 || f.Text == "") {
+		if (err == nil) != a.shows || err == nil && (f.Convicts != a.convicts || f.Accused != 4 || f.Accuser != 1 || f.Text == "" || !slices.Equal(f.Servers, []string{"region-4"})) {
 			t.Errorf("%s: %+v %v", a.name, f, err)
 		}
 		if err == nil {
