@@ -173,7 +173,7 @@ func (c *Cluster) passOn(e *chain.Evidence) {
 		c.wg.Go(func() {
 			q := &request{Kind: kindEvidence, Header: c.transport.header(), Items: []item{{itemEvidence, raw}}}
 			if err := c.transport.tell(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout); err != nil {
-				c.log.Warn("evidence not passed on", slog.Int("region", int(m.Region)), slog.String("error", err.Error()))
+				c.note(slog.LevelWarn, m.Region, "evidence not passed on", slog.String("error", err.Error()))
 			}
 		})
 	}
@@ -194,9 +194,7 @@ func (c *Cluster) serveEvidence(_ context.Context, from remote, q *request) {
 		f, err = &chain.Finding{Accused: e.Accused, Kind: e.Kind, Convicts: true}, nil
 	}
 	if err != nil {
-		if more, ok := c.sparse.allow("evidence " + string(from.server)); ok {
-			c.log.LogAttrs(c.ctx, slog.LevelWarn, "evidence does not stand", append(more, slog.Int("from", int(from.region)), slog.String("error", err.Error()))...)
-		}
+		c.note(slog.LevelWarn, from.region, "evidence does not stand", slog.String("error", err.Error()))
 		return
 	}
 	c.act(e, f)
