@@ -2,8 +2,8 @@ package chain_test
 
 import (
 	"bytes"
-	"slices"
 	"crypto/sha256"
+	"slices"
 	"testing"
 	"time"
 

@@ -24,6 +24,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/auditor"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
@@ -61,6 +62,7 @@ type lie struct {
 	silent   bool // killed once it lied
 	short    bool // part of make test
 	lower    []liar.Defence
+	before   func(*world)
 	during   func(*world)
 }
 
@@ -89,6 +91,7 @@ var lies = []lie{
 	{name: "forged-transfer", follower: true},
 	{name: "ack-forged", follower: true},
 	{name: "ack-another", follower: true},
+	{name: "ack-earlier-boot", follower: true, before: reboot},
 	{name: "ack-lineage", follower: true},
 	{name: "ack-index", follower: true},
 	{name: "ack-replayed", follower: true},
@@ -103,10 +106,14 @@ var lies = []lie{
 	{name: "bad-partial", follower: true},
 	{name: "wrong-signature", follower: true},
 	{name: "other-digest", follower: true},
+	{name: "foreign-key", during: anotherKey},
 	{name: "foreign-session"},
+	{name: "foreign-session-first", during: rebootVictim},
 	{name: "stolen-admin", during: stolen},
 	{name: "forged-second", during: stolen},
 	{name: "freeze-unproposed", during: freezeThroughLiar},
+	{name: "freeze-starved", during: freezeOnceHeld},
+	{name: "completion-hidden", during: collude},
 }
 
 // world is one lab, with a lie told in it.
@@ -301,6 +308,10 @@ func (w *world) sign(ctx context.Context, worker int) {
 				w.answered(began, client.RequestIDOf(cmd))
 				break
 			}
+			if client.CodeOf(err) == errs.Frozen { // once refused, always: ask for the next one
+				time.Sleep(100 * time.Millisecond)
+				break
+			}
 		}
 	}
 }
@@ -361,12 +372,36 @@ func (w *world) agree() error {
 // audited exports the audit log of an honest region, has it verified offline, and looks
 // for every answer.
 func (w *world) audited() error {
+	completed := map[client.RequestID]int{}
+	err := w.leaves(func(l *audit.Leaf) error {
+		e, err := audit.DecodeEffect(l.Effect)
+		if err != nil {
+			return err
+		}
+		for _, id := range e.Completed {
+			completed[id]++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := w.Vaultctl(w.t.Context(), []string{"TETRAD_GENESIS=" + w.Genesis()}, "audit", "verify", w.Path("audit.export")); err != nil {
+		return err
+	}
+	for _, id := range w.given {
+		if completed[id] != 1 {
+			return fmt.Errorf("request %s was answered, and completed %d times in the audit log", id, completed[id])
+		}
+	}
+	return nil
+}
+
+// leaves exports the audit log of an honest region and shows each leaf.
+func (w *world) leaves(show func(*audit.Leaf) error) error {
 	export := w.Path("audit.export")
 	env := append(w.As(lab.Admins[0]), "TETRAD_ADDRESS="+strings.Join(w.addresses(), ","))
 	if _, err := w.Vaultctl(w.t.Context(), env, "audit", "export", "--out", export); err != nil {
-		return err
-	}
-	if _, err := w.Vaultctl(w.t.Context(), []string{"TETRAD_GENESIS=" + w.Genesis()}, "audit", "verify", export); err != nil {
 		return err
 	}
 	f, err := os.Open(export)
@@ -378,29 +413,18 @@ func (w *world) audited() error {
 	if err != nil {
 		return err
 	}
-	completed := map[client.RequestID]int{}
 	for {
 		l, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
+		}
+		if err == nil {
+			err = show(l)
 		}
 		if err != nil {
 			return err
 		}
-		e, err := audit.DecodeEffect(l.Effect)
-		if err != nil {
-			return err
-		}
-		for _, id := range e.Completed {
-			completed[id]++
-		}
 	}
-	for _, id := range w.given {
-		if completed[id] != 1 {
-			return fmt.Errorf("request %s was answered, and completed %d times in the audit log", id, completed[id])
-		}
-	}
-	return nil
 }
 
 var trouble = regexp.MustCompile(`(?m)^panic:|^fatal error:|^goroutine \d+ \[|DATA RACE`)
@@ -409,6 +433,9 @@ func tell(t *testing.T, l *lie) {
 	w := found(t)
 	w.script("")
 	w.choose(l.follower)
+	if l.before != nil {
+		l.before(w)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var working sync.WaitGroup
 	for i := range 3 {
@@ -421,6 +448,7 @@ func tell(t *testing.T, l *lie) {
 	end := time.After(goesOnWithin + 5*time.Second)
 	if l.during != nil {
 		l.during(w)
+		end = time.After(goesOnWithin)
 	}
 	for told := time.Now().Add(goesOnWithin); l.during == nil && w.done(l.name) == 0 && time.Now().Before(told); {
 		time.Sleep(10 * time.Millisecond)
