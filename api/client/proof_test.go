@@ -80,7 +80,7 @@ func TestUnprovenIsUnknown(t *testing.T) {
 	admin := c.Principal("", command.RoleAdmin)
 	signer := c.Principal("acme", command.RoleSigner)
 	for name, lie := range lies(c) {
-		words(c, name != "none") // which make up for a missing proof, never for a bad one
+		words(c, name != "none")                                          // which make up for a missing proof, never for a bad one
 		cl, boss := dial(t, config(c, signer)), dial(t, config(c, admin)) // who know no session yet
 		for _, n := range c.Nodes {
 			n.OnProve(lie)

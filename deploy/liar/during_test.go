@@ -159,7 +159,7 @@ func collude(w *world) {
 	}
 	defer c.Close()
 	var released [][]byte
-	for n := range 3 {
+	for n := range 8 {
 		cmd, err := c.Command(client.NewSignMessage(w.key, client.HashSHA256, []byte{byte(n)}, "colluder"))
 		if err != nil {
 			w.t.Fatal(err)

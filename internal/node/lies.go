@@ -85,7 +85,7 @@ func (p falsePeers) askAll(name string, q *vault.Question) {
 // late asks only after the key was frozen and the freeze acknowledged, a region that was
 // kept from hearing of it.
 func (p falsePeers) late(told liar.Lie, q *vault.Question) {
-	time.Sleep(500 * time.Millisecond) // the attempt arrives there
+	time.Sleep(30 * time.Millisecond) // the attempt arrives there, and its end does not
 	liar.Did(told.Name)
 	for range 100 {
 		if k := p.n.fsm.View().Keys(""); len(k) > 0 && k[0].State == fsm.KeyFrozen {
