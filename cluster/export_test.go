@@ -370,3 +370,6 @@ func CountMessages(c *Cluster) func() map[string]int {
 func Signatures(c *Cluster) (signs, checks uint64) {
 	return c.book.roster.signs.Load(), c.book.roster.checks.Load()
 }
+
+// SparseLines is how many lines of one kind are written before the rest is counted.
+const SparseLines = sparseLines

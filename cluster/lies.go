@@ -5,8 +5,11 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -310,12 +313,16 @@ func (c *Cluster) lieBack(from remote, q *request, p *reply) {
 		p.Items = []item{{itemJustification, c.falseTerm(p.Term).Encode()}}
 		liar.Did(told.Name)
 		return
+	case "keep-session":
+		c.keepSession()
+		liar.Did(told.Name)
+		return
 	case "ack-forged", "ack-another", "ack-lineage", "ack-replayed", "ack-earlier-boot", "ack-index", "rival-acks":
 	default:
 		return
 	}
 	acks, err := decodeAcks(find(p.Items, itemAcks))
-	if err != nil || len(acks) == 0 {
+	if err != nil || len(acks) == 0 || told.Name == "ack-earlier-boot" && c.earlier() == nil {
 		return
 	}
 	for i := range acks {
@@ -367,16 +374,40 @@ func (c *Cluster) falseAck(told liar.Lie, a chain.Ack) chain.Ack {
 var boots sync.Map // identity.RegionID -> []*identity.Session
 
 func (c *Cluster) earlier() *chain.Signer {
-	v, ok := boots.Load(c.book.self)
-	if !ok || v.(*identity.Session).Cert.Boot == c.cfg.Session.Cert.Boot {
+	var old identity.Signer
+	if v, ok := boots.Load(c.book.self); ok {
+		old = v.(*identity.Session)
+	} else if key, err := x509.ParsePKCS8PrivateKey(liar.Kept(c.sessionName())); err == nil {
+		old, _ = identity.NewKeySigner(key.(crypto.Signer))
+	}
+	if old == nil || old.Public().Equal(c.cfg.Session.Public()) {
 		return nil
 	}
-	s, _ := chain.NewSigner(c.book.self, v.(*identity.Session))
+	s, _ := chain.NewSigner(c.book.self, old)
 	return s
+}
+
+func (c *Cluster) sessionName() string { return fmt.Sprintf("session-of-%d", c.book.self) }
+
+// keepSession has a process leave its session's key to the next one.
+func (c *Cluster) keepSession() {
+	if key, err := x509.MarshalPKCS8PrivateKey(c.cfg.Session.Private()); err == nil {
+		liar.Keep(c.sessionName(), key)
+	}
 }
 
 // KeepSession has a liar keep its session's key beyond its boot.
 func (c *Cluster) KeepSession() { boots.Store(c.book.self, c.cfg.Session) }
+
+// Shown returns the session certificates a region showed here, registered or not.
+func (c *Cluster) Shown(region identity.RegionID) (out []*identity.SessionCert) {
+	for _, cert := range c.book.roster.all() {
+		if cert.Region == region {
+			out = append(out, cert)
+		}
+	}
+	return out
+}
 
 // forgedBy is a signature in another region's name, by its real session.
 func (c *Cluster) forgedBy(region identity.RegionID) (s chain.Signature) {

@@ -72,6 +72,10 @@ func (c *Cluster) openBook() error {
 	c.book = newBook(c.cfg.Session.Cert.Region, signer, c.cfg.Lineage, c.transport.d.roster)
 	c.book.now = c.cfg.Now
 	c.transport.book = c.book
+	for _, m := range c.cfg.Members {
+		c.book.founders[m.Region] = m.ServerID
+	}
+	c.book.present = c.approvedServer
 	c.book.roster.trust(c.cfg.Session.Cert)
 	c.evidence = &evidenceStore{fs: c.cfg.FS, court: c.court, convict: c.book.convict, log: c.log}
 	c.marks = newMarks(c)

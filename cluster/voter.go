@@ -78,7 +78,7 @@ func (c *Cluster) serveVote(ctx context.Context, in *instance, from remote, q *r
 	}
 	ask := *q.Vote
 	if refusal := chain.MayGrant(c.book.voteState(ask.Term), cand); refusal != nil {
-		c.log.Info("vote refused", slog.Int("region", int(from.region)), slog.Uint64("term", ask.Term), slog.String("why", refusal.Error()))
+		c.note(slog.LevelInfo, from.region, "vote refused", slog.Uint64("term", ask.Term), slog.String("why", refusal.Error()))
 		ask.LastLogIndex, ask.LastLogTerm = 0, 0
 	}
 	r, err := c.deliver(ctx, in, &ask, nil)
@@ -211,7 +211,7 @@ func (c *Cluster) serveTimeoutNow(ctx context.Context, in *instance, from remote
 		err = chain.Believe(c.book.roster, c.cfg.Lineage, why.Term(), why)
 	}
 	if err != nil {
-		c.log.Error("transfer refused", slog.String("server", string(from.server)), slog.String("error", err.Error()))
+		c.note(slog.LevelError, from.region, "transfer refused", slog.String("error", err.Error()))
 		return c.fail(err)
 	}
 	c.book.handed(why.Handover)

@@ -72,8 +72,9 @@ var lies = []lie{
 	{name: "stolen-admin", tries: "uses one administrator's key alone", lower: ds(liar.DualControl), during: stolen},
 	{name: "forged-second", tries: "forges the second administrator's signature", lower: ds(liar.Commands), during: stolen},
 	{name: "foreign-key", tries: "registers another region's key as its own", lower: ds(liar.Attestations), during: anotherKey},
-	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions), watch: did("foreign-session: registered")},
-	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Covers), during: freezeThroughLiar},
+	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions, liar.Possession), watch: did("foreign-session: registered")},
+	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
+	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
 	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
 	{name: "completion-hidden", tries: "releases a signature and keeps it out of the log", lower: ds(liar.Statements), stay: 70 * time.Second, during: collude},
 }
@@ -102,6 +103,34 @@ func reboot(w *world) {
 	}
 	if err := w.Sites[w.liar].Node.WaitReady(w.ctx); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// rebootVictim starts the region the lie is about again, with a new session.
+func rebootVictim(w *world) {
+	i := w.honest[0]
+	w.Stop(i)
+	w.history.Record(chaos.Boot{Region: region(i), At: time.Now()})
+	if err := w.Start(i); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.Sites[i].Node.WaitReady(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+}
+
+// unregistered looks for a region whose present session is not its own in the state.
+func unregistered(w *world) {
+	i := w.honest[0]
+	for _, cert := range w.clusterOf(w.liar).Shown(region(i)) {
+		r, _, ok := w.Sites[w.honest[1]].Node.View().RegionBySession(cert.Session.Fingerprint())
+		if ok && r.ID != region(i) {
+			w.saw("the session of region %d is registered as that of region %d", region(i), r.ID)
+		}
+	}
+	if r, _ := w.Sites[w.honest[1]].Node.View().Region(region(i)); !r.Healthy {
+		w.saw("region %d takes no part: it could not register its session", region(i))
 	}
 }
 
@@ -183,8 +212,7 @@ func anotherKey(w *world) {
 	}
 }
 
-// freezeThroughLiar freezes the key by way of the liar alone, and asks for the
-// acknowledgement as vaultctl does. Without that the outcome is the liar's word.
+// freezeThroughLiar freezes the key by way of the liar alone, and wants no outcome of it.
 func freezeThroughLiar(w *world) {
 	admin := w.ClientAt("freezer", w.Lab.Admins[0], w.liar)
 	defer admin.Close()
@@ -194,9 +222,7 @@ func freezeThroughLiar(w *world) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err = admin.Submit(ctx, cmd); err == nil && liar.Defends(liar.Covers) {
-		_, err = admin.Acknowledge(ctx, cmd, nil)
-	}
+	_, err = admin.Submit(ctx, cmd)
 	if k, ok := w.Sites[w.honest[0]].Node.View().Key(w.key); err == nil && ok && k.State != fsm.KeyFrozen {
 		w.saw("a freeze was acknowledged and is in no honest state")
 	}

@@ -117,10 +117,10 @@ two administrators must sign for.`, cobra.ExactArgs(1),
 			if err != nil {
 				return err
 			}
-			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome) error {
+			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome, proof client.Proof) error {
 				id := command.KeyIDOf(cmd.Principal, cmd.ID)
 				if noWait {
-					return a.outcome(v, cmd, o, nil)
+					return a.outcome(v, cmd, o, proof, nil)
 				}
 				a.progress("the regions are making key %s in their HSMs", args[0])
 				ctx, cancel := a.deadline(ctx)

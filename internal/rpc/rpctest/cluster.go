@@ -92,8 +92,8 @@ func (c *Cluster) newNode(id identity.RegionID) *Node {
 	hsm := identity.GenerateEd25519()
 	c.pins[id] = []identity.PublicKey{hsm.Public()}
 	key := identity.GenerateEd25519()
-	cert, err := identity.IssueSession(context.Background(), hsm, identity.SessionCert{Cluster: c.ID, Region: id,
-		ServerID: fmt.Sprintf("region-%d-00000000", id), Boot: identity.Boot{byte(id)}, Session: key.Public(), Issued: time.Now()})
+	cert, err := identity.IssueSession(context.Background(), hsm, key, identity.SessionCert{Cluster: c.ID, Region: id,
+		ServerID: fmt.Sprintf("region-%d-00000000", id), Boot: identity.Boot{byte(id)}, Issued: time.Now()})
 	must(err)
 	name := fmt.Sprintf("region-%d", id)
 	node := &Node{Region: id, Addr: name + ":7443", Network: c.Net.Host(name), cluster: c,
