@@ -47,12 +47,13 @@ type book struct {
 	renewed   time.Time
 	ownAck    chain.Ack // as leader: the newest renewed one
 	election  election
-	fences    map[identity.RegionID]uint64 // term in which nothing of it is heard
-	convicted map[identity.RegionID]bool   // nobody votes for it any more
-	tally     signal                       // an election moved on
-	tried     attempts                     // to settle rivals
-	granted   time.Time                    // when this region voted for somebody last
-	news      signal                       // a certificate came
+	fences    map[identity.RegionID]uint64    // term in which nothing of it is heard
+	convicted map[identity.RegionID]bool      // nobody votes for it any more
+	passed    map[identity.RegionID]time.Time // nobody votes for it until then
+	tally     signal                          // an election moved on
+	tried     attempts                        // to settle rivals
+	granted   time.Time                       // when this region voted for somebody last
+	news      signal                          // a certificate came
 }
 
 // heard is an ack as leases see it.
@@ -73,7 +74,7 @@ type election struct {
 func newBook(self identity.RegionID, signer *chain.Signer, lineage [32]byte, r *roster) *book {
 	return &book{lineage: lineage, self: self, signer: signer, roster: r, turn: make(chan struct{}, 1),
 		collector: chain.NewCollector(lineage, r, 0), certs: map[uint64]*chain.Certificate{},
-		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, convicted: map[identity.RegionID]bool{}}
+		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, convicted: map[identity.RegionID]bool{}, passed: map[identity.RegionID]time.Time{}}
 }
 
 // resume takes up where the last boot left off. What the log holds counts as acked long
@@ -157,6 +158,13 @@ func (b *book) convict(region identity.RegionID) (news bool) {
 	return news
 }
 
+// passOver has nobody here vote for a region for a while.
+func (b *book) passOver(region identity.RegionID, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.passed[region] = until
+}
+
 // convicts returns the regions convicted so far, ascending.
 func (b *book) convicts() []identity.RegionID {
 	b.mu.Lock()
@@ -173,6 +181,11 @@ func (b *book) distrusted(term uint64) (out []identity.RegionID) {
 	}
 	for r, t := range b.fences {
 		if t == term && !b.convicted[r] {
+			out = append(out, r)
+		}
+	}
+	for r, until := range b.passed {
+		if time.Now().Before(until) && !slices.Contains(out, r) {
 			out = append(out, r)
 		}
 	}

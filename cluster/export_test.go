@@ -208,7 +208,7 @@ func ReplicaOver(m Machine, entries, snaps Sealer, lineage [32]byte, log raft.Lo
 	l.b.own = l.log
 	l.b.rec.Store(&record{})
 	chain := &chainStore{LogStore: log, lineage: lineage, links: newLinks(), book: l.b, fatal: fatal}
-	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(), kept: &snapshotStore{},
+	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(), kept: &snapshotStore{}, dues: newDues(1),
 		marks: &marks{threshold: 1 << 40}, certified: func(uint64) bool { return true },
 		fatal: fatal, advanced: func(link) {}, log: slog.New(slog.DiscardHandler)}
 	return r, func(logs []*raft.Log) error {
@@ -309,6 +309,7 @@ func SampleRequests() (out [][]byte) {
 		{Kind: kindTimeout, Header: h},
 		{Kind: kindNudge, Header: h, Nudge: &nudge{1, 2}, Items: []item{{9, []byte("later")}}},
 		{Kind: kindRead, Header: h},
+		{Kind: kindShow, Header: h, Show: &show{3, true}, Items: []item{{itemCommand, []byte("command")}}},
 	} {
 		f, _ := frame(q, 512)
 		out = append(out, f[4:])
@@ -349,7 +350,7 @@ func CountMessages(c *Cluster) func() map[string]int {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	names := map[kind]string{kindAppend: "append", kindVote: "vote", kindPreVote: "pre-vote", kindSnapshot: "snapshot", kindTimeout: "transfer",
-		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest"}
+		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show"}
 	count := func(_ remote, q *request) bool {
 		if q.Kind != kindAppend || !isHeartbeat(q.Append) {
 			mu.Lock()

@@ -42,5 +42,7 @@ const (
 	Sessions                     // a session key is one region's, once
 	Statements                   // who released a signature files it
 	Covers                       // a client wants what it is told certified
+	Willing                      // a leader that decides nothing is left
+	Complaints                   // but only if three regions complain
 	defences
 )
