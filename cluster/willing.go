@@ -41,7 +41,8 @@ func (c *Cluster) Brought(cmd *command.Command) (answered func(context.Context, 
 		if q == nil || err == nil || !definite(err) {
 			return err
 		}
-		if now, _, heard := c.followed(); heard && now == term && c.tested(ctx, q) || !c.dues.drop(q) {
+		now, _, heard := c.followed()
+		if (!busyLeader(err) || heard && now == term && c.dues.put(q)) && c.unborne(ctx, q) || !c.dues.drop(q) {
 			return errs.Wrap(errs.OutcomeUnknown, err, "the leader refuses command %s, and the log does not say so: it is brought again", cmd.ID).
 				WithHint("ask again with the same id")
 		}
@@ -58,10 +59,21 @@ func definite(err error) bool {
 	return true
 }
 
-// tested keeps a refused command that is owed a decision, if there is room and the log
-// does not show the decision within moments.
-func (c *Cluster) tested(ctx context.Context, q *due) bool {
-	if c.owes(q.cmd) != nil || !c.dues.put(q) {
+// busyLeader tells what a leader refuses without proposing it, for reasons of its own.
+// Few such commands put it to the test: whoever asks in vain because of too much work is
+// not to make more of it.
+func busyLeader(err error) bool {
+	switch errs.CodeOf(err) {
+	case errs.Throttled, errs.DiskFull, errs.NotReady, errs.NotLeader, errs.NoLeader, errs.Unavailable, errs.Sealed, errs.Stale:
+		return true
+	}
+	return false
+}
+
+// unborne reports whether a refused command is owed a decision, and the log does not show
+// one within moments.
+func (c *Cluster) unborne(ctx context.Context, q *due) bool {
+	if c.owes(q.cmd) != nil {
 		return false
 	}
 	select {
