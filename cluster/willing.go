@@ -137,23 +137,16 @@ func (c *Cluster) watchLeader(term uint64, leader identity.RegionID, passed time
 			late = q
 		}
 	}
-	if late == nil {
+	others := c.dues.complaints(c.cfg.Timing.Patience)
+	if late == nil && (others == 0 || liar.Defends(liar.Complaints)) {
 		return
 	}
-	if c.dues.turn(late, c.book.self, c.cfg.Timing.Patience/4) {
+	if late != nil && c.dues.turn(late, c.book.self, c.cfg.Timing.Patience/4) {
 		c.tellOthers(&show{term, true}, nil, leader)
 	}
-	if n := c.dues.complaints(c.cfg.Timing.Patience); n >= c.needed() {
+	if 1+others >= chain.Quorum(c.book.roster.Regions()) || !liar.Defends(liar.Complaints) {
 		c.leaveLeader(term, leader, late)
 	}
-}
-
-// needed is how many other regions must complain before a leader is left.
-func (c *Cluster) needed() int {
-	if !liar.Defends(liar.Complaints) {
-		return 0
-	}
-	return chain.Quorum(c.book.roster.Regions()) - 1
 }
 
 // bringAgain puts a command before the leader, and what was brought here before the others.
@@ -200,12 +193,19 @@ func (c *Cluster) leaveLeader(term uint64, leader identity.RegionID, q *due) {
 	if !c.book.fence(leader, term) {
 		return
 	}
-	c.log.Error("leader left: it did not decide a command in time", slog.Int("leader", int(leader)), slog.Uint64("term", term),
-		slog.String("command", q.cmd.ID.String()), slog.String("type", q.cmd.Type.String()), slog.Int("shown_by", int(q.from)), slog.Duration("within", q.waited))
+	c.log.LogAttrs(c.ctx, slog.LevelError, "leader left: it did not decide a command in time", append(q.attrs(), slog.Int("leader", int(leader)), slog.Uint64("term", term))...)
 	c.news.fire()
 	if c.cfg.Left != nil {
 		c.cfg.Left(leader)
 	}
+}
+
+func (q *due) attrs() []slog.Attr {
+	if q == nil {
+		return nil
+	}
+	return []slog.Attr{slog.String("command", q.cmd.ID.String()), slog.String("type", q.cmd.Type.String()),
+		slog.Int("shown_by", int(q.from)), slog.Duration("within", q.waited)}
 }
 
 // serveShow hears of a command that another region says is owed, or its complaint.

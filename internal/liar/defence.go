@@ -43,6 +43,6 @@ const (
 	Statements                   // who released a signature files it
 	Covers                       // a client wants what it is told certified
 	Willing                      // a leader that decides nothing is left
-	Complaints                   // but only if three regions complain
+	Complaints                   // but by the own replica and three regions' complaints
 	defences
 )
