@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -370,4 +371,29 @@ func CountMessages(c *Cluster) func() map[string]int {
 // Signatures returns how many a node made and checked so far.
 func Signatures(c *Cluster) (signs, checks uint64) {
 	return c.book.roster.signs.Load(), c.book.roster.checks.Load()
+}
+
+// Mute has a node send no entries from now on, only heartbeats.
+func Mute(c *Cluster) {
+	mute := func(_ remote, q *request) bool { return q.Kind != kindAppend || len(q.Append.Entries) == 0 }
+	c.transport.lie.Store(&mute)
+}
+
+// Deafen keeps from a node what another shows it.
+func Deafen(leader, from *Cluster) {
+	deaf := func(to remote, q *request) bool { return q.Kind != kindShow || to.region != leader.book.self }
+	from.transport.lie.Store(&deaf)
+}
+
+// Complain says to a node that the leader owes others something, and shows it a command.
+func Complain(c *Cluster, to *Cluster, cmd *command.Command) {
+	term, _, _ := c.followed()
+	c.tellShow(Member{Region: to.book.self, ServerID: string(to.self()), Addr: to.cfg.RaftAddr}, &show{term, true}, cmd)
+}
+
+// Awaited is how many commands a node awaits, and how many of them others were told of.
+func Awaited(c *Cluster) (brought, open int) {
+	c.dues.mu.Lock()
+	defer c.dues.mu.Unlock()
+	return len(c.dues.brought), len(c.dues.owed) - len(c.dues.brought)
 }

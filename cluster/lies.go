@@ -70,6 +70,9 @@ func (c *Cluster) lie() {
 	c.wg.Go(c.misbehave)
 }
 
+// clings keeps a leadership that brings no certificates.
+func (c *Cluster) clings() bool { return c.tells("mute-leader") }
+
 // falseOutcome answers a command without proposing it.
 func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	switch {
