@@ -50,6 +50,7 @@ type Cluster struct {
 	failed   atomic.Pointer[error]
 	ready    atomic.Pointer[epoch]
 	losses   atomic.Uint64 // how often the leader was lost from sight
+	heard    atomic.Int64  // when it was heard last, nanoseconds
 	mark     atomic.Uint64
 	refused  atomic.Uint64
 	alarms   atomic.Uint64 // acked entries that were truncated

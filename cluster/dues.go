@@ -28,6 +28,8 @@ type dues struct {
 	leader   identity.RegionID
 	decided  uint64                       // principals' commands carried out so far
 	unpaid   map[identity.RegionID]notice // who complained last
+	silent   bool                         // the leader was not heard when it was looked at last
+	graces   quota                        // for leaders that were not heard for a while
 	resting  time.Time                    // until then nobody is complained of
 	rest     time.Duration                // the last one
 	left     uint64                       // leaders, so far
@@ -144,17 +146,42 @@ func (d *dues) show(from identity.RegionID, c *command.Command, judge func(*comm
 func (d *dues) spend(from identity.RegionID) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	q, now := d.quotas[from], time.Now()
+	q := d.quotas[from]
 	if q == nil {
-		q = &quota{showBurst, now}
+		q = &quota{}
 		d.quotas[from] = q
 	}
-	q.left, q.at = min(showBurst, q.left+now.Sub(q.at).Seconds()*showRate), now
-	if q.left < 1 {
+	return q.take(showBurst, showRate)
+}
+
+// take takes one of at most burst that come at a rate a second. A new quota is full.
+func (q *quota) take(burst, rate float64) bool {
+	now := time.Now()
+	if q.at.IsZero() {
+		q.left = burst
+	} else {
+		q.left = min(burst, q.left+now.Sub(q.at).Seconds()*rate)
+	}
+	if q.at = now; q.left < 1 {
 		return false
 	}
 	q.left--
 	return true
+}
+
+// listen notes whether the leader is heard just now. One that was not, through no fault of
+// its own maybe, gets some time again before anybody complains; a few times, so that it
+// cannot live by falling silent.
+func (d *dues) listen(hears bool, patience time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	again := hears && d.silent
+	if d.silent = !hears; !again || !d.graces.take(graceBurst, graceRate) {
+		return
+	}
+	for _, q := range d.owed {
+		q.waited = min(q.waited, patience/2)
+	}
 }
 
 // opening begins the time of a command. The caller holds mu.

@@ -41,11 +41,13 @@ const (
 	logCacheSize    = 32      // entries raft keeps in memory for replication
 	maxBrought      = 2048    // commands brought to the leader here whose decision is awaited
 	maxBroughtBytes = 8 << 20
-	maxShown        = 4   // of them that others are told of at once, and that one other region may have watched here
-	maxTests        = 2   // of them that the leader refused
-	maxRipe         = 16  // looked at in one turn
-	showBurst       = 16  // commands of one region looked at at once
-	showRate        = 4   // and in a second
+	maxShown        = 4  // of them that others are told of at once, and that one other region may have watched here
+	maxTests        = 2  // of them that the leader refused
+	maxRipe         = 16 // looked at in one turn
+	showBurst       = 16 // commands of one region looked at at once
+	showRate        = 4  // and in a second
+	graceBurst      = 3  // leaders that were not heard for a while and get some time again
+	graceRate       = 1.0 / 60
 	busyCommands    = 256 // carried out meanwhile: then a command may have to queue
 	longPatience    = 4   // times as long, then
 

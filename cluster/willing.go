@@ -117,11 +117,17 @@ func (c *Cluster) keepWilling() {
 	}
 }
 
+// hears reports whether the leader spoke just now: raft believes in it for much longer.
+func (c *Cluster) hears(leader identity.RegionID) bool {
+	return leader == c.book.self || time.Since(time.Unix(0, c.heard.Load())) < c.cfg.Timing.Heartbeat/2
+}
+
 // watchLeader brings what is owed once more, tells the others, and leaves a leader whose
 // time is up for three regions.
 func (c *Cluster) watchLeader(term uint64, leader identity.RegionID, passed time.Duration) {
 	var late *due
-	lags := c.book.known() > c.Applied()
+	lags, hears := c.book.known() > c.Applied(), c.hears(leader)
+	c.dues.listen(hears, c.cfg.Timing.Patience)
 	for _, q := range c.dues.opened() {
 		if c.owes(q.cmd) != nil {
 			c.dues.mu.Lock()
@@ -130,7 +136,7 @@ func (c *Cluster) watchLeader(term uint64, leader identity.RegionID, passed time
 			continue
 		}
 		c.bringAgain(q, term, leader)
-		if leader == c.book.self || c.transport.fenced() || c.dues.rests() {
+		if leader == c.book.self || !hears || c.transport.fenced() || c.dues.rests() {
 			continue // an own disk that stands still decides nothing
 		}
 		if c.dues.age(q, passed, c.cfg.Timing.Patience, lags) && late == nil {
