@@ -38,8 +38,12 @@ func (c *Cluster) Brought(cmd *command.Command) (answered func(context.Context, 
 		q = c.dues.bring(cmd)
 	}
 	return func(ctx context.Context, err error) error {
-		if q == nil || err == nil || !definite(err) {
+		if q == nil || err == nil || errs.CodeOf(err) == errs.OutcomeUnknown {
 			return err
+		}
+		if givenUp(err) {
+			return errs.Wrap(errs.OutcomeUnknown, err, "nobody waits for command %s any more, and it is brought again", cmd.ID).
+				WithHint("ask again with the same id")
 		}
 		now, _, heard := c.followed()
 		if (!busyLeader(err) || heard && now == term && c.dues.put(q)) && c.unborne(ctx, q) || !c.dues.drop(q) {
@@ -50,13 +54,10 @@ func (c *Cluster) Brought(cmd *command.Command) (answered func(context.Context, 
 	}
 }
 
-// definite tells refusals from what leaves the outcome open anyway.
-func definite(err error) bool {
-	switch errs.CodeOf(err) {
-	case errs.OutcomeUnknown, errs.Canceled, errs.DeadlineExceeded:
-		return false
-	}
-	return true
+// givenUp tells the end of somebody's patience from refusals.
+func givenUp(err error) bool {
+	code := errs.CodeOf(err)
+	return code == errs.Canceled || code == errs.DeadlineExceeded
 }
 
 // busyLeader tells what a leader refuses without proposing it, for reasons of its own.

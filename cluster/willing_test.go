@@ -229,6 +229,11 @@ func TestRefusalsThatNobodySees(t *testing.T) {
 			t.Errorf("%d commands are watched whose authors were told that nothing came of them", brought+open-2)
 		}
 		c := a.Command()
+		if err := f.C.Brought(c)(ctx, context.DeadlineExceeded); errs.CodeOf(err) != errs.OutcomeUnknown {
+			t.Errorf("the end of the author's patience: %v", err)
+		}
+		a.Eventually(10*time.Second, "a decision", decided(a, c))
+		c = a.Command()
 		if err := f.C.Brought(c)(ctx, denied); errs.CodeOf(err) != errs.OutcomeUnknown {
 			t.Errorf("a refusal nobody sees in the log: %v", err)
 		}
