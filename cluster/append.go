@@ -160,6 +160,7 @@ func (c *Cluster) admit(ctx context.Context, in *instance, from remote, a *raft.
 	if c.shuns(from, a.Term) {
 		return nil, errs.New(errs.Denied, "appends of region %d in this term were refused too often", from.region)
 	}
+	c.heard.Store(time.Now().UnixNano())
 	if v.cert != nil {
 		c.book.certify(v.cert)
 	}

@@ -47,10 +47,11 @@ type book struct {
 	election  election
 	fences    map[identity.RegionID]uint64 // term in which nothing of it is heard
 	convictions
-	tally   signal    // an election moved on
-	tried   attempts  // to settle rivals
-	granted time.Time // when this region voted for somebody last
-	news    signal    // a certificate came
+	passed  map[identity.RegionID]time.Time // nobody votes for it until then
+	tally   signal                          // an election moved on
+	tried   attempts                        // to settle rivals
+	granted time.Time                       // when this region voted for somebody last
+	news    signal                          // a certificate came
 }
 
 // heard is an ack as leases see it.
@@ -71,7 +72,7 @@ type election struct {
 func newBook(self identity.RegionID, signer *chain.Signer, lineage [32]byte, r *roster) *book {
 	return &book{lineage: lineage, self: self, signer: signer, roster: r, turn: make(chan struct{}, 1),
 		collector: chain.NewCollector(lineage, r, 0), certs: map[uint64]*chain.Certificate{},
-		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, convictions: newConvictions()}
+		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, passed: map[identity.RegionID]time.Time{}, convictions: newConvictions()}
 }
 
 // resume takes up where the last boot left off. What the log holds counts as acked long
@@ -143,6 +144,13 @@ func (b *book) fenced(region identity.RegionID, term uint64) bool {
 	fenced, noted := term > 0 && b.fences[region] == term, term > 0 && b.noted[region] == term
 	b.mu.Unlock()
 	return fenced || noted && b.guilty(region)
+}
+
+// passOver has nobody here vote for a region for a while.
+func (b *book) passOver(region identity.RegionID, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.passed[region] = until
 }
 
 // ownLog is the own log as the rules see it.

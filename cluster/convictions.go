@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -92,6 +93,11 @@ func (b *book) distrusted(term uint64) []identity.RegionID {
 	defer b.mu.Unlock()
 	for r, t := range b.fences {
 		if t == term && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	for r, until := range b.passed {
+		if time.Now().Before(until) && !slices.Contains(out, r) {
 			out = append(out, r)
 		}
 	}

@@ -73,12 +73,18 @@ func (c *Cluster) lie() {
 	c.wg.Go(c.misbehave)
 }
 
+// clings keeps a leadership that brings no certificates.
+func (c *Cluster) clings() bool { return c.tells("mute-leader") }
+
 // falseOutcome answers a command without proposing it.
 func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	switch {
 	case c.tells("freeze-unproposed") && (cmd.Type == command.TypeFreezeKey || cmd.Type == command.TypeFreezeVault):
 		liar.Did("freeze-unproposed")
 		return falseOutcome{fsm.Outcome{Code: errs.OK, Index: c.Applied()}, nil}, true
+	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
+		liar.Did("ignored-requests")
+		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true
 	case c.tells("completion-hidden") && cmd.Type == command.TypeComplete:
 		liar.Did("completion-hidden")
 		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
@@ -517,6 +523,7 @@ var deeds = map[string]func(*Cluster, liar.Lie) error{
 	"unproven-leader":   (*Cluster).usurp,
 	"forged-transfer":   (*Cluster).forgeTransfer,
 	"false-accusation":  (*Cluster).accuseFalsely,
+	"false-complaint":   (*Cluster).complainFalsely,
 }
 
 func (c *Cluster) serverOf(region identity.RegionID) (raft.ServerID, raft.ServerAddress) {
@@ -806,4 +813,40 @@ func (c *Cluster) accuseFalsely(told liar.Lie) error {
 		}
 	}
 	return nil
+}
+
+// complainFalsely has the leader deposed: it complains all the time, and shows the others
+// what nobody signed, what is decided, and what there is no end of.
+func (c *Cluster) complainFalsely(told liar.Lie) error {
+	term, leader, heard := c.followed()
+	if !heard || leader == c.book.self {
+		return nil
+	}
+	for _, cmd := range c.junk() {
+		c.tellOthers(&show{term, true}, cmd, leader)
+	}
+	liar.Did(told.Name)
+	return nil
+}
+
+// junk are commands by nobody, and one that was decided: the newest the log has.
+func (c *Cluster) junk() (out []*command.Command) {
+	for range 20 {
+		var id command.ID
+		_, _ = rand.Read(id[:])
+		cmd, err := command.New(&command.FreezeVault{Reason: "so says the liar"}, c.cfg.Session.Public().Fingerprint(), id, c.cfg.Now().Add(time.Minute), rand.Reader)
+		if err == nil && cmd.Sign(c.ctx, c.cfg.Cluster, c.cfg.Session) == nil {
+			out = append(out, cmd)
+		}
+	}
+	for i := c.lastStored(); i > 0 && i+20 > c.lastStored(); i-- {
+		var l raft.Log
+		if c.chain.LogStore.GetLog(i, &l) != nil || l.Type != raft.LogCommand {
+			continue
+		}
+		if e, err := openEntry(c.cfg.EntrySealer, c.cfg.Lineage, l.Data); err == nil {
+			return append(out, e.Commands...)
+		}
+	}
+	return out
 }

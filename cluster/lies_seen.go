@@ -92,3 +92,13 @@ func (c *Cluster) Term() (term uint64, leader identity.RegionID) {
 	}
 	return rec.Term, leader
 }
+
+// LeftLeaders are the regions that were left as leaders because they decided nothing.
+func (c *Cluster) LeftLeaders() (out []identity.RegionID) {
+	c.book.mu.Lock()
+	defer c.book.mu.Unlock()
+	for r := range c.book.passed {
+		out = append(out, r)
+	}
+	return out
+}

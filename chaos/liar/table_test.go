@@ -26,7 +26,8 @@ func did(what string) func(*world) {
 }
 
 var lies = []lie{
-	{name: "mute-leader", tries: "leads with heartbeats and sends no entry", bare: "there is no rule yet that it meets", starves: true},
+	{name: "mute-leader", tries: "leads with heartbeats and sends no entry", lower: ds(liar.Willing)},
+	{name: "ignored-requests", tries: "refuses what clients ask for, and commits all else", lower: ds(liar.Willing)},
 	{name: "false-commit", tries: "calls an entry committed that one region alone has", lower: ds(liar.CommitCap, liar.Applying), silent: true},
 	{name: "one-region-only", tries: "shows an entry to one region and falls silent", silent: true, bare: "an entry that one region holds counts for nothing: nothing is asked of it"},
 	{name: "rival-entries", tries: "shows rivals to two regions and hands leadership to one of them", bare: "with the liar voting on, an election has a way out without the rule; the next row needs it"},
@@ -69,6 +70,7 @@ var lies = []lie{
 	{name: "wrong-signature", tries: "answers with a signature that is none", lower: ds(liar.Answers), follower: true},
 	{name: "other-digest", tries: "has its HSM sign what nobody asked for, and answers with it", lower: ds(liar.Answers), follower: true},
 	{name: "other-payload", tries: "changes what a client asked to have signed", lower: ds(liar.Commands), starves: true},
+	{name: "false-complaint", tries: "has the leader deposed by complaints", lower: ds(liar.Complaints), follower: true},
 	{name: "stolen-admin", tries: "uses one administrator's key alone", lower: ds(liar.DualControl), during: stolen},
 	{name: "forged-second", tries: "forges the second administrator's signature", lower: ds(liar.Commands), during: stolen},
 	{name: "foreign-key", tries: "registers another region's key as its own", lower: ds(liar.Attestations), during: anotherKey},

@@ -167,7 +167,7 @@ func (n *Node) Config() (cluster.Config, error) {
 	a := n.All
 	cfg := cluster.Config{Cluster: a.ID, Lineage: a.Lineage, Session: n.Session(), Pins: a.Pins, Members: a.Members(),
 		Network: n.Network, RaftAddr: n.Addr, FS: n.Disk, Machine: n.Machine,
-		EntrySealer: NewSealer("entry"), SnapshotSealer: NewSealer("snapshot"), Timing: a.o.Timing, Fatal: n.died1}
+		EntrySealer: NewSealer("entry"), SnapshotSealer: NewSealer("snapshot"), Timing: a.o.Timing, Fatal: n.died1, Owed: n.Machine.Owed}
 	if n.Store != nil {
 		cfg.Stores = n.Store.Stores()
 	} else {

@@ -62,6 +62,7 @@ type lie struct {
 	silent   bool // killed once it lied
 	whole    bool // logs stay whole: a region that gets no entries gets no snapshot either
 	stalls   bool // requests that draw one of the regions wait: more are asked for at once
+	anew     bool // only what is asked for once it lies counts: before, all is well
 	short    bool // part of make test
 	lower    []liar.Defence
 	before   func(*world)
@@ -69,6 +70,8 @@ type lie struct {
 }
 
 var lies = []lie{
+	{name: "mute-leader", anew: true},
+	{name: "ignored-requests", anew: true},
 	{name: "false-commit", silent: true},
 	{name: "one-region-only", silent: true},
 	{name: "rival-entries"},
@@ -109,6 +112,8 @@ var lies = []lie{
 	{name: "wrong-signature", follower: true},
 	{name: "other-digest", follower: true},
 	{name: "foreign-key", during: anotherKey},
+	{name: "other-payload", anew: true},
+	{name: "false-complaint", follower: true},
 	{name: "foreign-session"},
 	{name: "foreign-session-first", during: rebootVictim},
 	{name: "stolen-admin", during: stolen},
@@ -336,6 +341,13 @@ func (w *world) answered(began time.Time, id client.RequestID) {
 	}
 }
 
+// countAnew forgets what was answered so far.
+func (w *world) countAnew() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told, w.first, w.after, w.enough = time.Now(), 0, 0, make(chan struct{})
+}
+
 func (w *world) tell(l *lie) {
 	w.mu.Lock()
 	w.told = time.Now()
@@ -465,6 +477,9 @@ func tell(t *testing.T, l *lie) {
 	if l.during == nil && w.done(l.name) == 0 {
 		t.Errorf("%s was never told", l.name)
 	}
+	if l.anew {
+		w.countAnew()
+	}
 	if l.silent {
 		time.Sleep(100 * time.Millisecond)
 		w.Regions[w.liar].Kill()
@@ -551,6 +566,34 @@ func TestDefencesOff(t *testing.T) {
 		}
 	}
 	t.Error("the lie did no harm without the defence")
+}
+
+// TestUnwillingLeaderStays tells the lies of a leader that does not do its work, while
+// nobody leaves one: nothing may be signed.
+func TestUnwillingLeaderStays(t *testing.T) {
+	for _, name := range []string{"mute-leader", "ignored-requests", "other-payload"} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("told in the long form: make liar")
+			}
+			w := found(t, false)
+			w.script("")
+			w.choose(false)
+			ctx, cancel := context.WithTimeout(t.Context(), goesOnWithin+2*time.Second)
+			defer cancel()
+			w.tell(&lie{name: name, lower: []liar.Defence{liar.Willing}})
+			time.Sleep(time.Second) // what was under way is answered
+			w.countAnew()
+			var working sync.WaitGroup
+			for i := range 3 {
+				working.Go(func() { w.sign(ctx, i) })
+			}
+			working.Wait()
+			if w.done(name) == 0 || w.after > 0 {
+				t.Errorf("%s was told %d times, and %d requests were answered", name, w.done(name), w.after)
+			}
+		})
+	}
 }
 
 // stolen signs with one administrator's key, alone or beside a forged signature.

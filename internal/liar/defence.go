@@ -44,5 +44,7 @@ const (
 	Covers                       // a client wants what it is told certified
 	Possession                   // a session key signs its own certificate
 	Words                        // a client wants two regions to say what it is told
+	Willing                      // a leader that decides nothing is left
+	Complaints                   // but by the own replica and three regions' complaints
 	defences
 )

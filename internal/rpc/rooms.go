@@ -135,6 +135,10 @@ type Rooms struct {
 	Brakes   Brakes // nil: no words are given, nothing is stopped
 	Proofs   Proofs // nil: nothing is proved
 	Genesis  []byte // encoded, signed
+
+	// Brought notes a command that is forwarded to the leader; answered judges what the
+	// leader says and returns what its author is told. Optional.
+	Brought func(*command.Command) (answered func(context.Context, error) error)
 }
 
 // Dialer gives connections to the other regions; *Conns is one.

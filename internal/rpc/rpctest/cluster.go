@@ -49,8 +49,9 @@ type Node struct {
 	Server  *rpc.Server
 	Conns   *rpc.Conns
 	Metrics *prometheus.Registry
-	Brakes  rpc.Brakes // Attach gives the server both
+	Brakes  rpc.Brakes // Attach gives the server these
 	Proofs  rpc.Proofs
+	Brought func(*command.Command) func(context.Context, error) error
 
 	cluster *Cluster
 	mu      sync.Mutex
@@ -181,7 +182,7 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis")})
+		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Brought: n.Brought})
 	n.Server.SetReady(true)
 }
 
