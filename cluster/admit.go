@@ -53,6 +53,9 @@ func (c *Cluster) answer(ctx context.Context, from remote, q *request, body io.R
 		return nil
 	case kindHeaders:
 		return c.serveHeaders(q)
+	case kindShow:
+		c.serveShow(from, q)
+		return nil
 	case kindAttest:
 		return c.serveAttest(ctx, from, q)
 	}
@@ -113,10 +116,14 @@ func (c *Cluster) pass(ctx context.Context, in *instance, cmd any) (any, error) 
 	return c.deliver(ctx, in, cmd, nil)
 }
 
+func (c *Cluster) isMember(from remote) bool {
+	return slices.ContainsFunc(c.Members(), func(m Member) bool { return m.ServerID == string(from.server) })
+}
+
 // serveRead tells a member what is stored here, for its barrier. Who is no member, as in
 // quarantine, gets none: it must answer no read as current.
 func (c *Cluster) serveRead(ctx context.Context, from remote) *reply {
-	if !slices.ContainsFunc(c.Members(), func(m Member) bool { return m.ServerID == string(from.server) }) {
+	if !c.isMember(from) {
 		return c.fail(errs.New(errs.Denied, "server %s is no member", from.server))
 	}
 	index, err := c.newestStored(ctx)

@@ -160,6 +160,7 @@ func (c *Cluster) admit(ctx context.Context, in *instance, from remote, a *raft.
 	if c.shuns(from, a.Term) {
 		return nil, errs.New(errs.Denied, "appends of region %d in this term were refused too often", from.region)
 	}
+	c.heard.Store(time.Now().UnixNano())
 	if v.cert != nil {
 		c.book.certify(v.cert)
 	}
@@ -327,7 +328,7 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 	}
 	if err == nil && v.admitted.Alarm && v.admitted.Cut > 0 {
 		c.alarms.Add(1)
-		c.log.Error("an acked entry is truncated: a region lies, or a disk does", slog.Int("leader", int(from.region)), slog.Uint64("index", v.admitted.Cut))
+		c.note(slog.LevelError, from.region, "an acked entry is truncated: a region lies, or a disk does", slog.Uint64("index", v.admitted.Cut))
 	}
 	if err == nil {
 		err = c.checkCarried(v)
@@ -364,7 +365,7 @@ func (c *Cluster) evaluate(at link) evaluation {
 	c.work.Go(func() {
 		partial, err := c.cfg.Beacon.Evaluate(command.Meta{Index: at.index, Term: at.term, Chain: at.chain})
 		if err != nil {
-			c.log.Warn("no beacon partial", slog.Uint64("index", at.index), slog.String("error", err.Error()))
+			c.note(slog.LevelWarn, c.book.self, "no beacon partial", slog.Uint64("index", at.index), slog.String("error", err.Error()))
 		}
 		e.result <- partial
 	})
@@ -410,12 +411,8 @@ func (c *Cluster) acknowledge(a *raft.AppendEntriesRequest, v *arrival, p *reply
 func (c *Cluster) refuse(from remote, a *raft.AppendEntriesRequest, why error) {
 	c.refused.Add(1)
 	c.resent(from, a.Term)
-	more, ok := c.sparse.allow("append " + string(from.server))
-	if !ok {
-		return
-	}
-	c.log.LogAttrs(c.ctx, slog.LevelError, "append refused", append(more, slog.Int("region", int(from.region)), slog.String("server", string(from.server)),
-		slog.Uint64("term", a.Term), slog.Uint64("after", a.PrevLogEntry), slog.Int("entries", len(a.Entries)), slog.String("error", why.Error()))...)
+	c.note(slog.LevelError, from.region, "append refused", slog.String("server", string(from.server)),
+		slog.Uint64("term", a.Term), slog.Uint64("after", a.PrevLogEntry), slog.Int("entries", len(a.Entries)), slog.String("error", why.Error()))
 }
 
 // serveNudge learns of a certificate: an empty append of the leader's, made here. What

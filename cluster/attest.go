@@ -119,7 +119,7 @@ func (c *Cluster) serveAttest(ctx context.Context, from remote, q *request) *rep
 	mine, yours := chain.SnapshotProof{Attestation: *own}, chain.SnapshotProof{Attestation: theirs.Attestation}
 	if !bytes.Equal(mine.Encode(), yours.Encode()) && liar.Defends(liar.Attesting) {
 		c.alarms.Add(1)
-		c.log.Error("another region's state differs from the own one", slog.Int("region", int(from.region)), slog.Uint64("index", theirs.Index))
+		c.note(slog.LevelError, from.region, "another region's state differs from the own one", slog.Uint64("index", theirs.Index))
 		return c.fail(errs.New(errs.Unverified, "the state at %d is another here", theirs.Index))
 	}
 	if !liar.Defends(liar.Attesting) {

@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,11 +46,12 @@ type book struct {
 	ownAck    chain.Ack // as leader: the newest renewed one
 	election  election
 	fences    map[identity.RegionID]uint64 // term in which nothing of it is heard
-	convicted map[identity.RegionID]bool   // nobody votes for it any more
-	tally     signal                       // an election moved on
-	tried     attempts                     // to settle rivals
-	granted   time.Time                    // when this region voted for somebody last
-	news      signal                       // a certificate came
+	convictions
+	passed  map[identity.RegionID]time.Time // nobody votes for it until then
+	tally   signal                          // an election moved on
+	tried   attempts                        // to settle rivals
+	granted time.Time                       // when this region voted for somebody last
+	news    signal                          // a certificate came
 }
 
 // heard is an ack as leases see it.
@@ -73,7 +72,7 @@ type election struct {
 func newBook(self identity.RegionID, signer *chain.Signer, lineage [32]byte, r *roster) *book {
 	return &book{lineage: lineage, self: self, signer: signer, roster: r, turn: make(chan struct{}, 1),
 		collector: chain.NewCollector(lineage, r, 0), certs: map[uint64]*chain.Certificate{},
-		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, convicted: map[identity.RegionID]bool{}}
+		heard: map[identity.RegionID]*hearing{}, fences: map[identity.RegionID]uint64{}, passed: map[identity.RegionID]time.Time{}, convictions: newConvictions()}
 }
 
 // resume takes up where the last boot left off. What the log holds counts as acked long
@@ -142,41 +141,16 @@ func (b *book) fence(region identity.RegionID, term uint64) (news bool) {
 
 func (b *book) fenced(region identity.RegionID, term uint64) bool {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	return term > 0 && b.fences[region] == term
+	fenced, noted := term > 0 && b.fences[region] == term, term > 0 && b.noted[region] == term
+	b.mu.Unlock()
+	return fenced || noted && b.guilty(region)
 }
 
-// convict notes a region that its own signatures convict. It is not heard in the current
-// term, and nobody here votes for it again.
-func (b *book) convict(region identity.RegionID) (news bool) {
-	b.fence(region, b.record().Term)
+// passOver has nobody here vote for a region for a while.
+func (b *book) passOver(region identity.RegionID, until time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	news = !b.convicted[region]
-	b.convicted[region] = true
-	return news
-}
-
-// convicts returns the regions convicted so far, ascending.
-func (b *book) convicts() []identity.RegionID {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.Sorted(maps.Keys(b.convicted))
-}
-
-// distrusted returns who gets no vote in term.
-func (b *book) distrusted(term uint64) (out []identity.RegionID) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for r := range b.convicted {
-		out = append(out, r)
-	}
-	for r, t := range b.fences {
-		if t == term && !b.convicted[r] {
-			out = append(out, r)
-		}
-	}
-	return out
+	b.passed[region] = until
 }
 
 // ownLog is the own log as the rules see it.

@@ -25,7 +25,7 @@ func (c *Cluster) keepCertified() {
 			term, floor, since = now, done, time.Now()
 			continue
 		}
-		if time.Since(since) < 4*c.cfg.Timing.Heartbeat {
+		if time.Since(since) < 4*c.cfg.Timing.Heartbeat || c.clings() {
 			continue
 		}
 		c.log.Error("leadership given up: nothing is certified any more", slog.Uint64("term", term), slog.Uint64("certified", done))
@@ -43,6 +43,8 @@ func (c *Cluster) stepDown() error {
 		return errStopped
 	}
 	defer c.leave()
+	c.transport.fence(true) // raft answers for what it has in hand only when its lease runs out
+	defer c.transport.fence(false)
 	return c.restart(func() error { return nil })
 }
 

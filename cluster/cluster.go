@@ -36,6 +36,7 @@ type Cluster struct {
 	server    *server
 	proposer  *proposer
 	barriers  *shared
+	dues      *dues
 	gossip    atomic.Pointer[gossip]
 
 	ctx    context.Context
@@ -49,6 +50,7 @@ type Cluster struct {
 	failed   atomic.Pointer[error]
 	ready    atomic.Pointer[epoch]
 	losses   atomic.Uint64 // how often the leader was lost from sight
+	heard    atomic.Int64  // when it was heard last, nanoseconds
 	mark     atomic.Uint64
 	refused  atomic.Uint64
 	alarms   atomic.Uint64 // acked entries that were truncated
@@ -78,6 +80,7 @@ func New(cfg Config) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
 		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, claims: claims{last: map[identity.Fingerprint]chain.Claim{}}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
+	c.dues = newDues(cfg.Session.Cert.Region)
 	c.transport = c.newTransport()
 	err := c.openBook()
 	if err == nil {
@@ -127,6 +130,7 @@ func (c *Cluster) Start(context.Context) error {
 	c.wg.Go(c.keepMark)
 	c.wg.Go(c.keepCompact)
 	c.wg.Go(c.keepCertified)
+	c.wg.Go(c.keepWilling)
 	c.wg.Go(c.watchSpace)
 	return nil
 }
@@ -220,7 +224,7 @@ func (c *Cluster) Leader() (identity.RegionID, bool) {
 	}
 	_, id := in.raft.LeaderWithID()
 	region := c.transport.d.regionOf(id)
-	return region, region != 0
+	return region, region != 0 && !c.book.fenced(region, c.book.record().Term) // raft has not noticed yet that it is not heard
 }
 
 // IsLeader is a hint likewise.
@@ -262,7 +266,7 @@ func (c *Cluster) TransferLeadership(ctx context.Context) error {
 // Stats returns a glance for status and metrics.
 func (c *Cluster) Stats() Stats {
 	s := Stats{ServerID: c.cfg.Session.Cert.ServerID, State: "stopped", Applied: c.Applied(), Mark: c.mark.Load(),
-		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Alarms: c.alarms.Load(), Certified: c.book.own.Floor(), Lease: c.Lease() == nil, Convicted: c.book.convicts(), Restarts: c.restarts.Load(),
+		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Alarms: c.alarms.Load(), Certified: c.book.own.Floor(), Lease: c.Lease() == nil, Convicted: c.book.convicts(), Restarts: c.restarts.Load(), Left: c.dues.leftSoFar(),
 		LowSpace: c.lowSpace.Load(), Members: c.Members()}
 	in := c.instance()
 	if in == nil {

@@ -92,6 +92,11 @@ type Config struct {
 	// Time tells the committed clock and the permitted skew; nil: stamps are not judged.
 	Time func() (clock time.Time, skew time.Duration)
 
+	// Owed is nil for a command that an honest leader would have decided: signed by who may
+	// sign it, within its time, not decided. Without Owed all are.
+	Owed func(*command.Command) error
+	Left func(identity.RegionID) // a leader was left: what waits for it waits for nothing; may be nil
+
 	OnLeader func(bool)  // leadership gained or lost; a hint, called in order, may block briefly
 	Fatal    func(error) // the node must stop at once: disk failed, log undecodable; called once
 
@@ -113,6 +118,7 @@ type Timing struct {
 	SlowWrite time.Duration // a log write this long stops outgoing messages
 	HungWrite time.Duration // a log write this long ends the node
 	Mark      time.Duration // between two writes of the high-water mark
+	Patience  time.Duration // for a leader to decide what it is brought; zero: 2 s
 
 	SnapshotInterval  time.Duration
 	SnapshotThreshold uint64
@@ -132,7 +138,7 @@ func WAN() Timing {
 	return Timing{
 		Heartbeat: 1500 * time.Millisecond, Election: 1500 * time.Millisecond, Lease: 1200 * time.Millisecond,
 		Commit: 100 * time.Millisecond, Delay: 125 * time.Millisecond,
-		SlowWrite: 700 * time.Millisecond, HungWrite: 5 * time.Second, Mark: time.Second,
+		SlowWrite: 700 * time.Millisecond, HungWrite: 5 * time.Second, Mark: time.Second, Patience: 2 * time.Second,
 		SnapshotInterval: time.Minute, SnapshotThreshold: 20_000, TrailingLogs: 10_000,
 	}
 }
@@ -182,6 +188,7 @@ type Stats struct {
 	Alarms      uint64              // acked entries truncated, states that differ: never without a liar or a bad disk
 	Convicted   []identity.RegionID // by what they signed themselves
 	Restarts    uint64              // raft restarts within this process
+	Left        uint64              // leaders left because they did not decide what they were brought
 	Fenced      bool                // outgoing messages stopped by the disk watchdog
 	LowSpace    bool
 }

@@ -29,7 +29,7 @@ const (
 type evidenceStore struct {
 	fs      durable.FS
 	court   func() chain.Court
-	convict func(identity.RegionID) bool
+	convict func(*chain.Finding)
 	log     *slog.Logger
 
 	mu    sync.Mutex
@@ -70,7 +70,7 @@ func (s *evidenceStore) load() error {
 		f, err := chain.Convict(s.court(), e)
 		s.names[n] = &filed{e, err == nil && f.Convicts}
 		if s.names[n].convicts {
-			s.convict(e.Accused)
+			s.convict(f)
 		}
 	}
 	return nil
@@ -154,7 +154,7 @@ func (c *Cluster) act(e *chain.Evidence, f *chain.Finding) (news bool) {
 			slog.Uint64("term", f.Term), slog.Uint64("index", f.Index), slog.String("text", f.Text))
 	}
 	if f.Convicts && f.Accused != c.book.self {
-		c.book.convict(f.Accused)
+		c.book.convict(f)
 	}
 	return news
 }
@@ -173,7 +173,7 @@ func (c *Cluster) passOn(e *chain.Evidence) {
 		c.wg.Go(func() {
 			q := &request{Kind: kindEvidence, Header: c.transport.header(), Items: []item{{itemEvidence, raw}}}
 			if err := c.transport.tell(c.ctx, raft.ServerID(m.ServerID), raft.ServerAddress(m.Addr), q, c.transport.timeout); err != nil {
-				c.log.Warn("evidence not passed on", slog.Int("region", int(m.Region)), slog.String("error", err.Error()))
+				c.note(slog.LevelWarn, m.Region, "evidence not passed on", slog.String("error", err.Error()))
 			}
 		})
 	}
@@ -194,9 +194,7 @@ func (c *Cluster) serveEvidence(_ context.Context, from remote, q *request) {
 		f, err = &chain.Finding{Accused: e.Accused, Kind: e.Kind, Convicts: true}, nil
 	}
 	if err != nil {
-		if more, ok := c.sparse.allow("evidence " + string(from.server)); ok {
-			c.log.LogAttrs(c.ctx, slog.LevelWarn, "evidence does not stand", append(more, slog.Int("from", int(from.region)), slog.String("error", err.Error()))...)
-		}
+		c.note(slog.LevelWarn, from.region, "evidence does not stand", slog.String("error", err.Error()))
 		return
 	}
 	c.act(e, f)

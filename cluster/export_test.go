@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -208,7 +209,7 @@ func ReplicaOver(m Machine, entries, snaps Sealer, lineage [32]byte, log raft.Lo
 	l.b.own = l.log
 	l.b.rec.Store(&record{})
 	chain := &chainStore{LogStore: log, lineage: lineage, links: newLinks(), book: l.b, fatal: fatal}
-	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(), kept: &snapshotStore{},
+	r := &replica{machine: m, entries: entries, snaps: snaps, lineage: lineage, chain: chain, decoded: newDecodedCache(), kept: &snapshotStore{}, dues: newDues(1),
 		marks: &marks{threshold: 1 << 40}, certified: func(uint64) bool { return true },
 		fatal: fatal, advanced: func(link) {}, log: slog.New(slog.DiscardHandler)}
 	return r, func(logs []*raft.Log) error {
@@ -309,6 +310,7 @@ func SampleRequests() (out [][]byte) {
 		{Kind: kindTimeout, Header: h},
 		{Kind: kindNudge, Header: h, Nudge: &nudge{1, 2}, Items: []item{{9, []byte("later")}}},
 		{Kind: kindRead, Header: h},
+		{Kind: kindShow, Header: h, Show: &show{3, true}, Items: []item{{itemCommand, []byte("command")}}},
 	} {
 		f, _ := frame(q, 512)
 		out = append(out, f[4:])
@@ -349,7 +351,7 @@ func CountMessages(c *Cluster) func() map[string]int {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	names := map[kind]string{kindAppend: "append", kindVote: "vote", kindPreVote: "pre-vote", kindSnapshot: "snapshot", kindTimeout: "transfer",
-		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest"}
+		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show"}
 	count := func(_ remote, q *request) bool {
 		if q.Kind != kindAppend || !isHeartbeat(q.Append) {
 			mu.Lock()
@@ -369,4 +371,32 @@ func CountMessages(c *Cluster) func() map[string]int {
 // Signatures returns how many a node made and checked so far.
 func Signatures(c *Cluster) (signs, checks uint64) {
 	return c.book.roster.signs.Load(), c.book.roster.checks.Load()
+}
+
+// SparseLines is how many lines of one kind are written before the rest is counted.
+const SparseLines = sparseLines
+
+// Mute has a node send no entries from now on, only heartbeats.
+func Mute(c *Cluster) {
+	mute := func(_ remote, q *request) bool { return q.Kind != kindAppend || len(q.Append.Entries) == 0 }
+	c.transport.lie.Store(&mute)
+}
+
+// Deafen keeps from a node what another shows it.
+func Deafen(leader, from *Cluster) {
+	deaf := func(to remote, q *request) bool { return q.Kind != kindShow || to.region != leader.book.self }
+	from.transport.lie.Store(&deaf)
+}
+
+// Complain says to a node that the leader owes others something, and shows it a command.
+func Complain(c *Cluster, to *Cluster, cmd *command.Command) {
+	term, _, _ := c.followed()
+	c.tellShow(Member{Region: to.book.self, ServerID: string(to.self()), Addr: to.cfg.RaftAddr}, &show{term, true}, cmd)
+}
+
+// Awaited is how many commands a node awaits, and how many of them others were told of.
+func Awaited(c *Cluster) (brought, open int) {
+	c.dues.mu.Lock()
+	defer c.dues.mu.Unlock()
+	return len(c.dues.brought), len(c.dues.owed) - len(c.dues.brought)
 }

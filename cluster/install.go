@@ -33,7 +33,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	}
 	vouched, err := c.offered(from, s, q.Items)
 	if err != nil {
-		c.log.Error("snapshot refused", slog.Int("region", int(from.region)), slog.Uint64("index", s.LastLogIndex), slog.String("error", err.Error()))
+		c.note(slog.LevelError, from.region, "snapshot refused", slog.Uint64("index", s.LastLogIndex), slog.String("error", err.Error()))
 		return c.fail(err)
 	}
 	if p := c.unwanted(in, s, vouched.Proof); p != nil {
@@ -45,7 +45,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 	}
 	defer received.Close()
 	if received.sum.digest != vouched.Proof.State && liar.Defends(liar.SnapshotState) {
-		c.log.Error("snapshot refused", slog.Int("region", int(from.region)), slog.Uint64("index", s.LastLogIndex))
+		c.note(slog.LevelError, from.region, "snapshot refused", slog.Uint64("index", s.LastLogIndex))
 		return c.fail(errs.New(errs.Unverified, "snapshot at %d is not the state that was attested", s.LastLogIndex))
 	}
 	if err := c.enter(ctx, in); err != nil {
@@ -61,7 +61,7 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 				return c.fail(err)
 			}
 		}
-		c.log.Warn("log conflicts with a snapshot and is cut", slog.Uint64("index", s.LastLogIndex), slog.Uint64("last", last))
+		c.note(slog.LevelWarn, from.region, "log conflicts with a snapshot and is cut", slog.Uint64("index", s.LastLogIndex), slog.Uint64("last", last))
 		return c.fail(c.cut(s.LastLogIndex))
 	}
 	if err := c.markStarted(); err != nil {

@@ -27,6 +27,7 @@ const (
 	itemEvidence      uint8 = 14
 	itemAttestation   uint8 = 15 // a signature over the asker's attestation
 	itemClaim         uint8 = 16 // the highest certificate the sender knows
+	itemCommand       uint8 = 17 // encoded, signed
 )
 
 // find returns the data of the first item of a kind, nil without one.

@@ -243,9 +243,7 @@ func (c *Cluster) badAck(peer remote, err error) {
 	if errors.As(err, &rival) {
 		c.accuseAcks(rival)
 	}
-	if more, ok := c.sparse.allow("ack " + string(peer.server)); ok {
-		c.log.LogAttrs(c.ctx, slog.LevelError, "ack refused", append(more, slog.Int("region", int(peer.region)), slog.String("error", err.Error()))...)
-	}
+	c.note(slog.LevelError, peer.region, "ack refused", slog.String("error", err.Error()))
 }
 
 // deliverPartials passes on the beacon partials that ride on an answer.
@@ -259,7 +257,7 @@ func (c *Cluster) deliverPartials(peer remote, p *reply) {
 		}
 		at, partial, err := decodePartialItem(it.Data)
 		if err != nil {
-			c.log.Warn("partial does not decode", slog.Int("region", int(peer.region)))
+			c.note(slog.LevelWarn, peer.region, "partial does not decode")
 			continue
 		}
 		c.cfg.Beacon.Deliver(peer.region, command.Meta{Index: at.index, Term: at.term, Chain: at.chain}, partial)

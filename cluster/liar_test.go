@@ -165,8 +165,8 @@ func TestStrayProofIsRefused(t *testing.T) {
 
 func entryWithout(l *speaker, prev chain.Link) *raft.Log { e, _ := l.noop(prev); return e }
 
-// A region may certify another's session key as its own: the certificate signs a public
-// key, no more. The key's true owner must be believed all the same.
+// A region may have its HSM certify another's session key as its own. The key did not
+// sign that, and its true owner must be believed.
 func TestStolenSessionKey(t *testing.T) {
 	simulate(t, clustertest.Options{}, func(t *testing.T, a *clustertest.Nodes) {
 		victim := a.List[1]
@@ -174,8 +174,8 @@ func TestStolenSessionKey(t *testing.T) {
 		l, honest := speakerOf(t, a.List[0], victim), speakerOf(t, a.List[2], victim)
 		base := l.founding()
 		cert := *l.Session().Cert
-		cert.Session, cert.Issued = honest.Session().Cert.Session, time.Now().Add(time.Second)
-		stolen, err := identity.IssueSession(context.Background(), a.List[0].Identity, cert)
+		cert.Issued = time.Now().Add(time.Second)
+		stolen, err := identity.IssueSession(context.Background(), a.List[0].Identity, onlySeen{a.List[0].Identity, honest.Session().Cert.Session}, cert)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +188,14 @@ func TestStolenSessionKey(t *testing.T) {
 		honest.mustAppend(base, first)
 	})
 }
+
+// onlySeen is a key somebody saw and signs for with their own.
+type onlySeen struct {
+	identity.Signer
+	public identity.PublicKey
+}
+
+func (o onlySeen) Public() identity.PublicKey { return o.public }
 
 // A region that issues itself any number of sessions pushes out what it signed by an
 // earlier one, not what others rest on it: the votes it gave stay votes.

@@ -5,8 +5,11 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -70,12 +73,18 @@ func (c *Cluster) lie() {
 	c.wg.Go(c.misbehave)
 }
 
+// clings keeps a leadership that brings no certificates.
+func (c *Cluster) clings() bool { return c.tells("mute-leader") }
+
 // falseOutcome answers a command without proposing it.
 func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	switch {
 	case c.tells("freeze-unproposed") && (cmd.Type == command.TypeFreezeKey || cmd.Type == command.TypeFreezeVault):
 		liar.Did("freeze-unproposed")
 		return falseOutcome{fsm.Outcome{Code: errs.OK, Index: c.Applied()}, nil}, true
+	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
+		liar.Did("ignored-requests")
+		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true
 	case c.tells("completion-hidden") && cmd.Type == command.TypeComplete:
 		liar.Did("completion-hidden")
 		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
@@ -310,12 +319,16 @@ func (c *Cluster) lieBack(from remote, q *request, p *reply) {
 		p.Items = []item{{itemJustification, c.falseTerm(p.Term).Encode()}}
 		liar.Did(told.Name)
 		return
+	case "keep-session":
+		c.keepSession()
+		liar.Did(told.Name)
+		return
 	case "ack-forged", "ack-another", "ack-lineage", "ack-replayed", "ack-earlier-boot", "ack-index", "rival-acks":
 	default:
 		return
 	}
 	acks, err := decodeAcks(find(p.Items, itemAcks))
-	if err != nil || len(acks) == 0 {
+	if err != nil || len(acks) == 0 || told.Name == "ack-earlier-boot" && c.earlier() == nil {
 		return
 	}
 	for i := range acks {
@@ -367,16 +380,40 @@ func (c *Cluster) falseAck(told liar.Lie, a chain.Ack) chain.Ack {
 var boots sync.Map // identity.RegionID -> []*identity.Session
 
 func (c *Cluster) earlier() *chain.Signer {
-	v, ok := boots.Load(c.book.self)
-	if !ok || v.(*identity.Session).Cert.Boot == c.cfg.Session.Cert.Boot {
+	var old identity.Signer
+	if v, ok := boots.Load(c.book.self); ok {
+		old = v.(*identity.Session)
+	} else if key, err := x509.ParsePKCS8PrivateKey(liar.Kept(c.sessionName())); err == nil {
+		old, _ = identity.NewKeySigner(key.(crypto.Signer))
+	}
+	if old == nil || old.Public().Equal(c.cfg.Session.Public()) {
 		return nil
 	}
-	s, _ := chain.NewSigner(c.book.self, v.(*identity.Session))
+	s, _ := chain.NewSigner(c.book.self, old)
 	return s
+}
+
+func (c *Cluster) sessionName() string { return fmt.Sprintf("session-of-%d", c.book.self) }
+
+// keepSession has a process leave its session's key to the next one.
+func (c *Cluster) keepSession() {
+	if key, err := x509.MarshalPKCS8PrivateKey(c.cfg.Session.Private()); err == nil {
+		liar.Keep(c.sessionName(), key)
+	}
 }
 
 // KeepSession has a liar keep its session's key beyond its boot.
 func (c *Cluster) KeepSession() { boots.Store(c.book.self, c.cfg.Session) }
+
+// Shown returns the session certificates a region showed here, registered or not.
+func (c *Cluster) Shown(region identity.RegionID) (out []*identity.SessionCert) {
+	for _, cert := range c.book.roster.all() {
+		if cert.Region == region {
+			out = append(out, cert)
+		}
+	}
+	return out
+}
 
 // forgedBy is a signature in another region's name, by its real session.
 func (c *Cluster) forgedBy(region identity.RegionID) (s chain.Signature) {
@@ -486,6 +523,7 @@ var deeds = map[string]func(*Cluster, liar.Lie) error{
 	"unproven-leader":   (*Cluster).usurp,
 	"forged-transfer":   (*Cluster).forgeTransfer,
 	"false-accusation":  (*Cluster).accuseFalsely,
+	"false-complaint":   (*Cluster).complainFalsely,
 }
 
 func (c *Cluster) serverOf(region identity.RegionID) (raft.ServerID, raft.ServerAddress) {
@@ -775,4 +813,40 @@ func (c *Cluster) accuseFalsely(told liar.Lie) error {
 		}
 	}
 	return nil
+}
+
+// complainFalsely has the leader deposed: it complains all the time, and shows the others
+// what nobody signed, what is decided, and what there is no end of.
+func (c *Cluster) complainFalsely(told liar.Lie) error {
+	term, leader, heard := c.followed()
+	if !heard || leader == c.book.self {
+		return nil
+	}
+	for _, cmd := range c.junk() {
+		c.tellOthers(&show{term, true}, cmd, leader)
+	}
+	liar.Did(told.Name)
+	return nil
+}
+
+// junk are commands by nobody, and one that was decided: the newest the log has.
+func (c *Cluster) junk() (out []*command.Command) {
+	for range 20 {
+		var id command.ID
+		_, _ = rand.Read(id[:])
+		cmd, err := command.New(&command.FreezeVault{Reason: "so says the liar"}, c.cfg.Session.Public().Fingerprint(), id, c.cfg.Now().Add(time.Minute), rand.Reader)
+		if err == nil && cmd.Sign(c.ctx, c.cfg.Cluster, c.cfg.Session) == nil {
+			out = append(out, cmd)
+		}
+	}
+	for i := c.lastStored(); i > 0 && i+20 > c.lastStored(); i-- {
+		var l raft.Log
+		if c.chain.LogStore.GetLog(i, &l) != nil || l.Type != raft.LogCommand {
+			continue
+		}
+		if e, err := openEntry(c.cfg.EntrySealer, c.cfg.Lineage, l.Data); err == nil {
+			return append(out, e.Commands...)
+		}
+	}
+	return out
 }

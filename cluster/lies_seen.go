@@ -82,14 +82,7 @@ func (c *Cluster) Unsigned() (n int) {
 }
 
 // Convicted returns the regions this one holds for liars.
-func (c *Cluster) Convicted() (out []identity.RegionID) {
-	c.book.mu.Lock()
-	defer c.book.mu.Unlock()
-	for r := range c.book.convicted {
-		out = append(out, r)
-	}
-	return out
-}
+func (c *Cluster) Convicted() []identity.RegionID { return c.book.convicts() }
 
 // Term returns the term of the record, with who was proven to lead it.
 func (c *Cluster) Term() (term uint64, leader identity.RegionID) {
@@ -98,4 +91,14 @@ func (c *Cluster) Term() (term uint64, leader identity.RegionID) {
 		leader = rec.Proof.Leader
 	}
 	return rec.Term, leader
+}
+
+// LeftLeaders are the regions that were left as leaders because they decided nothing.
+func (c *Cluster) LeftLeaders() (out []identity.RegionID) {
+	c.book.mu.Lock()
+	defer c.book.mu.Unlock()
+	for r := range c.book.passed {
+		out = append(out, r)
+	}
+	return out
 }

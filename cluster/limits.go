@@ -39,8 +39,21 @@ const (
 	maxIdle         = 3       // idle connections kept to one peer
 	pipelineDepth   = 64      // appends in flight to one peer; 2 can stop replication for ever
 	logCacheSize    = 32      // entries raft keeps in memory for replication
+	maxBrought      = 2048    // commands brought to the leader here whose decision is awaited
+	maxBroughtBytes = 8 << 20
+	maxShown        = 4  // of them that others are told of at once, and that one other region may have watched here
+	maxTests        = 2  // of them that the leader refused
+	maxRipe         = 16 // looked at in one turn
+	showBurst       = 16 // commands of one region looked at at once
+	showRate        = 4  // and in a second
+	graceBurst      = 3  // leaders that were not heard for a while and get some time again
+	graceRate       = 1.0 / 60
+	busyCommands    = 256 // carried out meanwhile: then a command may have to queue
+	longPatience    = 4   // times as long, then
 
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with
 	refusalDelay     = 20 * time.Millisecond // a refused sender waits this long instead of raft's back-off
+	restLeast        = 15 * time.Second      // between two leaders that are left; doubles
+	restMost         = time.Minute
 )

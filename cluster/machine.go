@@ -28,6 +28,7 @@ type replica struct {
 	admit     func(*command.Entry) error // may be nil
 	fatal     func(error)
 	advanced  func(link) // after the machine applied; must not block
+	dues      *dues
 	certified func(index uint64) bool
 	vouched   func(*mark) (*voucher, error) // by a quorum
 	kept      *snapshotStore
@@ -105,9 +106,11 @@ func (b *batch) add(i int, l *raft.Log) error {
 
 func (b *batch) apply(last link) {
 	if len(b.inputs) > 0 {
-		for i, o := range b.r.machine.Apply(b.inputs) {
+		outcomes := b.r.machine.Apply(b.inputs)
+		for i, o := range outcomes {
 			b.out[b.places[i]] = o
 		}
+		b.r.dues.applied(b.inputs, outcomes)
 	}
 	b.r.advance(last, b.inputs)
 	b.inputs, b.places = nil, nil
@@ -336,6 +339,7 @@ func (r *replica) Restore(in io.ReadCloser) error {
 		return err
 	}
 	r.log.Info("state restored from a snapshot", slog.Uint64("index", e.Header.Link.index))
+	r.dues.restored()
 	r.marks.restored(e.Header.Link.index, size.n)
 	r.advance(e.Header.Link, nil)
 	return nil

@@ -29,10 +29,13 @@ const (
 	kindReports  kind = 9  // pushes the votes of a lost election; no reply
 	kindHeaders  kind = 10 // asks for headers of a range of the log
 	kindAttest   kind = 11 // asks for a signature over a snapshot's attestation
+	kindShow     kind = 12 // shows a command that the leader owes a decision, or complains of the leader; no reply
 )
 
 // silent requests have no reply.
-func (k kind) silent() bool { return k == kindNudge || k == kindEvidence || k == kindReports }
+func (k kind) silent() bool {
+	return k == kindNudge || k == kindEvidence || k == kindReports || k == kindShow
+}
 
 // item is one extension of an envelope.
 type item struct {
@@ -49,6 +52,7 @@ type request struct {
 	PreVote  *raft.RequestPreVoteRequest
 	Snapshot *raft.InstallSnapshotRequest
 	Nudge    *nudge
+	Show     *show
 	From, To uint64 // headers: indexes
 	Items    []item
 	sessions []identity.Fingerprint // whose certificates go along; not part of the form
@@ -141,6 +145,9 @@ func (q *request) encode(w *wire.Writer) {
 	case kindNudge:
 		w.U64(q.Nudge.Term)
 		w.U64(q.Nudge.Index)
+	case kindShow:
+		w.U64(q.Show.Term)
+		w.Bool(q.Show.Complains)
 	}
 	if q.Kind == kindHeaders {
 		w.U64(q.From)
@@ -170,6 +177,8 @@ func decodeRequest(b []byte) (*request, error) {
 		q.Nudge = &nudge{Term: r.U64(), Index: r.U64()}
 	case kindHeaders:
 		q.From, q.To = r.U64(), r.U64()
+	case kindShow:
+		q.Show = &show{Term: r.U64(), Complains: r.Bool()}
 	case kindTimeout, kindRead, kindEvidence, kindReports, kindAttest:
 	default:
 		r.Fail("message kind %d", q.Kind)

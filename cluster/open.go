@@ -34,6 +34,9 @@ func (cfg *Config) complete() error {
 	if cfg.Listen == "" {
 		cfg.Listen = cfg.RaftAddr
 	}
+	if cfg.Timing.Patience <= 0 {
+		cfg.Timing.Patience = 2 * time.Second
+	}
 	if cfg.MinFree == 0 {
 		cfg.MinFree = 64 << 20
 	}
@@ -72,6 +75,10 @@ func (c *Cluster) openBook() error {
 	c.book = newBook(c.cfg.Session.Cert.Region, signer, c.cfg.Lineage, c.transport.d.roster)
 	c.book.now = c.cfg.Now
 	c.transport.book = c.book
+	for _, m := range c.cfg.Members {
+		c.book.founders[m.Region] = m.ServerID
+	}
+	c.book.present = c.approvedServer
 	c.book.roster.trust(c.cfg.Session.Cert)
 	c.evidence = &evidenceStore{fs: c.cfg.FS, court: c.court, convict: c.book.convict, log: c.log}
 	c.marks = newMarks(c)
@@ -116,7 +123,7 @@ func (c *Cluster) openStores() error {
 	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, based: func(l link) { c.book.base(l.place()) }}
 	c.chain.floor = c.snapshots.newestIndex
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
-		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: c.advanced, certified: c.book.committable, vouched: c.vouch, kept: c.snapshots, marks: c.marks}
+		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: c.advanced, dues: c.dues, certified: c.book.committable, vouched: c.vouch, kept: c.snapshots, marks: c.marks}
 	if err := c.judgeDisk(); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (c *Cluster) settle(liar identity.RegionID, others []chain.Vote) {
 	}
 	branches, err := c.branches(others)
 	if err != nil {
-		c.log.Warn("rivals not settled", slog.String("error", err.Error()))
+		c.note(slog.LevelWarn, liar, "rivals not settled", slog.String("error", err.Error()))
 		c.book.tryOnce(others[0].Term, liar, false)
 		return
 	}
@@ -152,7 +152,7 @@ func (c *Cluster) settle(liar identity.RegionID, others []chain.Vote) {
 	to, cut, err := chain.ResolveEquivocation(c.book.roster, c.cfg.Lineage, guilt, c.book.self, c.book.own, plain)
 	if err != nil || !cut {
 		if err != nil {
-			c.log.Error("rivals not settled", slog.String("error", err.Error()))
+			c.note(slog.LevelError, liar, "rivals not settled", slog.String("error", err.Error()))
 		}
 		return
 	}
@@ -160,7 +160,7 @@ func (c *Cluster) settle(liar identity.RegionID, others []chain.Vote) {
 		return
 	}
 	c.alarms.Add(1)
-	c.log.Error("rival entries are cut", slog.Int("liar", int(liar)), slog.Uint64("after", to.Index))
+	c.note(slog.LevelError, liar, "rival entries are cut", slog.Uint64("after", to.Index))
 	_ = c.cut(to.Index + 1) // says to send again: nobody sent
 }
 

@@ -1,10 +1,22 @@
 package cluster
 
 import (
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
+
+// note writes a line that a region can bring about as often as it likes: a few of each
+// kind and region, the rest is counted. It goes by the region, which TLS proved, not by
+// the name of its server, of which it can certify any number.
+func (c *Cluster) note(level slog.Level, region identity.RegionID, msg string, attrs ...slog.Attr) {
+	if more, ok := c.sparse.allow(fmt.Sprintf("%s %d", msg, region)); ok {
+		c.log.LogAttrs(c.ctx, level, msg, append(append(more, slog.Int("region", int(region))), attrs...)...)
+	}
+}
 
 // sparse lets a few lines of each kind through and counts the rest: what goes wrong
 // with a peer that is down, or at the will of strangers, goes wrong many times a second.

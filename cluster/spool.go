@@ -94,7 +94,7 @@ func (c *Cluster) spooled(from remote, term uint64, size int64, body io.Reader) 
 	})
 	p, err := c.snapshots.receive(leads, size, c.cfg.MinFree)
 	if err != nil {
-		c.log.Warn("snapshot not received", slog.String("server", string(from.server)), slog.String("error", err.Error()))
+		c.note(slog.LevelWarn, from.region, "snapshot not received", slog.String("error", err.Error()))
 	}
 	return p, err
 }

@@ -17,6 +17,8 @@ type falseOutcome struct {
 
 func (c *Cluster) lie() {}
 
+func (c *Cluster) clings() bool { return false }
+
 func (c *Cluster) falseOutcome(*command.Command) (o falseOutcome, is bool) { return o, false }
 
 func (c *Cluster) falseEntry(e *command.Entry) *command.Entry { return e }

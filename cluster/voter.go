@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -78,9 +79,10 @@ func (c *Cluster) serveVote(ctx context.Context, in *instance, from remote, q *r
 	}
 	ask := *q.Vote
 	if refusal := chain.MayGrant(c.book.voteState(ask.Term), cand); refusal != nil {
-		c.log.Info("vote refused", slog.Int("region", int(from.region)), slog.Uint64("term", ask.Term), slog.String("why", refusal.Error()))
+		c.note(slog.LevelInfo, from.region, "vote refused", slog.Uint64("term", ask.Term), slog.String("why", refusal.Error()))
 		ask.LastLogIndex, ask.LastLogTerm = 0, 0
 	}
+	ask.LeadershipTransfer = ask.LeadershipTransfer || c.forsaken() // raft may not have noticed that it hears nobody
 	r, err := c.deliver(ctx, in, &ask, nil)
 	if err != nil {
 		return c.fail(err)
@@ -162,7 +164,7 @@ func (c *Cluster) servePreVote(ctx context.Context, in *instance, from remote, q
 	}
 	v := r.(*raft.RequestPreVoteResponse)
 	p := &reply{Header: v.RPCHeader, Code: errs.OK, Term: v.Term}
-	if v.Granted {
+	if v.Granted || c.forsaken() && c.wouldGrant(from, q.PreVote) {
 		// A region behind in terms may speak for the next one only once it believes the last.
 		current := max(in.raft.CurrentTerm(), c.book.record().Term)
 		pre, err := c.book.prevote(q.PreVote.Term, current, from.region, false)
@@ -175,6 +177,20 @@ func (c *Cluster) servePreVote(ctx context.Context, in *instance, from remote, q
 		p.Items = append(p.Items, preVoteItem(&pre, c.book.own.Last()))
 	}
 	return c.justify(p, q.PreVote.Term)
+}
+
+// forsaken reports whether the leader of the term is not heard here. raft believes in it
+// until its time-out.
+func (c *Cluster) forsaken() bool {
+	rec := c.book.record()
+	return rec.Proof != nil && c.book.fenced(rec.Proof.Leader, rec.Term)
+}
+
+// wouldGrant is raft's answer to a pre-vote without a leader.
+func (c *Cluster) wouldGrant(from remote, q *raft.RequestPreVoteRequest) bool {
+	last := c.book.own.Last()
+	voter := slices.ContainsFunc(c.Members(), func(m Member) bool { return m.ServerID == string(from.server) && m.Voter })
+	return voter && q.Term > c.book.record().Term && (q.LastLogTerm > last.Term || q.LastLogTerm == last.Term && q.LastLogIndex >= last.Index)
 }
 
 // learnTerm believes a candidate's present term, so that the next one can be spoken for.
@@ -211,7 +227,7 @@ func (c *Cluster) serveTimeoutNow(ctx context.Context, in *instance, from remote
 		err = chain.Believe(c.book.roster, c.cfg.Lineage, why.Term(), why)
 	}
 	if err != nil {
-		c.log.Error("transfer refused", slog.String("server", string(from.server)), slog.String("error", err.Error()))
+		c.note(slog.LevelError, from.region, "transfer refused", slog.String("error", err.Error()))
 		return c.fail(err)
 	}
 	c.book.handed(why.Handover)

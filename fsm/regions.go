@@ -50,6 +50,9 @@ func (t *task) checkCert(r *Region, c *identity.SessionCert) error {
 	if c.Region != r.ID || c.Cluster != t.m.document().Cluster || !t.m.verify(r.Identity, c.SignedBytes(), c.Sig) {
 		return errs.New(errs.Unverified, "the session certificate is not one of region %d", r.ID)
 	}
+	if !t.m.verify(c.Session, c.PossessionBytes(), c.Possession[:]) && liar.Defends(liar.Possession) {
+		return errs.New(errs.Unverified, "the session key in a certificate of region %d did not sign it: it is another's", r.ID)
+	}
 	if c.ServerID != r.ServerID {
 		return errs.New(errs.Stale, "region %d is another incarnation now; a replaced member must be approved first", r.ID)
 	}

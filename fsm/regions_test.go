@@ -46,13 +46,38 @@ func TestSessions(t *testing.T) {
 	if g, _ := l.Machine.View().Region(1); len(g.Sessions) != fsm.MaxSessions || !slices.Equal(g.Curves, []command.Curve{command.P256}) {
 		t.Fatalf("%+v", g)
 	}
-	taken, err := identity.IssueSession(t.Context(), r.Identity, identity.SessionCert{Cluster: l.Cluster(), Region: 1, ServerID: r.ServerID,
-		Session: l.Admins[0].Public(), Issued: l.Now.Add(time.Second)})
+	taken, err := identity.IssueSession(t.Context(), r.Identity, l.Admins[0], identity.SessionCert{Cluster: l.Cluster(), Region: 1, ServerID: r.ServerID,
+		Issued: l.Now.Add(time.Second)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want(t, l, errs.Invalid, l.By(r.Identity, &command.RegisterSession{Cert: taken.Encode()}))
 }
+
+// TestSeenSessionKey: a region that saw the session key of one that is starting cannot
+// register it as its own first, and so keep its owner from registering it.
+func TestSeenSessionKey(t *testing.T) {
+	l := fsmtest.New().NewLog(fsm.Options{})
+	thief, owner := l.Region(4), l.Region(1)
+	stolen, err := identity.IssueSession(t.Context(), thief.Identity, onlySeen{thief.Session, owner.Session.Public()}, identity.SessionCert{Cluster: l.Cluster(), Region: 4,
+		ServerID: thief.ServerID, Issued: l.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, l, errs.Unverified, l.By(thief.Identity, &command.RegisterSession{Cert: stolen.Encode()}))
+	want(t, l, errs.OK, l.Register(owner))
+	if r, _, ok := l.Machine.View().RegionBySession(owner.Session.Public().Fingerprint()); !ok || r.ID != 1 {
+		t.Fatalf("the session belongs to %+v", r)
+	}
+}
+
+// onlySeen is a key somebody saw and signs for with their own.
+type onlySeen struct {
+	identity.Signer
+	public identity.PublicKey
+}
+
+func (o onlySeen) Public() identity.PublicKey { return o.public }
 
 func TestHealth(t *testing.T) {
 	l, signer, key := fsmtest.New().Ready(fsm.Options{})

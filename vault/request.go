@@ -78,16 +78,25 @@ func (v *Vault) SignBatch(ctx context.Context, cs []*command.Command) []Result {
 // complete something; another region files its statement, one answer. A drawn region
 // could else end a request with its partner's true answer beside its own false one.
 func (v *Vault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
-	if c.Type == command.TypeComplete {
-		body, err := c.Body()
-		if err != nil {
-			return fsm.Outcome{}, err
-		}
-		if b, ok := body.(*command.Complete); !ok || len(b.Answers) > 1 {
-			return fsm.Outcome{}, errs.New(errs.Denied, "a completion is the leader's to file, who verified its answers")
-		}
+	if err := MaySubmit(c); err != nil {
+		return fsm.Outcome{}, err
 	}
 	return v.cfg.Proposer.Propose(ctx, c)
+}
+
+// MaySubmit refuses what only the leader may propose by itself.
+func MaySubmit(c *command.Command) error {
+	if c.Type != command.TypeComplete {
+		return nil
+	}
+	body, err := c.Body()
+	if err != nil {
+		return err
+	}
+	if b, ok := body.(*command.Complete); !ok || len(b.Answers) > 1 {
+		return errs.New(errs.Denied, "a completion is the leader's to file, who verified its answers")
+	}
+	return nil
 }
 
 // Await waits until a request is final, and returns it; the error says why it has no

@@ -27,6 +27,9 @@ func start(t *testing.T, n int) *rpctest.Cluster {
 	c := rpctest.New(n)
 	t.Cleanup(c.Close)
 	c.State.PutKey(hot)
+	for _, node := range c.Nodes {
+		node.GiveWords(nil)
+	}
 	return c
 }
 

@@ -46,8 +46,7 @@ func (c *court) boot(r RegionID) {
 	c.t.Helper()
 	c.issued = c.issued.Add(time.Second)
 	key := identity.GenerateEd25519()
-	cert, err := identity.IssueSession(context.Background(), c.hsm[r], identity.SessionCert{Cluster: c.cfg.Cluster, Region: r, ServerID: "x-1",
-		Session: key.Public(), Issued: c.issued})
+	cert, err := identity.IssueSession(context.Background(), c.hsm[r], key, identity.SessionCert{Cluster: c.cfg.Cluster, Region: r, ServerID: "x-1", Issued: c.issued})
 	c.ok(err)
 	c.sessions[r] = &identity.Session{KeySigner: key, Cert: cert}
 }
@@ -134,7 +133,7 @@ func TestWordsThatDoNotCount(t *testing.T) {
 	bent := bytes.Clone(good)
 	bent[len(bent)-1] ^= 1
 	foreign := identity.GenerateEd25519()
-	fake, err := identity.IssueSession(t.Context(), foreign, identity.SessionCert{Cluster: c.cfg.Cluster, Region: 1, ServerID: "x-1", Session: foreign.Public(), Issued: c.issued})
+	fake, err := identity.IssueSession(t.Context(), foreign, foreign, identity.SessionCert{Cluster: c.cfg.Cluster, Region: 1, ServerID: "x-1", Issued: c.issued})
 	c.ok(err)
 	for name, w := range map[string]struct {
 		region     RegionID

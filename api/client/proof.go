@@ -49,9 +49,6 @@ func unproven(index uint64, why string) error {
 
 // outcome wants the proof of the entry an outcome names.
 func (p *prover) outcome(o *Outcome) error {
-	if p.cfg.Unproven {
-		return nil
-	}
 	_, err := p.verify(o.GetCertified(), o.GetIndex())
 	return err
 }
@@ -59,11 +56,8 @@ func (p *prover) outcome(o *Outcome) error {
 // request wants the proof of the entry at which what a request shows came about: one of
 // its draws or, where it brought no signatures, its end.
 func (p *prover) request(r *Request) error {
-	if p.cfg.Unproven {
-		return nil
-	}
 	c := r.GetCertified()
-	if s := r.GetState(); s == tetradv1.RequestState_REQUEST_STATE_FAILED || s == tetradv1.RequestState_REQUEST_STATE_EXPIRED {
+	if endedEmpty(r) {
 		_, err := p.verify(c, r.GetClosedIndex())
 		return err
 	}
@@ -229,7 +223,7 @@ func shared(items []*tetradv1.SignItem) {
 }
 
 // CertifiedBy returns the regions that certified the entry an outcome or request reports.
-// What Submit, Sign, SignBatch and Await return was verified before.
+// What Submit, Sign, SignBatch and Await return was verified before; see also Proof.
 func CertifiedBy(c *Certified) (regions []RegionID) {
 	cover, err := chain.DecodeCover(c.GetCover())
 	if err != nil {

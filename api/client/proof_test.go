@@ -64,6 +64,15 @@ func lies(c *rpctest.Cluster) map[string]rpctest.Prove {
 	}
 }
 
+// words has every node give its region's words, or only such as prove nothing.
+func words(c *rpctest.Cluster, give bool) {
+	for _, n := range c.Nodes {
+		if n.GiveWords(nil); !give {
+			n.GiveWords(func(o *command.OutcomeWord) { o.Nonce = [16]byte{} })
+		}
+	}
+}
+
 // TestUnprovenIsUnknown: whatever a leader says, without the proof of three regions the
 // client calls the outcome unknown; with it, the same command has its answer.
 func TestUnprovenIsUnknown(t *testing.T) {
@@ -71,6 +80,7 @@ func TestUnprovenIsUnknown(t *testing.T) {
 	admin := c.Principal("", command.RoleAdmin)
 	signer := c.Principal("acme", command.RoleSigner)
 	for name, lie := range lies(c) {
+		words(c, name != "none")                                          // which make up for a missing proof, never for a bad one
 		cl, boss := dial(t, config(c, signer)), dial(t, config(c, admin)) // who know no session yet
 		for _, n := range c.Nodes {
 			n.OnProve(lie)
@@ -97,6 +107,7 @@ func TestUnprovenIsUnknown(t *testing.T) {
 		for _, n := range c.Nodes {
 			n.OnProve(nil)
 		}
+		words(c, true)
 		r, err := cl.Sign(within(t, 5*time.Second), cmd)
 		want(t, err, errs.OK)
 		if by := client.CertifiedBy(r.GetCertified()); !slices.Equal(by, []client.RegionID{1, 2, 3, 4}) {
@@ -174,7 +185,11 @@ func TestRefusalsAreProven(t *testing.T) {
 	want(t, err, errs.OK)
 	_, err = cl.Sign(within(t, 5*time.Second), cmd)
 	want(t, err, errs.NotFound)
-	c.Nodes[0].OnProve(func(uint64) *rpc.Proof { return nil })
+	words(c, false)
+	_, err = cl.Sign(within(t, time.Second), cmd)
+	want(t, err, client.OutcomeUnknown)
+	words(c, true)
+	c.Nodes[0].OnProve(func(i uint64) *rpc.Proof { return c.Certify(rpctest.Place(i), c.Nodes[:2]...) })
 	_, err = cl.Sign(within(t, time.Second), cmd)
 	want(t, err, client.OutcomeUnknown)
 }
@@ -183,6 +198,7 @@ func TestRefusalsAreProven(t *testing.T) {
 func TestBatchesAreProven(t *testing.T) {
 	c := start(t, 4)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	words(c, false)
 	c.Nodes[0].OnProve(func(i uint64) *rpc.Proof {
 		if i%2 == 0 {
 			return nil

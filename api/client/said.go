@@ -10,6 +10,7 @@ import (
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // said is what a node's answer says of one command, as regions' words have to say it too.
@@ -30,13 +31,21 @@ func (s *said) by(o *command.OutcomeWord) bool {
 	return o.Code == s.code && o.Meta.Index == s.index && o.Key == s.key && o.Request == s.request && shown
 }
 
-// worded proves an answer of which no certificate is left, by the words of two regions:
-// nodes remember what they decided for longer than the log that certified it. Every node
-// is asked once, and one attempt's time is all it may take.
-func (c *Client) worded(ctx context.Context, s *said) error {
+// Proof is what an answer rests on, as the client verified it.
+type Proof struct {
+	Certified []RegionID // who certified the entry it names; none where that is compacted
+	Said      []RegionID // whose signed words say what the answer says; none where nobody was asked
+}
+
+// worded proves an answer by the words of two regions, which say under their signatures
+// what it says. Every node is asked once, and one attempt's time is all it may take.
+func (c *Client) worded(ctx context.Context, s *said) ([]RegionID, error) {
+	if !liar.Defends(liar.Words) {
+		return nil, nil
+	}
 	w, err := c.newWordCheck(s.content)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
 	defer cancel()
@@ -45,48 +54,73 @@ func (c *Client) worded(ctx context.Context, s *said) error {
 	for r := range c.askWords(ctx, req, false) {
 		w.take(r)
 		if regions = w.saying(s.by); len(regions) >= wordsLeast {
-			return nil
+			return regions, nil
 		}
 	}
-	return errs.New(errs.OutcomeUnknown, "entry %d is not proven to be certified: no certificate is at hand, and %d of %d regions say under their signatures what the answer says",
+	return nil, errs.New(errs.OutcomeUnknown, "the answer of entry %d is not proven: %d of %d regions say under their signatures what it says",
 		s.index, len(regions), len(c.cfg.Regions)).
-		WithHint("send the same command again; two regions must be up that carried it out")
+		WithHint("send the same command again; two regions must be up that carried it out, and if it stays so, the node that answers may be lying")
 }
 
-// outcome wants the proof of an outcome: the certificate of its entry or, where the node
-// has none any more, two regions' words.
-func (c *Client) outcome(ctx context.Context, cmd *Command, o *Outcome) error {
-	err := c.proof.outcome(o)
-	if err == nil || o == nil || len(o.GetCertified().GetCover()) > 0 {
-		return err
+// remembered reports whether regions remember a decision, so that two of them can say it.
+// What they forget binds nobody: the same bytes may still be carried out until they expire.
+func remembered(cmd *Command, code errs.Code) bool {
+	switch code {
+	case errs.Malformed, errs.Unauthenticated, errs.Expired, errs.Throttled, errs.NeedsSecondAdmin, errs.Replayed:
+		return false
+	case errs.Invalid: // one that lives too long is not taken note of
+		return time.Until(cmd.Expiry) <= command.MaxLifetime
 	}
-	cm := cmd.Commitment()
-	s := &said{author: cmd.Principal, id: cmd.ID, content: cm.Hash(c.cfg.Cluster), code: errs.Code(min(o.Code, 1<<16-1)), index: o.Index}
-	in := strict{}
-	in.fixed(s.key[:], o.KeyId)
-	in.fixed(s.request[:], o.RequestId)
-	if in.bad {
-		return unproven(o.Index, "it names a key or request by an id that is none")
-	}
-	return c.worded(ctx, s)
+	return true
 }
 
-// request wants the proof of what is shown of the request id, like outcome. The content
-// of the command that opened it is cmd's, or with a nil cmd what two regions say.
-func (c *Client) request(ctx context.Context, id RequestID, cmd *Command, r *Request) error {
+// outcome wants the proof of an outcome: a certificate of its entry, where the log still
+// has one, and the words of two regions that this command stands there and was decided
+// so. The certificate alone would prove any entry, the words also what is in it.
+func (c *Client) outcome(ctx context.Context, cmd *Command, o *Outcome) (p Proof, err error) {
 	if c.cfg.Unproven {
-		return nil
+		return p, nil
+	}
+	cm, code := cmd.Commitment(), errs.Code(min(o.GetCode(), 1<<16-1))
+	if len(o.GetCertified().GetCover()) > 0 || !remembered(cmd, code) {
+		if err := c.proof.outcome(o); err != nil || !remembered(cmd, code) {
+			return Proof{Certified: CertifiedBy(o.GetCertified())}, err
+		}
+		p.Certified = CertifiedBy(o.Certified)
+	}
+	s := &said{author: cmd.Principal, id: cmd.ID, content: cm.Hash(c.cfg.Cluster), code: code, index: o.GetIndex()}
+	in := strict{}
+	in.fixed(s.key[:], o.GetKeyId())
+	in.fixed(s.request[:], o.GetRequestId())
+	if in.bad {
+		return p, unproven(o.GetIndex(), "it names a key or request by an id that is none")
+	}
+	p.Said, err = c.worded(ctx, s)
+	return p, err
+}
+
+// request wants the proof of what is shown of the request id: the certificate of its draw,
+// signatures prove themselves; where there is none any more, or it ended without
+// signatures, two regions' words. The content of the command that opened it is cmd's, or
+// with a nil cmd what two regions say.
+func (c *Client) request(ctx context.Context, id RequestID, cmd *Command, r *Request) (p Proof, err error) {
+	if c.cfg.Unproven {
+		return p, nil
 	}
 	if !bytes.Equal(r.GetId(), id[:]) {
-		return unproven(r.GetOpenedIndex(), "the answer is about another request")
+		return p, unproven(r.GetOpenedIndex(), "the answer is about another request")
 	}
-	err := c.proof.request(r)
-	if err == nil || len(r.GetCertified().GetCover()) > 0 {
-		return err
+	if len(r.GetCertified().GetCover()) > 0 {
+		if err := c.proof.request(r); err != nil {
+			return p, err
+		}
+		if p.Certified = CertifiedBy(r.Certified); !endedEmpty(r) {
+			return p, nil
+		}
 	}
 	standing, ok := standingOf(r)
 	if !ok || command.RequestIDOf(standing.Author, standing.Command) != id {
-		return unproven(r.GetOpenedIndex(), "the answer is about another request")
+		return p, unproven(r.GetOpenedIndex(), "the answer is about another request")
 	}
 	s := &said{author: standing.Author, id: standing.Command, content: standing.Content, code: errs.OK, index: standing.Opened,
 		request: id, standing: standing.Hash(), final: r.State != tetradv1.RequestState_REQUEST_STATE_OPEN}
@@ -94,7 +128,13 @@ func (c *Client) request(ctx context.Context, id RequestID, cmd *Command, r *Req
 		cm := cmd.Commitment()
 		s.content = cm.Hash(c.cfg.Cluster)
 	}
-	return c.worded(ctx, s)
+	p.Said, err = c.worded(ctx, s)
+	return p, err
+}
+
+// endedEmpty reports whether a request is shown as over, without signatures.
+func endedEmpty(r *Request) bool {
+	return r.GetState() == tetradv1.RequestState_REQUEST_STATE_FAILED || r.GetState() == tetradv1.RequestState_REQUEST_STATE_EXPIRED
 }
 
 // strict reads what an answer shows. What has no canonical form fits no word.

@@ -16,23 +16,31 @@ import (
 const batchBytesMax = 1 << 20
 
 // Submit sends a command and returns its outcome; a refusal is also an error. An outcome
-// whose entry is not proven to be certified, nor by the words of two regions, is
-// OutcomeUnknown.
+// that two regions do not say too, or whose entry is not certified, is OutcomeUnknown.
+// Refusals that regions do not remember rest on the word of one node: who gets one sends
+// the same command again, or lets it expire.
 func (c *Client) Submit(ctx context.Context, cmd *Command) (*Outcome, error) {
+	o, _, err := c.SubmitProven(ctx, cmd)
+	return o, err
+}
+
+// SubmitProven is Submit, and says what the outcome rests on.
+func (c *Client) SubmitProven(ctx context.Context, cmd *Command) (*Outcome, Proof, error) {
 	reply := &tetradv1.SubmitResponse{}
+	var proof Proof
 	unknown, err := c.attempts(ctx, tetradv1.Vault_Submit_FullMethodName, &tetradv1.SubmitRequest{Command: cmd.Encode()}, reply, true,
-		func(ctx context.Context) error { return c.outcome(ctx, cmd, reply.Outcome) })
+		func(ctx context.Context) (err error) { proof, err = c.outcome(ctx, cmd, reply.Outcome); return err })
 	if err != nil {
-		return nil, err
+		return nil, Proof{}, err
 	}
 	o := reply.Outcome
 	switch code := errs.Code(o.GetCode()); {
 	case unknown != nil && silent(code):
-		return nil, unknown
+		return nil, Proof{}, unknown
 	case code != errs.OK:
-		return o, &errs.Error{Code: code, Msg: o.GetText()}
+		return o, proof, &errs.Error{Code: code, Msg: o.GetText()}
 	}
-	return o, nil
+	return o, proof, nil
 }
 
 // Do builds, signs and submits a command that one principal alone may issue.
@@ -48,47 +56,63 @@ func (c *Client) Do(ctx context.Context, body command.Body) (*Outcome, error) {
 // outcome; a refusal is proven too, except what a node refuses at the door. If it returns
 // OutcomeUnknown, call it again with the same command, or Await.
 func (c *Client) Sign(ctx context.Context, cmd *Command) (*Request, error) {
+	r, _, err := c.sign(ctx, cmd, true)
+	return r, err
+}
+
+// SignProven is Sign, and says what the answer rests on.
+func (c *Client) SignProven(ctx context.Context, cmd *Command) (*Request, Proof, error) {
 	return c.sign(ctx, cmd, true)
 }
 
 // Open sends a signature request and returns as soon as it is accepted.
 func (c *Client) Open(ctx context.Context, cmd *Command) (*Request, error) {
+	r, _, err := c.sign(ctx, cmd, false)
+	return r, err
+}
+
+// OpenProven is Open, and says what the answer rests on.
+func (c *Client) OpenProven(ctx context.Context, cmd *Command) (*Request, Proof, error) {
 	return c.sign(ctx, cmd, false)
 }
 
-func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, error) {
+func (c *Client) sign(ctx context.Context, cmd *Command, wait bool) (*Request, Proof, error) {
 	reply := &tetradv1.SignResponse{}
 	req := &tetradv1.SignRequest{Command: cmd.Encode(), Wait: wait}
+	var proof Proof
 	_, err := c.attempts(ctx, tetradv1.Vault_Sign_FullMethodName, req, reply, true,
-		func(ctx context.Context) error { return c.request(ctx, RequestIDOf(cmd), cmd, reply.Request) })
+		func(ctx context.Context) (err error) {
+			proof, err = c.request(ctx, RequestIDOf(cmd), cmd, reply.Request)
+			return err
+		})
 	if err != nil {
 		return c.refused(ctx, cmd, err)
 	}
-	return reply.Request, nil
+	return reply.Request, proof, nil
 }
 
 // refused does not believe an error that says what became of a request: that is the word
 // of one node, and the request may have been signed. The outcome of the command is
 // proven; if it says that the request was accepted, so must be what ended it.
-func (c *Client) refused(ctx context.Context, cmd *Command, said error) (*Request, error) {
+func (c *Client) refused(ctx context.Context, cmd *Command, said error) (*Request, Proof, error) {
 	if c.cfg.Unproven || elsewhere(errs.CodeOf(said)) {
-		return nil, said
+		return nil, Proof{}, said
 	}
 	o, err := c.Submit(ctx, cmd)
 	switch {
 	case err != nil && o == nil && errs.CodeOf(err) != errs.OutcomeUnknown:
-		return nil, said // at the door, as before: nothing was proposed, the node says
+		return nil, Proof{}, said // at the door, as before: nothing was proposed, the node says
 	case err != nil:
-		return nil, err
+		return nil, Proof{}, err
 	}
-	r, err := c.Await(ctx, RequestIDOf(cmd))
+	r, proof, err := c.AwaitProven(ctx, RequestIDOf(cmd))
 	switch {
 	case err == nil && r.State == tetradv1.RequestState_REQUEST_STATE_COMPLETE:
-		return r, nil
+		return r, proof, nil
 	case err == nil && r.State != tetradv1.RequestState_REQUEST_STATE_OPEN:
-		return nil, said
+		return nil, Proof{}, said
 	}
-	return nil, errs.Wrap(errs.OutcomeUnknown, said, "the request was accepted, and its end is not proven").
+	return nil, Proof{}, errs.Wrap(errs.OutcomeUnknown, said, "the request was accepted, and its end is not proven").
 		WithHint("wait for it, or send the same command again")
 }
 
@@ -157,7 +181,7 @@ func (c *Client) batch(ctx context.Context, req *tetradv1.SignBatchRequest, cmds
 func (c *Client) result(ctx context.Context, it *tetradv1.SignItem, cmd *Command) Result {
 	err := faultOf(it)
 	if err == nil {
-		err = c.request(ctx, RequestIDOf(cmd), cmd, it.Request)
+		_, err = c.request(ctx, RequestIDOf(cmd), cmd, it.Request)
 	}
 	if err != nil {
 		return Result{Err: err}
@@ -177,13 +201,20 @@ func faultOf(it *tetradv1.SignItem) error {
 
 // Await waits until a request is final, or the context ends.
 func (c *Client) Await(ctx context.Context, id RequestID) (*Request, error) {
+	r, _, err := c.AwaitProven(ctx, id)
+	return r, err
+}
+
+// AwaitProven is Await, and says what the answer rests on.
+func (c *Client) AwaitProven(ctx context.Context, id RequestID) (*Request, Proof, error) {
 	reply := &tetradv1.AwaitResponse{}
+	var proof Proof
 	_, err := c.attempts(ctx, tetradv1.Vault_Await_FullMethodName, &tetradv1.AwaitRequest{RequestId: id[:]}, reply, false,
-		func(ctx context.Context) error { return c.request(ctx, id, nil, reply.Request) })
+		func(ctx context.Context) (err error) { proof, err = c.request(ctx, id, nil, reply.Request); return err })
 	if err != nil {
-		return nil, err
+		return nil, Proof{}, err
 	}
-	return reply.Request, nil
+	return reply.Request, proof, nil
 }
 
 // Request shows one request.

@@ -183,8 +183,71 @@ func TestRefusalsBesideTrueWords(t *testing.T) {
 	unproven(t, func(ctx context.Context) error { _, err := cl.Submit(ctx, cmd); return err })
 }
 
+// TestOneNodesOutcome: a leader that answers with the certificate of any entry is believed
+// only in what two regions say of this very command: not that it was carried out, not as
+// another one, not where it was refused, nor that a request ended.
+func TestOneNodesOutcome(t *testing.T) {
+	c := start(t, 4)
+	cl, boss := dial(t, config(c, c.Principal("acme", command.RoleSigner))), dial(t, config(c, c.Principal("", command.RoleAdmin)))
+	_, err := boss.Do(within(t, 10*time.Second), &command.FreezeVault{Reason: "certified"})
+	want(t, err, errs.OK)
+	for name, lie := range map[string]func(*fsm.Outcome){
+		"never proposed": nil,
+		"another entry":  func(o *fsm.Outcome) { o.Index-- },
+		"another key":    func(o *fsm.Outcome) { o.Key[0] ^= 1 },
+		"refused":        func(o *fsm.Outcome) { o.Code, o.Text = errs.Denied, "refused, believe me" },
+	} {
+		cmd, err := boss.Command(&command.CreateKey{Name: name, Tenant: "acme", Scheme: command.SchemeMultisig, Curve: command.P256, Signers: 2})
+		want(t, err, errs.OK)
+		c.Nodes[0].OnSubmit(func(_ context.Context, cmd *command.Command) (fsm.Outcome, error) {
+			if lie == nil {
+				return fsm.Outcome{Code: errs.OK, Index: 1, Key: command.KeyIDOf(cmd.Principal, cmd.ID)}, nil
+			}
+			o, err := c.State.Decide(cmd)
+			lie(&o)
+			return o, err
+		})
+		unproven(t, func(ctx context.Context) error { _, err := boss.Submit(ctx, cmd); return err })
+		c.Nodes[0].OnSubmit(nil)
+		o, p, err := boss.SubmitProven(within(t, 10*time.Second), cmd)
+		want(t, err, errs.OK)
+		if len(p.Certified) != 4 || len(p.Said) < 2 || len(o.GetKeyId()) != 16 {
+			t.Errorf("%s: %v rests on %+v", name, o, p)
+		}
+	}
+	c.Nodes[0].OnSign(func(_ context.Context, cmd *command.Command) (*fsm.Request, error) {
+		o, err := c.State.Decide(cmd)
+		if err != nil {
+			return nil, err
+		}
+		r, _ := c.State.Request(o.Request)
+		shown := *r
+		shown.Results, shown.State, shown.Closed = nil, fsm.RequestFailed, 1
+		return &shown, nil
+	})
+	unproven(t, func(ctx context.Context) error { _, err := cl.Sign(ctx, request(t, cl, "m")); return err })
+}
+
+// TestForgottenRefusals: what regions keep no memory of they cannot say either. It binds
+// nobody, and is reported at once.
+func TestForgottenRefusals(t *testing.T) {
+	c := start(t, 4)
+	boss := dial(t, config(c, c.Principal("", command.RoleAdmin)))
+	for _, code := range []errs.Code{errs.NeedsSecondAdmin, errs.Unauthenticated} {
+		c.Nodes[0].OnSubmit(func(context.Context, *command.Command) (fsm.Outcome, error) {
+			return fsm.Outcome{Code: code, Index: 1, Text: "no"}, nil
+		})
+		cmd, err := boss.Command(&command.FreezeVault{Reason: code.String()})
+		want(t, err, errs.OK)
+		_, p, err := boss.SubmitProven(within(t, 10*time.Second), cmd)
+		if want(t, err, code); len(p.Certified) != 4 || p.Said != nil {
+			t.Errorf("%s rests on %+v", code, p)
+		}
+	}
+}
+
 // TestWordsReplaceNoBadProof: they are for where there is no certificate, and nobody is
-// asked for them where there is one.
+// asked for them where signatures come with one.
 func TestWordsReplaceNoBadProof(t *testing.T) {
 	c, asked := compacted(t, nil)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))

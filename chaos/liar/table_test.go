@@ -26,7 +26,8 @@ func did(what string) func(*world) {
 }
 
 var lies = []lie{
-	{name: "mute-leader", tries: "leads with heartbeats and sends no entry", bare: "there is no rule yet that it meets", starves: true},
+	{name: "mute-leader", tries: "leads with heartbeats and sends no entry", lower: ds(liar.Willing)},
+	{name: "ignored-requests", tries: "refuses what clients ask for, and commits all else", lower: ds(liar.Willing)},
 	{name: "false-commit", tries: "calls an entry committed that one region alone has", lower: ds(liar.CommitCap, liar.Applying), silent: true},
 	{name: "one-region-only", tries: "shows an entry to one region and falls silent", silent: true, bare: "an entry that one region holds counts for nothing: nothing is asked of it"},
 	{name: "rival-entries", tries: "shows rivals to two regions and hands leadership to one of them", bare: "with the liar voting on, an election has a way out without the rule; the next row needs it"},
@@ -69,11 +70,13 @@ var lies = []lie{
 	{name: "wrong-signature", tries: "answers with a signature that is none", lower: ds(liar.Answers), follower: true},
 	{name: "other-digest", tries: "has its HSM sign what nobody asked for, and answers with it", lower: ds(liar.Answers), follower: true},
 	{name: "other-payload", tries: "changes what a client asked to have signed", lower: ds(liar.Commands), starves: true},
+	{name: "false-complaint", tries: "has the leader deposed by complaints", lower: ds(liar.Complaints), follower: true},
 	{name: "stolen-admin", tries: "uses one administrator's key alone", lower: ds(liar.DualControl), during: stolen},
 	{name: "forged-second", tries: "forges the second administrator's signature", lower: ds(liar.Commands), during: stolen},
 	{name: "foreign-key", tries: "registers another region's key as its own", lower: ds(liar.Attestations), during: anotherKey},
-	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions), watch: did("foreign-session: registered")},
-	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Covers), during: freezeThroughLiar},
+	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions, liar.Possession), watch: did("foreign-session: registered")},
+	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
+	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
 	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
 	{name: "completion-hidden", tries: "releases a signature and keeps it out of the log", lower: ds(liar.Statements), stay: 70 * time.Second, during: collude},
 }
@@ -102,6 +105,34 @@ func reboot(w *world) {
 	}
 	if err := w.Sites[w.liar].Node.WaitReady(w.ctx); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// rebootVictim starts the region the lie is about again, with a new session.
+func rebootVictim(w *world) {
+	i := w.honest[0]
+	w.Stop(i)
+	w.history.Record(chaos.Boot{Region: region(i), At: time.Now()})
+	if err := w.Start(i); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.Sites[i].Node.WaitReady(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	time.Sleep(5 * time.Second)
+}
+
+// unregistered looks for a region whose present session is not its own in the state.
+func unregistered(w *world) {
+	i := w.honest[0]
+	for _, cert := range w.clusterOf(w.liar).Shown(region(i)) {
+		r, _, ok := w.Sites[w.honest[1]].Node.View().RegionBySession(cert.Session.Fingerprint())
+		if ok && r.ID != region(i) {
+			w.saw("the session of region %d is registered as that of region %d", region(i), r.ID)
+		}
+	}
+	if r, _ := w.Sites[w.honest[1]].Node.View().Region(region(i)); !r.Healthy {
+		w.saw("region %d takes no part: it could not register its session", region(i))
 	}
 }
 
@@ -183,8 +214,7 @@ func anotherKey(w *world) {
 	}
 }
 
-// freezeThroughLiar freezes the key by way of the liar alone, and asks for the
-// acknowledgement as vaultctl does. Without that the outcome is the liar's word.
+// freezeThroughLiar freezes the key by way of the liar alone, and wants no outcome of it.
 func freezeThroughLiar(w *world) {
 	admin := w.ClientAt("freezer", w.Lab.Admins[0], w.liar)
 	defer admin.Close()
@@ -194,9 +224,7 @@ func freezeThroughLiar(w *world) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err = admin.Submit(ctx, cmd); err == nil && liar.Defends(liar.Covers) {
-		_, err = admin.Acknowledge(ctx, cmd, nil)
-	}
+	_, err = admin.Submit(ctx, cmd)
 	if k, ok := w.Sites[w.honest[0]].Node.View().Key(w.key); err == nil && ok && k.State != fsm.KeyFrozen {
 		w.saw("a freeze was acknowledged and is in no honest state")
 	}

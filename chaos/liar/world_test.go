@@ -289,6 +289,11 @@ func (w *world) look() {
 		if ms := c.Members(); len(ms) != 4 && len(ms) != 0 {
 			w.saw("region %d counts %d members, which nobody approved", region(i), len(ms))
 		}
+		for _, r := range c.LeftLeaders() {
+			if r != region(w.liar) {
+				w.saw("region %d left an honest leader, region %d", region(i), r)
+			}
+		}
 		for _, r := range c.Convicted() {
 			if r != region(w.liar) {
 				w.saw("region %d is convicted at region %d, and honest", r, region(i))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -24,6 +25,9 @@ type Finding struct {
 	Accused     identity.RegionID
 	Accuser     identity.RegionID
 	Term, Index uint64
+	// Servers are the incarnations under whose sessions the accused signed what is shown,
+	// ascending. One server that replaced another answers for what it signed itself.
+	Servers []string
 	// Convicts: the accused's own signatures contradict each other or the format, so no
 	// honest region can have made them. Otherwise the file is an accusation that the
 	// accused's signatures support and that people must judge.
@@ -97,10 +101,21 @@ func (j *judge) by(s *Signature, lineage [32]byte, err error) error {
 	if s.Region != j.Evidence.Accused {
 		return j.unproven("signed by region %d", s.Region)
 	}
+	j.signedAs(s.Session)
 	if lineage != j.Lineage {
 		return j.unproven("of another lineage")
 	}
 	return err
+}
+
+// signedAs notes the incarnation a session of the accused belongs to.
+func (j *judge) signedAs(session identity.Fingerprint) {
+	for _, c := range j.Sessions {
+		if c.Region == j.Evidence.Accused && c.Session.Fingerprint() == session && !slices.Contains(j.Finding.Servers, c.ServerID) {
+			j.Finding.Servers = append(j.Finding.Servers, c.ServerID)
+		}
+	}
+	slices.Sort(j.Finding.Servers)
 }
 
 // pair decodes both exhibits, which must differ.

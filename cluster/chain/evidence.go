@@ -82,6 +82,18 @@ func Accuse(s *Signer, e Evidence) (*Evidence, error) {
 
 func compareSessions(a, b *identity.SessionCert) int { return bytes.Compare(a.Encode(), b.Encode()) }
 
+// AccusedServers returns the incarnations of the accused whose sessions the file has, ascending:
+// a claim until the file is judged.
+func (e *Evidence) AccusedServers() (out []string) {
+	for _, c := range e.Sessions {
+		if c.Region == e.Accused && !slices.Contains(out, c.ServerID) {
+			out = append(out, c.ServerID)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Encode returns the canonical form.
 func (e *Evidence) Encode() []byte {
 	return encode(1024+len(e.First)+len(e.Second), func(w *wire.Writer) { e.body(w); e.Accuser.write(w) })

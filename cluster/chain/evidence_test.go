@@ -3,6 +3,7 @@ package chain_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,7 +116,7 @@ func TestConvict(t *testing.T) {
 	for _, a := range w.accusations() {
 		e := w.accuse(a.kind, 4, a.first, a.second)
 		f, err := chain.Convict(w.court(), e)
-		if (err == nil) != a.shows || err == nil && (f.Convicts != a.convicts || f.Accused != 4 || f.Accuser != 1 || f.Text == "") {
+		if (err == nil) != a.shows || err == nil && (f.Convicts != a.convicts || f.Accused != 4 || f.Accuser != 1 || f.Text == "" || !slices.Equal(f.Servers, []string{"region-4"})) {
 			t.Errorf("%s: %+v %v", a.name, f, err)
 		}
 		if err == nil {
@@ -197,8 +198,8 @@ func TestStolenKeyConvictsNobody(t *testing.T) {
 	w := newWorld(t)
 	p := w.snapshot(1, 2, 3)
 	for victim := identity.RegionID(1); victim <= 3; victim++ {
-		thief := identity.SessionCert{Cluster: clusterID, Region: 4, ServerID: w.certs[4].ServerID, Session: w.certs[victim].Session, Issued: noon.Add(time.Hour)}
-		stolen, err := identity.IssueSession(t.Context(), w.ids[4], thief)
+		thief := identity.SessionCert{Cluster: clusterID, Region: 4, ServerID: w.certs[4].ServerID, Issued: noon.Add(time.Hour)}
+		stolen, err := identity.IssueSession(t.Context(), w.ids[4], onlySeen{w.ids[4], w.certs[victim].Session}, thief)
 		w.must(err)
 		e, err := chain.Accuse(w.signers[4], chain.Evidence{Kind: chain.UnprovenSnapshot, Cluster: clusterID, Lineage: lineage, Accused: 1, Noticed: noon,
 			First: w.offerBytes(1, p, p.Encode()), Second: p.Encode(), Sessions: []*identity.SessionCert{w.certs[1], w.certs[2], w.certs[3], w.certs[4], stolen}})

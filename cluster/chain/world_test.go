@@ -66,13 +66,21 @@ func (w *world) session(r identity.RegionID, label string, at time.Time) (*chain
 	w.tb.Helper()
 	key := seeded(w.tb, label+string('0'+rune(r)))
 	sum := sha256.Sum256([]byte(label))
-	cert, err := identity.IssueSession(context.Background(), w.ids[r], identity.SessionCert{
-		Cluster: clusterID, Region: r, ServerID: "region-" + string('0'+rune(r)), Boot: identity.Boot(sum[:16]), Session: key.Public(), Issued: at})
+	cert, err := identity.IssueSession(context.Background(), w.ids[r], key, identity.SessionCert{
+		Cluster: clusterID, Region: r, ServerID: "region-" + string('0'+rune(r)), Boot: identity.Boot(sum[:16]), Issued: at})
 	w.must(err)
 	s, err := chain.NewSigner(r, key)
 	w.must(err)
 	return s, cert
 }
+
+// onlySeen is a key somebody saw and signs for with their own.
+type onlySeen struct {
+	identity.Signer
+	public identity.PublicKey
+}
+
+func (o onlySeen) Public() identity.PublicKey { return o.public }
 
 func (w *world) court() chain.Court {
 	return chain.Court{Cluster: clusterID, Lineage: lineage, Pins: w.pins, Regions: 4}

@@ -37,6 +37,16 @@ func NewMachine() *Machine {
 	return &Machine{seen: map[command.ID]uint64{}, history: map[uint64]command.Meta{}}
 }
 
+// Owed is nil for a command that was not decided here.
+func (m *Machine) Owed(c *command.Command) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.seen[c.ID]; ok {
+		return errs.New(errs.Replayed, "command %s is decided", c.ID)
+	}
+	return nil
+}
+
 // Apply implements cluster.Machine.
 func (m *Machine) Apply(batch []fsm.Input) [][]fsm.Outcome {
 	m.mu.Lock()

@@ -153,9 +153,9 @@ func (n *Node) Member() cluster.Member {
 // Session issues a fresh session of the node.
 func (n *Node) Session() *identity.Session {
 	key := identity.GenerateEd25519()
-	cert := identity.SessionCert{Cluster: n.All.ID, Region: n.Region, ServerID: n.ServerID, Session: key.Public(), Issued: time.Now()}
+	cert := identity.SessionCert{Cluster: n.All.ID, Region: n.Region, ServerID: n.ServerID, Issued: time.Now()}
 	_, _ = rand.Read(cert.Boot[:])
-	signed, err := identity.IssueSession(context.Background(), n.Identity, cert)
+	signed, err := identity.IssueSession(context.Background(), n.Identity, key, cert)
 	if err != nil {
 		n.All.TB.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func (n *Node) Config() (cluster.Config, error) {
 	a := n.All
 	cfg := cluster.Config{Cluster: a.ID, Lineage: a.Lineage, Session: n.Session(), Pins: a.Pins, Members: a.Members(),
 		Network: n.Network, RaftAddr: n.Addr, FS: n.Disk, Machine: n.Machine,
-		EntrySealer: NewSealer("entry"), SnapshotSealer: NewSealer("snapshot"), Timing: a.o.Timing, Fatal: n.died1}
+		EntrySealer: NewSealer("entry"), SnapshotSealer: NewSealer("snapshot"), Timing: a.o.Timing, Fatal: n.died1, Owed: n.Machine.Owed}
 	if n.Store != nil {
 		cfg.Stores = n.Store.Stores()
 	} else {

@@ -189,7 +189,7 @@ Without --path the next ones in a row, m/0/N, are given out.`, cobra.ExactArgs(1
 			if err != nil {
 				return err
 			}
-			return a.submit(ctx, v, cmd, func(*vault, *command.Command, *client.Outcome) error { return a.addresses(children) })
+			return a.submit(ctx, v, cmd, func(*vault, *command.Command, *client.Outcome, client.Proof) error { return a.addresses(children) })
 		})
 	})
 	f := c.Flags()

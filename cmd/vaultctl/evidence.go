@@ -30,6 +30,9 @@ type evidenceView struct {
 	Noticed string   `json:"noticed"`
 	Size    uint64   `json:"size"`
 	Kept    []string `json:"kept_by,omitempty"`
+	Servers []string `json:"servers,omitempty"` // of the accused, that signed it
+
+	Replaced bool `json:"replaced,omitempty"` // the region has another server now
 
 	File     string `json:"file,omitempty"`
 	Verdict  string `json:"verdict,omitempty"`
@@ -102,10 +105,19 @@ func (a *app) printEvidence(all []*evidenceView) error {
 			if i > 0 {
 				fmt.Fprintln(w)
 			}
-			a.pairs(w, "file", e.File, "hash", e.Hash, "kind", e.Kind, "accused", e.Accused, "accuser", e.Accuser,
+			a.pairs(w, "file", e.File, "hash", e.Hash, "kind", e.Kind, "accused", e.Accused, "as server", e.server(), "accuser", e.Accuser,
 				"noticed", readable(e.Noticed), "verdict", e.Verdict, "finding", e.Finding)
 		}
 	})
+}
+
+// server names the incarnation that is accused.
+func (e *evidenceView) server() string {
+	s := strings.Join(e.Servers, ", ")
+	if e.Replaced {
+		s += " (replaced since: what follows for the region is over)"
+	}
+	return s
 }
 
 // accusations asks every region, newest first; a region that is not reached is named.
@@ -140,7 +152,7 @@ func (a *app) accusations(ctx context.Context, v *vault) ([]*evidenceView, error
 
 func viewSummary(g *genesis.Genesis, s *client.EvidenceSummary) *evidenceView {
 	e := &evidenceView{Hash: hexOf(s.Hash), Kind: s.Kind, Accused: regionName(g, identity.RegionID(s.Accused)),
-		Accuser: regionName(g, identity.RegionID(s.Accuser)), Noticed: iso(s.Noticed), Size: s.Size}
+		Accuser: regionName(g, identity.RegionID(s.Accuser)), Noticed: iso(s.Noticed), Size: s.Size, Servers: s.Servers, Replaced: s.Replaced}
 	copy(e.hash[:], s.Hash)
 	return e
 }
@@ -173,7 +185,7 @@ func (a *app) fetched(ctx context.Context, prefix string, do func(*evidenceView)
 			if err != nil {
 				return err
 			}
-			e.Kept = all[0].Kept
+			e.Kept, e.Replaced = all[0].Kept, all[0].Replaced
 			return do(e)
 		}
 		return errs.New(errs.Unavailable, "no region sent the file")
@@ -209,7 +221,7 @@ func judged(g *genesis.Genesis, b []byte) (*evidenceView, error) {
 	}
 	h := sha256.Sum256(b)
 	out := &evidenceView{Hash: hex.EncodeToString(h[:]), Kind: f.Kind.String(), Accused: regionName(g, f.Accused), Accuser: regionName(g, f.Accuser),
-		Noticed: e.Noticed.UTC().Format(time.RFC3339Nano), Size: uint64(len(b)), Verdict: accuses, Finding: f.Text, Term: f.Term, Index: f.Index,
+		Noticed: e.Noticed.UTC().Format(time.RFC3339Nano), Size: uint64(len(b)), Verdict: accuses, Finding: f.Text, Term: f.Term, Index: f.Index, Servers: f.Servers,
 		hash: h, accused: f.Accused, evidence: b}
 	if f.Convicts {
 		out.Verdict = convicts

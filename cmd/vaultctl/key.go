@@ -139,9 +139,9 @@ for.`, cobra.ExactArgs(1),
 			if err != nil {
 				return err
 			}
-			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome) error {
+			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome, proof client.Proof) error {
 				if n.noWait {
-					return a.outcome(v, cmd, o, nil)
+					return a.outcome(v, cmd, o, proof, nil)
 				}
 				a.progress("the regions are making key %s", n.name)
 				k, err := a.awaitKey(ctx, v, command.KeyIDOf(cmd.Principal, cmd.ID), body.Scheme)

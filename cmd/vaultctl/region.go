@@ -229,7 +229,7 @@ take this right from a region (vaultctl region mute).`, cobra.RangeArgs(1, 2), f
 				return advise(err)
 			}
 			ack, err := a.acknowledge(ctx, v, cmd)
-			if print := a.outcome(v, cmd, o, ack); print != nil {
+			if print := a.outcome(v, cmd, o, client.Proof{}, ack); print != nil {
 				return print
 			}
 			return err
@@ -296,5 +296,5 @@ func (a *app) handOver(ctx context.Context, v *vault, d *dual, id identity.Regio
 	if err != nil {
 		return advise(err)
 	}
-	return a.outcome(v, cmd, nil, nil)
+	return a.outcome(v, cmd, nil, client.Proof{}, nil)
 }

@@ -194,7 +194,7 @@ func TestEvidenceOffline(t *testing.T) {
 	}
 	good := e.Encode()
 	code, out := run("region", "evidence", "verify", write("good", good))
-	if code != 0 || !strings.Contains(out, "convicts") || !strings.Contains(out, "gamma") || !strings.Contains(out, "signed two entries for term 7 index 9") {
+	if code != 0 || !strings.Contains(out, "convicts") || !strings.Contains(out, "gamma") || !strings.Contains(out, kit.Region(3).ServerID) || !strings.Contains(out, "signed two entries for term 7 index 9") {
 		t.Fatalf("exit %d\n%s", code, out)
 	}
 	for _, at := range []int{40, len(good) / 2, len(good) - 1} {

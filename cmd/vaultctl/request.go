@@ -42,13 +42,13 @@ type requestView struct {
 	Closed   uint64          `json:"closed_index,omitempty"`
 	Leaf     uint64          `json:"audit_leaf"`
 
-	Certified []string `json:"certified_by,omitempty"`
+	proofView
 }
 
-func (v *vault) viewRequest(r *client.Request) requestView {
+func (v *vault) viewRequest(r *client.Request, proof client.Proof) requestView {
 	out := requestView{ID: hexOf(r.Id), State: requestStates[r.State], Tenant: r.Tenant, Key: hexOf(r.KeyId), Kind: command.Kind(r.Kind).String(),
 		Hash: command.Hash(r.Hash).String(), Note: r.Note, Author: hexOf(r.Author), Expiry: iso(r.Expiry), Value: hexOf(r.Value),
-		Opened: r.OpenedIndex, Closed: r.ClosedIndex, Leaf: r.Leaf, Attempts: []attemptView{}, Results: []signatureView{}, Certified: v.certifiedBy(r.GetCertified())}
+		Opened: r.OpenedIndex, Closed: r.ClosedIndex, Leaf: r.Leaf, Attempts: []attemptView{}, Results: []signatureView{}, proofView: v.proof(proof)}
 	if len(r.Path) > 0 {
 		out.Path = command.PathText(r.Path)
 	}
@@ -82,12 +82,12 @@ func (r requestView) pair() string {
 	return strings.Join(names, "+")
 }
 
-func (a *app) printRequest(v *vault, r *client.Request) error {
-	q := v.viewRequest(r)
+func (a *app) printRequest(v *vault, r *client.Request, proof client.Proof) error {
+	q := v.viewRequest(r, proof)
 	return a.print(q, func(w io.Writer) {
 		a.pairs(w, "request", q.ID, "state", q.State, "tenant", q.Tenant, "key", q.Key, "path", q.Path, "kind", q.Kind, "hash", q.Hash, "note", q.Note,
 			"author", q.Author, "valid until", q.Expiry, "attempts", fmt.Sprint(len(q.Attempts)), "signed by", q.pair(), "beacon value", q.Value,
-			"audit leaf", itoa(q.Leaf), "certified by", strings.Join(q.Certified, ", "))
+			"audit leaf", itoa(q.Leaf), "certified by", q.proofView.String())
 		if len(q.One) > 0 {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"SIGNATURE"}}
@@ -127,15 +127,18 @@ func (a *app) requestCmd() *cobra.Command {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()
-			get := v.Request
-			if wait {
-				get = v.Await
+			if !wait { // the word of the node that answers
+				r, err := v.Request(ctx, id)
+				if err != nil {
+					return advise(err)
+				}
+				return a.printRequest(v, r, client.Proof{})
 			}
-			r, err := get(ctx, id)
+			r, proof, err := v.AwaitProven(ctx, id)
 			if err != nil {
 				return advise(err)
 			}
-			return a.printRequest(v, r)
+			return a.printRequest(v, r, proof)
 		})
 	})
 	show.Flags().BoolVar(&wait, "wait", false, "until it is final")
@@ -148,7 +151,7 @@ func (a *app) requestCmd() *cobra.Command {
 				if err != nil {
 					return advise(err)
 				}
-				out = append(out, v.viewRequest(r))
+				out = append(out, v.viewRequest(r, client.Proof{}))
 			}
 			return a.print(out, func(w io.Writer) {
 				t := &table{head: []string{"REQUEST", "STATE", "TENANT", "KIND", "SIGNED BY", "ATTEMPTS", "LEAF", "KEY", "NOTE"}}
@@ -173,7 +176,7 @@ With --output json one object a line.`, cobra.NoArgs, func(ctx context.Context, 
 					a.progress("following requests")
 					continue
 				}
-				q := v.viewRequest(r)
+				q := v.viewRequest(r, client.Proof{})
 				if err := a.line(q, func(w io.Writer) {
 					fmt.Fprintf(w, "%s  %-8s  %-8s  %s  %s\n", q.ID, a.state(q.State), q.Kind, q.pair(), q.Note)
 				}); err != nil {

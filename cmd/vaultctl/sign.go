@@ -200,17 +200,17 @@ func (a *app) sign(ctx context.Context, v *vault, s *signing) error {
 	request := client.RequestIDOf(cmd)
 	a.progress("request %s", request)
 	if !s.wait {
-		r, err := v.Open(ctx, cmd)
+		r, proof, err := v.OpenProven(ctx, cmd)
 		if err != nil {
 			return a.pending(request, err)
 		}
-		return a.printRequest(v, r)
+		return a.printRequest(v, r, proof)
 	}
-	r, err := v.Sign(ctx, cmd)
+	r, proof, err := v.SignProven(ctx, cmd)
 	if err != nil {
 		return a.pending(request, err)
 	}
-	return a.signed(v, s, k, in, r)
+	return a.signed(v, s, k, in, r, proof)
 }
 
 func (a *app) showIntent(in *intent.Intent) {
@@ -257,15 +257,16 @@ type signedView struct {
 	Transaction string          `json:"transaction,omitempty"`
 	TxID        string          `json:"txid,omitempty"`
 	File        string          `json:"file,omitempty"`
-	Certified   []string        `json:"certified_by,omitempty"`
+
+	proofView
 }
 
 // signed verifies what came back and turns it into what was asked for.
-func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *client.Request) error {
+func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *client.Request, proof client.Proof) error {
 	if r.State != tetradv1.RequestState_REQUEST_STATE_COMPLETE {
 		return errs.New(errs.BadState, "request %s is %s", hexOf(r.Id), requestStates[r.State])
 	}
-	view := signedView{Request: hexOf(r.Id), State: "complete", File: s.out, Certified: v.certifiedBy(r.GetCertified())}
+	view := signedView{Request: hexOf(r.Id), State: "complete", File: s.out, proofView: v.proof(proof)}
 	for _, m := range in.Messages {
 		view.Messages = append(view.Messages, hexOf(m))
 	}
@@ -300,7 +301,7 @@ func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
 	for _, r := range v.Regions {
 		names = append(names, r.Region)
 	}
-	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "certified by", strings.Join(v.Certified, ", "),
+	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "certified by", v.proofView.String(),
 		"txid", v.TxID, "file", v.File)
 	if v.PSBT == "" && v.Transaction == "" {
 		a.table(w, v.table())

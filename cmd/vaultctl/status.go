@@ -54,6 +54,16 @@ type accusedView struct {
 	Region string `json:"region"`
 	Kind   string `json:"kind"`
 	Count  uint32 `json:"count"`
+
+	Replaced bool `json:"replaced,omitempty"` // it is about a server that was replaced since
+}
+
+// who names the accused; a server that was replaced is no alarm any more.
+func (e accusedView) who(a *app) string {
+	if e.Replaced {
+		return "a server of " + e.Region + " that was replaced since"
+	}
+	return a.paint(red, e.Region)
 }
 
 var stateNames = map[tetradv1.NodeState]string{tetradv1.NodeState_NODE_STATE_SEALED: "sealed",
@@ -88,7 +98,7 @@ func viewNode(v *vault, n client.NodeStatus) nodeView {
 		out.Stop = viewStop(out.Region, s.LocalStop)
 	}
 	for _, c := range s.Evidence {
-		out.Evidence = append(out.Evidence, accusedView{regionName(v.genesis, identity.RegionID(c.Region)), c.Kind, c.Count})
+		out.Evidence = append(out.Evidence, accusedView{regionName(v.genesis, identity.RegionID(c.Region)), c.Kind, c.Count, c.Replaced})
 	}
 	for _, r := range s.Regions {
 		if r.Status == "quarantined" {
@@ -183,7 +193,7 @@ func (a *app) alarms(w io.Writer, nodes []nodeView) {
 			fmt.Fprintf(w, "%s: %s since %s (stop %s): %s\n", n.Region, a.paint(red, stoppedHere), readable(n.Stop.At), n.Stop.Stop, n.Stop.Reason)
 		}
 		for _, e := range n.Evidence {
-			fmt.Fprintf(w, "%s: holds evidence against %s: %s (%d); see vaultctl region evidence\n", n.Region, a.paint(red, e.Region), e.Kind, e.Count)
+			fmt.Fprintf(w, "%s: holds evidence against %s: %s (%d); see vaultctl region evidence\n", n.Region, e.who(a), e.Kind, e.Count)
 		}
 	}
 }

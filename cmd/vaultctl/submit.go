@@ -46,7 +46,7 @@ func (d *dual) flags(a *app, c *cobra.Command) *cobra.Command {
 
 // send signs a command as the user and, with dual control, as others, and submits it;
 // or writes it to a file for the others. done prints the outcome.
-func (a *app) send(ctx context.Context, d *dual, body command.Body, done func(v *vault, cmd *command.Command, o *client.Outcome) error) error {
+func (a *app) send(ctx context.Context, d *dual, body command.Body, done func(v *vault, cmd *command.Command, o *client.Outcome, proof client.Proof) error) error {
 	if d != nil && d.propose != "" {
 		return a.proposal(d, body)
 	}
@@ -77,22 +77,22 @@ func cosign(v *vault, cmd *command.Command, files []string) error {
 	return nil
 }
 
-func (a *app) submit(ctx context.Context, v *vault, cmd *command.Command, done func(*vault, *command.Command, *client.Outcome) error) error {
+func (a *app) submit(ctx context.Context, v *vault, cmd *command.Command, done func(*vault, *command.Command, *client.Outcome, client.Proof) error) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
 	wait := a.restricts(ctx, v, cmd)
-	o, err := v.Submit(ctx, cmd)
+	o, proof, err := v.SubmitProven(ctx, cmd)
 	if err != nil {
 		return advise(err)
 	}
 	if done != nil {
-		return done(v, cmd, o)
+		return done(v, cmd, o, proof)
 	}
 	if !wait {
-		return a.outcome(v, cmd, o, nil)
+		return a.outcome(v, cmd, o, proof, nil)
 	}
 	ack, err := a.acknowledge(ctx, v, cmd)
-	if print := a.outcome(v, cmd, o, ack); print != nil {
+	if print := a.outcome(v, cmd, o, proof, ack); print != nil {
 		return print
 	}
 	return err
@@ -129,34 +129,58 @@ type outcomeView struct {
 	Index   uint64 `json:"index"`
 	Key     string `json:"key,omitempty"`
 
-	Certified []string `json:"certified_by,omitempty"`
+	proofView
 
 	Ack *ackView `json:"acknowledgement,omitempty"` // of what takes rights away
 }
 
-func (a *app) outcome(at *vault, cmd *command.Command, o *client.Outcome, ack *ackView) error {
-	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId()), at.certifiedBy(o.GetCertified()), ack}
+func (a *app) outcome(at *vault, cmd *command.Command, o *client.Outcome, proof client.Proof, ack *ackView) error {
+	v := outcomeView{cmd.ID.String(), cmd.Type.String(), "ok", o.GetIndex(), hexOf(o.GetKeyId()), at.proof(proof), ack}
 	return a.print(v, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s at index %d%s\n", v.Type, a.state(v.Outcome), v.Index, certifiedBy(v.Certified))
+		fmt.Fprintf(w, "%s: %s at index %d%s\n", v.Type, a.state(v.Outcome), v.Index, v.proofView.behind())
 		if ack != nil {
 			ack.write(a, w)
 		}
 	})
 }
 
-// certifiedBy names the regions that certified what was answered, as the genesis does.
-func (v *vault) certifiedBy(c *client.Certified) (names []string) {
-	for _, r := range client.CertifiedBy(c) {
-		names = append(names, regionName(v.genesis, r))
-	}
-	return names
+// proofView says what an answer rests on, by the names of the genesis.
+type proofView struct {
+	Certified []string `json:"certified_by,omitempty"`
+	Said      []string `json:"said_by,omitempty"`
 }
 
-func certifiedBy(names []string) string {
-	if len(names) == 0 {
-		return ""
+func (v *vault) proof(p client.Proof) (out proofView) {
+	for _, r := range p.Certified {
+		out.Certified = append(out.Certified, regionName(v.genesis, r))
 	}
-	return ", certified by " + strings.Join(names, ", ")
+	for _, r := range p.Said {
+		out.Said = append(out.Said, regionName(v.genesis, r))
+	}
+	return out
+}
+
+// String names who certified the entry, and who signed that the answer is true.
+func (p proofView) String() string {
+	var parts []string
+	if len(p.Certified) > 0 {
+		parts = append(parts, strings.Join(p.Certified, ", "))
+	}
+	if len(p.Said) > 0 {
+		parts = append(parts, "said by regions "+strings.Join(p.Said, " and "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// behind is String as the end of a sentence.
+func (p proofView) behind() string {
+	switch {
+	case len(p.Certified) > 0:
+		return ", certified by " + p.String()
+	case len(p.Said) > 0:
+		return ", " + p.String()
+	}
+	return ""
 }
 
 const (

@@ -197,9 +197,9 @@ func (a *app) reshare(ctx context.Context, d *dual, tenant string, args []string
 	if err != nil {
 		return err
 	}
-	return a.send(ctx, d, body, func(v *vault, cmd *command.Command, o *client.Outcome) error {
+	return a.send(ctx, d, body, func(v *vault, cmd *command.Command, o *client.Outcome, proof client.Proof) error {
 		if noWait {
-			return a.outcome(v, cmd, o, nil)
+			return a.outcome(v, cmd, o, proof, nil)
 		}
 		return a.awaitAll(ctx, v, order, before)
 	})

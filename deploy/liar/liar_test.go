@@ -24,6 +24,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/auditor"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
@@ -59,12 +60,18 @@ type lie struct {
 	name     string
 	follower bool
 	silent   bool // killed once it lied
+	whole    bool // logs stay whole: a region that gets no entries gets no snapshot either
+	stalls   bool // requests that draw one of the regions wait: more are asked for at once
+	anew     bool // only what is asked for once it lies counts: before, all is well
 	short    bool // part of make test
 	lower    []liar.Defence
+	before   func(*world)
 	during   func(*world)
 }
 
 var lies = []lie{
+	{name: "mute-leader", anew: true},
+	{name: "ignored-requests", anew: true},
 	{name: "false-commit", silent: true},
 	{name: "one-region-only", silent: true},
 	{name: "rival-entries"},
@@ -89,6 +96,7 @@ var lies = []lie{
 	{name: "forged-transfer", follower: true},
 	{name: "ack-forged", follower: true},
 	{name: "ack-another", follower: true},
+	{name: "ack-earlier-boot", follower: true, before: reboot},
 	{name: "ack-lineage", follower: true},
 	{name: "ack-index", follower: true},
 	{name: "ack-replayed", follower: true},
@@ -103,10 +111,16 @@ var lies = []lie{
 	{name: "bad-partial", follower: true},
 	{name: "wrong-signature", follower: true},
 	{name: "other-digest", follower: true},
+	{name: "foreign-key", during: anotherKey},
+	{name: "other-payload", anew: true},
+	{name: "false-complaint", follower: true},
 	{name: "foreign-session"},
+	{name: "foreign-session-first", during: rebootVictim},
 	{name: "stolen-admin", during: stolen},
 	{name: "forged-second", during: stolen},
 	{name: "freeze-unproposed", during: freezeThroughLiar},
+	{name: "freeze-starved", whole: true, stalls: true, during: freezeOnceHeld},
+	{name: "completion-hidden", during: collude},
 }
 
 // world is one lab, with a lie told in it.
@@ -126,7 +140,7 @@ type world struct {
 	enough chan struct{}
 }
 
-func found(t *testing.T) *world {
+func found(t *testing.T, whole bool) *world {
 	dir, err := os.MkdirTemp("", "tetrad-liar-lab-") // short: tokens and sockets stand below
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +157,9 @@ func found(t *testing.T) *world {
 	w := &world{Lab: l, t: t, enough: make(chan struct{})}
 	t.Setenv(liar.ScriptEnv, l.Path("script"))
 	for _, r := range l.Regions {
+		if whole {
+			break
+		}
 		text, err := os.ReadFile(r.Config())
 		if err == nil {
 			err = os.WriteFile(r.Config(), bytes.Replace(text, []byte(`profile = "loopback"`), []byte("profile = \"loopback\"\n  snapshot_interval = \"1s\"\n  snapshot_threshold = 20\n  trailing_logs = 50"), 1), 0o600)
@@ -280,7 +297,7 @@ func (w *world) done(name string) (n int) {
 // sign asks for signatures at the honest regions until ctx ends.
 func (w *world) sign(ctx context.Context, worker int) {
 	a := w.addresses()
-	c, err := w.Client(w.service, append(slices.Clone(a[worker:]), a[:worker]...)...)
+	c, err := w.Client(w.service, append(slices.Clone(a[worker%3:]), a[:worker%3]...)...)
 	if err != nil {
 		w.t.Error(err)
 		return
@@ -301,6 +318,10 @@ func (w *world) sign(ctx context.Context, worker int) {
 				w.answered(began, client.RequestIDOf(cmd))
 				break
 			}
+			if client.CodeOf(err) == errs.Frozen { // once refused, always: ask for the next one
+				time.Sleep(100 * time.Millisecond)
+				break
+			}
 		}
 	}
 }
@@ -318,6 +339,13 @@ func (w *world) answered(began time.Time, id client.RequestID) {
 	if w.after == enough {
 		close(w.enough)
 	}
+}
+
+// countAnew forgets what was answered so far.
+func (w *world) countAnew() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told, w.first, w.after, w.enough = time.Now(), 0, 0, make(chan struct{})
 }
 
 func (w *world) tell(l *lie) {
@@ -361,12 +389,36 @@ func (w *world) agree() error {
 // audited exports the audit log of an honest region, has it verified offline, and looks
 // for every answer.
 func (w *world) audited() error {
+	completed := map[client.RequestID]int{}
+	err := w.leaves(func(l *audit.Leaf) error {
+		e, err := audit.DecodeEffect(l.Effect)
+		if err != nil {
+			return err
+		}
+		for _, id := range e.Completed {
+			completed[id]++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := w.Vaultctl(w.t.Context(), []string{"TETRAD_GENESIS=" + w.Genesis()}, "audit", "verify", w.Path("audit.export")); err != nil {
+		return err
+	}
+	for _, id := range w.given {
+		if completed[id] != 1 {
+			return fmt.Errorf("request %s was answered, and completed %d times in the audit log", id, completed[id])
+		}
+	}
+	return nil
+}
+
+// leaves exports the audit log of an honest region and shows each leaf.
+func (w *world) leaves(show func(*audit.Leaf) error) error {
 	export := w.Path("audit.export")
 	env := append(w.As(lab.Admins[0]), "TETRAD_ADDRESS="+strings.Join(w.addresses(), ","))
 	if _, err := w.Vaultctl(w.t.Context(), env, "audit", "export", "--out", export); err != nil {
-		return err
-	}
-	if _, err := w.Vaultctl(w.t.Context(), []string{"TETRAD_GENESIS=" + w.Genesis()}, "audit", "verify", export); err != nil {
 		return err
 	}
 	f, err := os.Open(export)
@@ -378,40 +430,36 @@ func (w *world) audited() error {
 	if err != nil {
 		return err
 	}
-	completed := map[client.RequestID]int{}
 	for {
 		l, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
+		}
+		if err == nil {
+			err = show(l)
 		}
 		if err != nil {
 			return err
 		}
-		e, err := audit.DecodeEffect(l.Effect)
-		if err != nil {
-			return err
-		}
-		for _, id := range e.Completed {
-			completed[id]++
-		}
 	}
-	for _, id := range w.given {
-		if completed[id] != 1 {
-			return fmt.Errorf("request %s was answered, and completed %d times in the audit log", id, completed[id])
-		}
-	}
-	return nil
 }
 
 var trouble = regexp.MustCompile(`(?m)^panic:|^fatal error:|^goroutine \d+ \[|DATA RACE`)
 
 func tell(t *testing.T, l *lie) {
-	w := found(t)
+	w := found(t, l.whole)
 	w.script("")
 	w.choose(l.follower)
+	if l.before != nil {
+		l.before(w)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var working sync.WaitGroup
-	for i := range 3 {
+	workers := 3
+	if l.stalls {
+		workers = 9
+	}
+	for i := range workers {
 		working.Go(func() { w.sign(ctx, i) })
 	}
 	defer working.Wait()
@@ -421,12 +469,16 @@ func tell(t *testing.T, l *lie) {
 	end := time.After(goesOnWithin + 5*time.Second)
 	if l.during != nil {
 		l.during(w)
+		end = time.After(goesOnWithin)
 	}
 	for told := time.Now().Add(goesOnWithin); l.during == nil && w.done(l.name) == 0 && time.Now().Before(told); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if l.during == nil && w.done(l.name) == 0 {
 		t.Errorf("%s was never told", l.name)
+	}
+	if l.anew {
+		w.countAnew()
 	}
 	if l.silent {
 		time.Sleep(100 * time.Millisecond)
@@ -491,7 +543,7 @@ func TestLies(t *testing.T) {
 // TestDefencesOff takes down what stands in the way of one lie: the processes must be
 // seen to suffer, or the tests above show nothing.
 func TestDefencesOff(t *testing.T) {
-	w := found(t)
+	w := found(t, false)
 	w.script("")
 	w.choose(false)
 	w.tell(&lie{name: "stamp-forward", lower: []liar.Defence{liar.Stamps}})
@@ -514,6 +566,34 @@ func TestDefencesOff(t *testing.T) {
 		}
 	}
 	t.Error("the lie did no harm without the defence")
+}
+
+// TestUnwillingLeaderStays tells the lies of a leader that does not do its work, while
+// nobody leaves one: nothing may be signed.
+func TestUnwillingLeaderStays(t *testing.T) {
+	for _, name := range []string{"mute-leader", "ignored-requests", "other-payload"} {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("told in the long form: make liar")
+			}
+			w := found(t, false)
+			w.script("")
+			w.choose(false)
+			ctx, cancel := context.WithTimeout(t.Context(), goesOnWithin+2*time.Second)
+			defer cancel()
+			w.tell(&lie{name: name, lower: []liar.Defence{liar.Willing}})
+			time.Sleep(time.Second) // what was under way is answered
+			w.countAnew()
+			var working sync.WaitGroup
+			for i := range 3 {
+				working.Go(func() { w.sign(ctx, i) })
+			}
+			working.Wait()
+			if w.done(name) == 0 || w.after > 0 {
+				t.Errorf("%s was told %d times, and %d requests were answered", name, w.done(name), w.after)
+			}
+		})
+	}
 }
 
 // stolen signs with one administrator's key, alone or beside a forged signature.
@@ -545,7 +625,7 @@ func stolen(w *world) {
 	}
 }
 
-// freezeThroughLiar wants no acknowledgement of a freeze that only the liar speaks of.
+// freezeThroughLiar wants no outcome of a freeze that only the liar speaks of.
 func freezeThroughLiar(w *world) {
 	signer, err := lab.LoadKey(w.KeyFile(lab.Admins[0]))
 	if err != nil {
@@ -563,9 +643,6 @@ func freezeThroughLiar(w *world) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
 	defer cancel()
 	if _, err = admin.Submit(ctx, cmd); err == nil {
-		_, err = admin.Acknowledge(ctx, cmd, nil)
-	}
-	if err == nil {
-		w.t.Error("a freeze was acknowledged that was never proposed")
+		w.t.Error("a freeze was called carried out that was never proposed")
 	}
 }

@@ -136,9 +136,8 @@ func (k *Kit) NewSession(r *Region, at time.Time) {
 	k.mu.Unlock()
 	key := k.Signer(name)
 	h := sha256.Sum256([]byte(name))
-	cert, err := identity.IssueSession(context.Background(), r.Identity, identity.SessionCert{
-		Cluster: k.Cluster(), Region: r.ID, ServerID: r.ServerID, Boot: identity.Boot(h[:16]),
-		Session: key.Public(), Issued: at})
+	cert, err := identity.IssueSession(context.Background(), r.Identity, key, identity.SessionCert{
+		Cluster: k.Cluster(), Region: r.ID, ServerID: r.ServerID, Boot: identity.Boot(h[:16]), Issued: at})
 	must(err)
 	r.Session = &identity.Session{KeySigner: key, Cert: cert}
 }

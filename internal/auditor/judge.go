@@ -81,7 +81,7 @@ func (v *verifier) registered(l *audit.Leaf, b *command.RegisterSession) {
 		v.retryCovers()
 	}
 	if r, ok := v.machine.View().Region(c.Region); !ok || c.Verify(v.genesis.Cluster, r.Identity) != nil {
-		v.report.found(l.Seq, KindAnswer, "the session certificate of region %d is not signed by its identity key", c.Region)
+		v.report.found(l.Seq, KindAnswer, "the session certificate of region %d is not signed by its identity key and its session key", c.Region)
 	}
 }
 

@@ -131,15 +131,15 @@ func TestUnusableKeys(t *testing.T) {
 const (
 	goldenKey         = "01000000208a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"
 	goldenFingerprint = "62146fded22304d82dc0197d24ad1b982791fd38203bc70f8ef3ede9102170eb"
-	goldenCert        = "0101020000000000000000000000000000030000000d656173742d303030303030326104000000000000000000000000000000" +
-		"01000000208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940000019b7ca98c8e" +
-		"00000040b4f12288352ff103d94913da869530734115c088153e7abec698b8f33b3d04ef4da4c7ccb4376ea28db695eba4ee4e7f0bb6f50a4f790aa8da7698c72aa56d00"
+	goldenCert        = "0201020000000000000000000000000000030000000d656173742d30303030303032610400000000000000000000000000000001" +
+		"000000208139770ea87d175f56a35466c34c7ecccb8d8a91b4ee37a25df60f5b8fc9b3940000019b7ca98c8eb785306d5352420cdfe8e9e5b78673941a89f972e104" +
+		"1a7fb50bab46e8302fb21c89ab47b7ba04b82160a6c1b5183ce7fc4472f8d90e5cae6b187d50bb6700000000004008a9d9e3bbfb2d1eaa51a20119f2a4be82415b03db94bcd070393dc4dc219f41a2e8d03d6b63e88d70d2fba36400c849ac65aeb317580650e60cc3e331d2490c"
 )
 
 func goldenSessionCert(t testing.TB) *SessionCert {
 	id := seeded(t, 1)
-	c, err := IssueSession(context.Background(), id, SessionCert{
-		Cluster: ClusterID{1, 2}, Region: 3, ServerID: "east-0000002a", Boot: Boot{4}, Session: seeded(t, 2).Public(),
+	c, err := IssueSession(context.Background(), id, seeded(t, 2), SessionCert{
+		Cluster: ClusterID{1, 2}, Region: 3, ServerID: "east-0000002a", Boot: Boot{4},
 		Issued: time.Date(2026, 1, 2, 3, 4, 5, 6789012, time.UTC),
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func TestSessionCert(t *testing.T) {
 	for name, change := range map[string]func(*SessionCert){
 		"region": func(c *SessionCert) { c.Region++ }, "server": func(c *SessionCert) { c.ServerID += "0" },
 		"boot": func(c *SessionCert) { c.Boot[15]++ }, "session": func(c *SessionCert) { c.Session = seeded(t, 3).Public() },
-		"issued": func(c *SessionCert) { c.Issued = c.Issued.Add(time.Millisecond) },
+		"issued": func(c *SessionCert) { c.Issued = c.Issued.Add(time.Millisecond) }, "possession": func(c *SessionCert) { c.Possession[63] ^= 1 },
 	} {
 		changed := *c
 		change(&changed)
@@ -184,12 +184,58 @@ func TestSessionCert(t *testing.T) {
 			t.Errorf("%s is not covered by the signature", name)
 		}
 	}
+	old := c.Encode()
+	old[0] = 1
+	if _, err := DecodeSessionCert(old); err == nil {
+		t.Error("a certificate of version 1 decodes")
+	}
 	notEd := *c
 	notEd.Session = PublicKey{P256, newP256(t).Public().Key}
 	if _, err := DecodeSessionCert(notEd.Encode()); err == nil {
 		t.Error("a session key that is not Ed25519 decodes")
 	}
 }
+
+// onlySeen is a key somebody only saw: they show it and sign with their own.
+type onlySeen struct {
+	Signer
+	public PublicKey
+}
+
+func (o onlySeen) Public() PublicKey { return o.public }
+
+// TestSessionKeyAgrees: the region's HSM signs anything its region wants, so its word
+// alone makes nobody the holder of a session key.
+func TestSessionKeyAgrees(t *testing.T) {
+	thief, owner := seeded(t, 1), seeded(t, 2)
+	c := goldenSessionCert(t)
+	stolen, err := IssueSession(t.Context(), thief, onlySeen{thief, owner.Public()}, *c)
+	if err != nil || !stolen.Session.Equal(owner.Public()) {
+		t.Fatal(err)
+	}
+	if stolen.Verify(c.Cluster, thief.Public()) == nil {
+		t.Error("a certificate verifies whose session key did not sign it")
+	}
+	for name, other := range map[string]func(*SessionCert){
+		"region": func(c *SessionCert) { c.Region++ }, "cluster": func(c *SessionCert) { c.Cluster[0]++ }, "server": func(c *SessionCert) { c.ServerID = "west-0000002a" },
+	} {
+		moved := *c
+		other(&moved)
+		if moved.Sig, err = thief.Sign(t.Context(), moved.SignedBytes()); err != nil {
+			t.Fatal(err)
+		}
+		if moved.Verify(moved.Cluster, thief.Public()) == nil {
+			t.Errorf("what a session key signed for one %s holds for another", name)
+		}
+	}
+	if _, err := IssueSession(t.Context(), thief, onlySeen{shortSigner{}, owner.Public()}, *c); err == nil {
+		t.Error("a signature of one byte is taken for the session key's")
+	}
+}
+
+type shortSigner struct{ Signer }
+
+func (shortSigner) Sign(context.Context, []byte) ([]byte, error) { return []byte{1}, nil }
 
 func TestPublicKeyRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -223,6 +269,7 @@ func FuzzDecodePublicKey(f *testing.F) {
 func FuzzDecodeSessionCert(f *testing.F) {
 	f.Add(goldenSessionCert(f).Encode())
 	f.Add([]byte{1})
+	f.Add([]byte{certVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := DecodeSessionCert(b)
 		if err == nil && !bytes.Equal(c.Encode(), b) {

@@ -50,8 +50,8 @@ func newP256(t *testing.T) *KeySigner {
 func (w *world) session(t *testing.T, r RegionID, id Signer) *Session {
 	t.Helper()
 	key := GenerateEd25519()
-	cert, err := IssueSession(context.Background(), id, SessionCert{
-		Cluster: w.cluster, Region: r, ServerID: "north-00000001", Boot: Boot{byte(r)}, Session: key.Public(), Issued: time.Now(),
+	cert, err := IssueSession(context.Background(), id, key, SessionCert{
+		Cluster: w.cluster, Region: r, ServerID: "north-00000001", Boot: Boot{byte(r)}, Issued: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -42,5 +42,9 @@ const (
 	Sessions                     // a session key is one region's, once
 	Statements                   // who released a signature files it
 	Covers                       // a client wants what it is told certified
+	Possession                   // a session key signs its own certificate
+	Words                        // a client wants two regions to say what it is told
+	Willing                      // a leader that decides nothing is left
+	Complaints                   // but by the own replica and three regions' complaints
 	defences
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // proposer puts commands into the log wherever the leader is.
@@ -45,7 +46,28 @@ func (p proposer) once(ctx context.Context, c *command.Command) (fsm.Outcome, er
 	case leader == p.n.region():
 		return p.n.cluster.Propose(ctx, c)
 	}
-	return p.n.peers.Propose(ctx, leader, c)
+	if owable(c) != nil {
+		return p.n.peers.Propose(ctx, leader, c)
+	}
+	answered := p.n.cluster.Brought(c)
+	o, err := p.n.peers.Propose(ctx, leader, c)
+	return o, answered(ctx, err)
+}
+
+// owable refuses what no leader owes others: its own clock entries and completions.
+func owable(c *command.Command) error {
+	if c.Type == command.TypeTick {
+		return errs.New(errs.Denied, "the clock is the leader's to move")
+	}
+	return vault.MaySubmit(c)
+}
+
+// owed says which commands an honest leader would have decided.
+func (n *Node) owed(c *command.Command) error {
+	if err := owable(c); err != nil {
+		return err
+	}
+	return n.fsm.View().Owed(c, n.cfg.Clock.Now(), n.verifier.Verify)
 }
 
 // replica is the region's own copy of the state.

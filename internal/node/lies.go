@@ -85,7 +85,7 @@ func (p falsePeers) askAll(name string, q *vault.Question) {
 // late asks only after the key was frozen and the freeze acknowledged, a region that was
 // kept from hearing of it.
 func (p falsePeers) late(told liar.Lie, q *vault.Question) {
-	time.Sleep(500 * time.Millisecond) // the attempt arrives there
+	time.Sleep(30 * time.Millisecond) // the attempt arrives there, and its end does not
 	liar.Did(told.Name)
 	for range 100 {
 		if k := p.n.fsm.View().Keys(""); len(k) > 0 && k[0].State == fsm.KeyFrozen {
@@ -238,11 +238,12 @@ func (n *Node) misbehave(ctx context.Context) {
 }
 
 var deeds = map[string]func(*Node, context.Context, liar.Lie){
-	"grind-partials":  (*Node).grind,
-	"lone-attempt":    (*Node).reopen,
-	"no-reason":       (*Node).reopen,
-	"health-by-one":   (*Node).slander,
-	"foreign-session": (*Node).takeSession,
+	"grind-partials":        (*Node).grind,
+	"lone-attempt":          (*Node).reopen,
+	"no-reason":             (*Node).reopen,
+	"health-by-one":         (*Node).slander,
+	"foreign-session":       (*Node).takeSession,
+	"foreign-session-first": (*Node).takeSessionFirst,
 }
 
 // grind asks for partials of entries that stand in no log, to know their draws before one
@@ -317,14 +318,37 @@ func (n *Node) slander(ctx context.Context, told liar.Lie) {
 
 // takeSession registers another region's session key as its own.
 func (n *Node) takeSession(ctx context.Context, told liar.Lie) {
-	row, ok := n.fsm.View().Region(told.Victim)
-	if !ok || len(row.Sessions) == 0 {
-		return
+	if row, ok := n.fsm.View().Region(told.Victim); ok && len(row.Sessions) > 0 {
+		n.claim(ctx, told, row.Sessions[0].Session)
 	}
+}
+
+// takeSessionFirst does so with the key of a region that is starting, before it has
+// registered it itself.
+func (n *Node) takeSessionFirst(ctx context.Context, told liar.Lie) {
+	for end := time.Now().Add(time.Second); time.Now().Before(end) && ctx.Err() == nil; time.Sleep(2 * time.Millisecond) {
+		for _, cert := range n.cluster.Shown(told.Victim) {
+			if _, _, known := n.fsm.View().RegionBySession(cert.Session.Fingerprint()); !known && cert.Issued.After(n.session.Cert.Issued) {
+				n.claim(ctx, told, cert.Session)
+			}
+		}
+	}
+}
+
+// onlySeen is a key the liar saw, and signs for with its own.
+type onlySeen struct {
+	identity.Signer
+	public identity.PublicKey
+}
+
+func (o onlySeen) Public() identity.PublicKey { return o.public }
+
+// claim registers a session key that is not this region's.
+func (n *Node) claim(ctx context.Context, told liar.Lie, key identity.PublicKey) {
 	cert := *n.session.Cert
-	cert.Session, cert.Issued = row.Sessions[0].Session, n.cfg.Clock.Now().UTC().Truncate(time.Millisecond)
+	cert.Issued = n.cfg.Clock.Now()
 	_, _ = rand.Read(cert.Boot[:])
-	signed, err := identity.IssueSession(ctx, n.hsm.Identity(), cert)
+	signed, err := identity.IssueSession(ctx, n.hsm.Identity(), onlySeen{n.session, key}, cert)
 	if err != nil {
 		return
 	}

@@ -88,12 +88,11 @@ func beaconShare(secrets seal.Secrets, doc *genesis.Document) (draw.Share, error
 // vouch for it.
 func newSession(ctx context.Context, cfg *Config, hsm *seal.HSM, in *ceremony.Installed) (*identity.Session, error) {
 	key := identity.GenerateEd25519()
-	cert := identity.SessionCert{Cluster: in.Genesis.Document.Cluster, Region: in.Region, ServerID: in.ServerID,
-		Session: key.Public(), Issued: cfg.Clock.Now()}
+	cert := identity.SessionCert{Cluster: in.Genesis.Document.Cluster, Region: in.Region, ServerID: in.ServerID, Issued: cfg.Clock.Now()}
 	if _, err := io.ReadFull(rand.Reader, cert.Boot[:]); err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "drawing a boot id")
 	}
-	signed, err := identity.IssueSession(ctx, hsm.Identity(), cert)
+	signed, err := identity.IssueSession(ctx, hsm.Identity(), key, cert)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -24,8 +25,9 @@ var here = map[string]bool{
 }
 
 // guardHere wants a principal that this node's own state knows, on its own connection:
-// a region that forwards could stop another one in the name of anybody.
-func (s *Server) guardHere(c caller) (route, error) {
+// a region that forwards could stop another one in the name of anybody. One that was
+// removed may still ask what became of its own commands: the last may have removed it.
+func (s *Server) guardHere(method string, c caller) (route, error) {
 	if c.region != 0 || c.forwarded {
 		return route{}, errs.New(errs.Denied, "a region cannot ask this for a principal")
 	}
@@ -33,8 +35,11 @@ func (s *Server) guardHere(c caller) (route, error) {
 	if err != nil {
 		return route{}, err
 	}
-	if _, err := principal(rooms.Reader.Local(), c.principal); err != nil {
-		return route{}, err
+	view := rooms.Reader.Local()
+	if _, err := principal(view, c.principal); err != nil {
+		if _, known := view.Principal(c.principal); !known || method != tetradv1.Vault_Acknowledge_FullMethodName {
+			return route{}, err
+		}
 	}
 	return route{caller: c}, nil
 }
@@ -147,17 +152,29 @@ func (v *vaultService) evidence(ctx context.Context) ([]*chain.Evidence, error) 
 // ListEvidence lists what this region keeps.
 func (v *vaultService) ListEvidence(ctx context.Context, _ *tetradv1.ListEvidenceRequest) (*tetradv1.ListEvidenceResponse, error) {
 	all, err := v.evidence(ctx)
+	if err != nil || len(all) == 0 {
+		return &tetradv1.ListEvidenceResponse{}, err
+	}
+	rooms, err := v.server.attached()
 	if err != nil {
 		return nil, err
 	}
-	out := &tetradv1.ListEvidenceResponse{}
+	view, out := rooms.Reader.Local(), &tetradv1.ListEvidenceResponse{}
 	for _, e := range all {
 		b := e.Encode()
 		h := sha256.Sum256(b)
 		out.Evidence = append(out.Evidence, &tetradv1.EvidenceSummary{Hash: h[:], Kind: e.Kind.String(), Accused: uint32(e.Accused),
-			Accuser: uint32(e.Accuser.Region), Noticed: showTime(e.Noticed), Size: uint64(len(b))})
+			Accuser: uint32(e.Accuser.Region), Noticed: showTime(e.Noticed), Size: uint64(len(b)),
+			Servers: e.AccusedServers(), Replaced: replaced(view, e)})
 	}
 	return out, nil
+}
+
+// replaced reports whether evidence is about a server that its region no longer has.
+func replaced(view View, e *chain.Evidence) bool {
+	r, ok := view.Region(e.Accused)
+	servers := e.AccusedServers()
+	return ok && len(servers) > 0 && !slices.Contains(servers, r.ServerID)
 }
 
 // GetEvidence sends a part of one file.
@@ -190,17 +207,18 @@ func fillBrakes(out *tetradv1.StatusResponse, rooms *Rooms) {
 	if rooms.Proofs == nil {
 		return
 	}
+	view := rooms.Reader.Local()
 	for _, e := range rooms.Proofs.Evidence() {
-		countEvidence(out, uint32(e.Accused), e.Kind.String())
+		countEvidence(out, uint32(e.Accused), e.Kind.String(), replaced(view, e))
 	}
 }
 
-func countEvidence(out *tetradv1.StatusResponse, accused uint32, kind string) {
+func countEvidence(out *tetradv1.StatusResponse, accused uint32, kind string, replaced bool) {
 	for _, c := range out.Evidence {
-		if c.Region == accused && c.Kind == kind {
+		if c.Region == accused && c.Kind == kind && c.Replaced == replaced {
 			c.Count++
 			return
 		}
 	}
-	out.Evidence = append(out.Evidence, &tetradv1.EvidenceCount{Region: accused, Kind: kind, Count: 1})
+	out.Evidence = append(out.Evidence, &tetradv1.EvidenceCount{Region: accused, Kind: kind, Count: 1, Replaced: replaced})
 }

@@ -158,17 +158,25 @@ func TestWhoMayAskForWords(t *testing.T) {
 	t.Cleanup(c.Close)
 	brakes(t, c, [32]byte{1})
 	acme, colleague := c.Principal("acme", command.RoleSigner), c.Principal("acme", command.RoleAuditor)
+	gone := identity.GenerateEd25519()
+	c.State.PutPrincipal(fsm.Principal{Name: "gone", Key: gone.Public(), Removed: true})
 	author := acme.Public().Fingerprint()
 	ask := &tetradv1.AcknowledgeRequest{Author: author[:], CommandId: bytes.Repeat([]byte{1}, 16), Nonce: bytes.Repeat([]byte{2}, 16), Enough: 2}
 	for name, who := range map[string]struct {
 		key  *identity.KeySigner
 		want errs.Code
 	}{"the author": {acme, errs.OK}, "a colleague": {colleague, errs.OK}, "an administrator": {c.Principal("", command.RoleAdmin), errs.OK},
-		"another tenant": {c.Principal("zenith", command.RoleSigner), errs.Denied}, "a stranger": {identity.GenerateEd25519(), errs.Unauthenticated}} {
+		"another tenant": {c.Principal("zenith", command.RoleSigner), errs.Denied}, "a stranger": {identity.GenerateEd25519(), errs.Unauthenticated},
+		"one that was removed": {gone, errs.Unauthenticated}} {
 		_, err := vaultOf(t, c, who.key, 1).Acknowledge(within(t), ask)
 		if code := errs.CodeOf(coded.FromError(err)); code != who.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	own := gone.Public().Fingerprint()
+	ask.Author = own[:]
+	if _, err := vaultOf(t, c, gone, 1).Acknowledge(within(t), ask); err != nil {
+		t.Errorf("one that was removed, about its own command: %v", err)
 	}
 }
 

@@ -56,6 +56,11 @@ func showFault(err error) *tetradv1.Fault {
 	return &tetradv1.Fault{Code: uint32(code), CodeName: code.String(), Text: e, Hint: errs.HintOf(err)}
 }
 
+// readFault is the error a fault shows.
+func readFault(f *tetradv1.Fault) error {
+	return &errs.Error{Code: errs.Code(f.Code), Msg: f.Text, Hint: f.Hint}
+}
+
 // showRequest shows a row; the payload only when asked for.
 func showRequest(r *fsm.Request, payload bool) *tetradv1.Request {
 	out := &tetradv1.Request{

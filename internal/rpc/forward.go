@@ -77,7 +77,9 @@ func (s *Server) forwardUnary(ctx context.Context, r route, method string, req a
 	}
 	_ = grpc.SetHeader(ctx, leaderHint(r)) // a hint: without it the client asks here again
 	reply := s.methods[method].out.New().Interface()
+	answered := s.bring(r, req)
 	err = coded.Invoke(onBehalf(ctx, r), cc, method, req, reply, changes(method))
+	err = answered(ctx, reply, err)
 	s.metrics.forwards.WithLabelValues(errs.CodeOf(err).String()).Inc()
 	if err != nil {
 		return nil, err

@@ -65,7 +65,7 @@ func (s *Server) guardVault(ctx context.Context, method string) (route, error) {
 		return route{}, errs.New(errs.Denied, "region %d may use the vault service only for a principal", c.region)
 	}
 	if here[method] {
-		return s.guardHere(c)
+		return s.guardHere(method, c)
 	}
 	rooms, err := s.attached()
 	if err != nil {

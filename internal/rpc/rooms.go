@@ -142,6 +142,10 @@ type Rooms struct {
 	// Signatures adds up the parts of a threshold key's complete request: one signature a
 	// message. Nil: such requests are shown without.
 	Signatures func(r *fsm.Request) ([][]byte, error)
+
+	// Brought notes a command that is forwarded to the leader; answered judges what the
+	// leader says and returns what its author is told. Optional.
+	Brought func(*command.Command) (answered func(context.Context, error) error)
 }
 
 // Dialer gives connections to the other regions; *Conns is one.

@@ -10,6 +10,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // vaultService serves clients. The guard has placed every call but Status at the
@@ -22,6 +23,10 @@ type vaultService struct {
 // decode parses a command its caller may submit: one that the caller itself signed.
 // Whether signatures verify and what they allow is for Apply to judge.
 func decode(ctx context.Context, b []byte) (*command.Command, error) {
+	return decodeOf(callerOf(ctx).principal, b)
+}
+
+func decodeOf(who identity.Fingerprint, b []byte) (*command.Command, error) {
 	c, err := command.Decode(b)
 	if err != nil {
 		return nil, err
@@ -29,7 +34,6 @@ func decode(ctx context.Context, b []byte) (*command.Command, error) {
 	if c.Type.ByRegion() {
 		return nil, errs.New(errs.Denied, "%s is a command of regions", c.Type)
 	}
-	who := callerOf(ctx).principal
 	for _, s := range c.Signatures {
 		if s.Principal == who {
 			return c, nil
@@ -39,7 +43,11 @@ func decode(ctx context.Context, b []byte) (*command.Command, error) {
 }
 
 func decodeRequest(ctx context.Context, b []byte) (*command.Command, error) {
-	c, err := decode(ctx, b)
+	return requestOf(callerOf(ctx).principal, b)
+}
+
+func requestOf(who identity.Fingerprint, b []byte) (*command.Command, error) {
+	c, err := decodeOf(who, b)
 	if err == nil && c.Type != command.TypeRequestSignature {
 		return nil, errs.New(errs.Invalid, "command %s is %s, not %s", c.ID, c.Type, command.TypeRequestSignature)
 	}

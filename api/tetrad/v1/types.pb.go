@@ -510,9 +510,9 @@ func (x *Outcome) GetCertified() *Certified {
 }
 
 // Certified proves that an entry of the log is certified: three regions said that they
-// have it on disk. Clients verify it with the identity keys of the genesis. Where it is
-// compacted they want the words of two regions (Acknowledge); without either they call
-// the outcome unknown. It proves the entry, not what stands in it.
+// have it on disk. Clients verify it with the identity keys of the genesis. It proves the
+// entry, not what stands in it: for an outcome, and where it is compacted, they want the
+// words of two regions on the command (Acknowledge), and else call the outcome unknown.
 type Certified struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`      // of the entry

@@ -1783,6 +1783,7 @@ type EvidenceCount struct {
 	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"` // accused
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	Count         uint32                 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Replaced      bool                   `protobuf:"varint,4,opt,name=replaced,proto3" json:"replaced,omitempty"` // it is about a server of the region that was replaced since
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1836,6 +1837,13 @@ func (x *EvidenceCount) GetCount() uint32 {
 		return x.Count
 	}
 	return 0
+}
+
+func (x *EvidenceCount) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
 }
 
 // Settings are the replicated limits.
@@ -2857,6 +2865,8 @@ type EvidenceSummary struct {
 	Accuser       uint32                 `protobuf:"varint,4,opt,name=accuser,proto3" json:"accuser,omitempty"`
 	Noticed       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=noticed,proto3" json:"noticed,omitempty"`
 	Size          uint64                 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	Servers       []string               `protobuf:"bytes,7,rep,name=servers,proto3" json:"servers,omitempty"`    // of the accused, whose sessions signed it
+	Replaced      bool                   `protobuf:"varint,8,opt,name=replaced,proto3" json:"replaced,omitempty"` // none of them is the region's server now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2931,6 +2941,20 @@ func (x *EvidenceSummary) GetSize() uint64 {
 		return x.Size
 	}
 	return 0
+}
+
+func (x *EvidenceSummary) GetServers() []string {
+	if x != nil {
+		return x.Servers
+	}
+	return nil
+}
+
+func (x *EvidenceSummary) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
 }
 
 type GetEvidenceRequest struct {
@@ -3243,11 +3267,12 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\fR\x02by\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"Q\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"m\n" +
 	"\rEvidenceCount\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
-	"\x05count\x18\x03 \x01(\rR\x05count\"r\n" +
+	"\x05count\x18\x03 \x01(\rR\x05count\x12\x1a\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\"r\n" +
 	"\bSettings\x12\x1e\n" +
 	"\vmax_skew_ms\x18\x01 \x01(\x04R\tmaxSkewMs\x12+\n" +
 	"\x12request_max_age_ms\x18\x02 \x01(\x04R\x0frequestMaxAgeMs\x12\x19\n" +
@@ -3307,14 +3332,16 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x04word\x18\x01 \x01(\fR\x04word\"\x15\n" +
 	"\x13ListEvidenceRequest\"N\n" +
 	"\x14ListEvidenceResponse\x126\n" +
-	"\bevidence\x18\x01 \x03(\v2\x1a.tetrad.v1.EvidenceSummaryR\bevidence\"\xb7\x01\n" +
+	"\bevidence\x18\x01 \x03(\v2\x1a.tetrad.v1.EvidenceSummaryR\bevidence\"\xed\x01\n" +
 	"\x0fEvidenceSummary\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
 	"\aaccused\x18\x03 \x01(\rR\aaccused\x12\x18\n" +
 	"\aaccuser\x18\x04 \x01(\rR\aaccuser\x124\n" +
 	"\anoticed\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\anoticed\x12\x12\n" +
-	"\x04size\x18\x06 \x01(\x04R\x04size\"@\n" +
+	"\x04size\x18\x06 \x01(\x04R\x04size\x12\x18\n" +
+	"\aservers\x18\a \x03(\tR\aservers\x12\x1a\n" +
+	"\breplaced\x18\b \x01(\bR\breplaced\"@\n" +
 	"\x12GetEvidenceRequest\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x04R\x06offset\"=\n" +

@@ -50,9 +50,10 @@ type Node struct {
 	Server  *rpc.Server
 	Conns   *rpc.Conns
 	Metrics *prometheus.Registry
-	Brakes  rpc.Brakes // Attach gives the server both
+	Brakes  rpc.Brakes // Attach gives the server these
 	Proofs  rpc.Proofs
 	Adds    func(*fsm.Request) ([][]byte, error) // parts to signatures, see rpc.Rooms
+	Brought func(*command.Command) func(context.Context, error) error
 
 	cluster *Cluster
 	mu      sync.Mutex
@@ -115,8 +116,8 @@ func must(err error) {
 func (c *Cluster) newNode(id identity.RegionID, hsm *identity.KeySigner) *Node {
 	c.pins[id] = []identity.PublicKey{hsm.Public()}
 	key := identity.GenerateEd25519()
-	cert, err := identity.IssueSession(context.Background(), hsm, identity.SessionCert{Cluster: c.ID, Region: id,
-		ServerID: fmt.Sprintf("region-%d-00000000", id), Boot: identity.Boot{byte(id)}, Session: key.Public(), Issued: time.Now()})
+	cert, err := identity.IssueSession(context.Background(), hsm, key, identity.SessionCert{Cluster: c.ID, Region: id,
+		ServerID: fmt.Sprintf("region-%d-00000000", id), Boot: identity.Boot{byte(id)}, Issued: time.Now()})
 	must(err)
 	name := fmt.Sprintf("region-%d", id)
 	node := &Node{Region: id, Addr: name + ":7443", Network: c.Net.Host(name), cluster: c,
@@ -204,7 +205,7 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Signatures: n.Adds})
+		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Signatures: n.Adds, Brought: n.Brought})
 	n.Server.SetReady(true)
 }
 
