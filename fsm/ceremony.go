@@ -65,9 +65,17 @@ func (c *Ceremony) Part(r identity.RegionID) *Part {
 	return nil
 }
 
-// missing returns the regions that have not delivered what the present step waits for.
-func (w *work) missing(c *Ceremony) (ids []identity.RegionID) {
+func (w *work) missing(c *Ceremony) []identity.RegionID {
 	e, _ := w.wraps.get(c.Wrap)
+	return c.Missing(e)
+}
+
+// Missing returns the regions that have not delivered what the present step waits for. e is
+// the ceremony's wrapping epoch, or nil.
+func (c *Ceremony) Missing(e *Wrap) (ids []identity.RegionID) {
+	if !c.Running() {
+		return nil
+	}
 	for _, r := range c.owing(c.Step) {
 		p, there := c.Part(r), false
 		switch {

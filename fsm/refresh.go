@@ -177,15 +177,14 @@ func (w *work) roll() {
 // rollKey begins a key's refresh unless it needs none, or reports that it has to wait. A
 // key that cannot be refreshed is left as it is: the epoch it lies under shows it.
 func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
-	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired || k.Sharing == nil {
+	switch {
+	case k.Scheme != command.SchemeThreshold || k.State == KeyRetired:
 		return false
-	}
-	busy := k.Ceremony.Running() || k.Retiring != nil
-	held := len(r.holders) == 0 || slices.Equal(r.holders, k.Regions)
-	if held && k.Sharing.Wrap >= r.wrap && !k.Ceremony.Running() {
+	case k.Ceremony.Running():
+		return true
+	case k.Sharing == nil || k.Sharing.Wrap >= r.wrap:
 		return false
-	}
-	if busy {
+	case k.Retiring != nil:
 		return true
 	}
 	holders, err := w.refreshable(k, r.holders)

@@ -320,6 +320,9 @@ func (o *restoring) account(r row) error {
 		if r.State != RequestOpen || len(r.Attempts) == 0 {
 			return corrupt("request %s is among the open ones and is not", r.ID)
 		}
+		if r.threshold() && len(r.Attempts[0].Nonces) == 0 {
+			return corrupt("request %s has no nonces", r.ID)
+		}
 		o.due[r.ID] = struct{}{}
 	case *settled:
 		if q := r.request(); q.State == RequestOpen || len(q.Payload) != 0 {
@@ -339,12 +342,16 @@ func (o *restoring) account(r row) error {
 	return nil
 }
 
-// accountKey counts what a threshold key uses.
+// accountKey counts what a threshold key uses. Ceremonies are of somebody, and only keys
+// in use have them.
 func (o *restoring) accountKey(k *Key) error {
 	for _, e := range k.wraps() {
 		o.uses[e]++
 	}
-	if k.Ceremony.Running() {
+	if c := k.Ceremony; c.Running() {
+		if len(c.Dealers) == 0 || len(c.Holders) == 0 {
+			return corrupt("nobody takes part in the ceremony of key %s", k.ID)
+		}
 		o.head.ceremonies++
 	}
 	if k.State == KeyRetired && (k.Ceremony != nil || k.Retiring != nil) {
@@ -358,6 +365,9 @@ func (o *restoring) accountKey(k *Key) error {
 func (o *restoring) checkWraps() (err error) {
 	if len(o.uses) != 0 {
 		return corrupt("a share lies under a wrapping epoch that is not there")
+	}
+	if r := o.head.rollout; r != nil && (r.wrap == 0 || r.wrap > o.head.newest) {
+		return corrupt("keys are being refreshed for a wrapping epoch that is not there")
 	}
 	scan(o.txn, wrapTable, nil, func(e *Wrap) bool {
 		if (e.Doomed != 0) != (e.Epoch != o.head.newest && e.Live == 0) {

@@ -3,10 +3,13 @@ package fsmtest
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/btcsuite/btcd/btcec/v2"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -61,9 +64,19 @@ func (l *Log) Said(r *Region, key command.KeyID) command.Body {
 // the key's id.
 func (l *Log) Finish(r *Region, k *fsm.Key) *command.FinishShare {
 	id := k.Ceremony.ID
-	point := append([]byte{2}, fake(32, "point", k.ID)...)[33-k.Curve.PublicKeyLen():]
-	return &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: point,
+	return &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: Point(k.Curve, k.ID),
 		Chain: [32]byte(fake(32, "chain", k.ID)), Share: fake(80, "share", id, r.ID)}
+}
+
+// Point returns the public key of a threshold key of this kit: a real one, since what is
+// asked of its children is derived from it.
+func Point(curve command.Curve, key command.KeyID) []byte {
+	secret := fake(32, "secret", key)
+	if curve == command.Ed25519 {
+		return ed25519.NewKeyFromSeed(secret).Public().(ed25519.PublicKey)
+	}
+	_, public := btcec.PrivKeyFromBytes(secret)
+	return public.SerializeCompressed()
 }
 
 // Hold runs a key's ceremony to its end.
