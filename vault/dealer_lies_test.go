@@ -3,7 +3,9 @@ package vault_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,7 +145,7 @@ func TestWrongDealtValue(t *testing.T) {
 }
 
 // TestOneBoxThatDoesNotOpen: nobody but its holder can know, so nobody else says so; the try
-// ends at the deadline, with the holder's word on record.
+// ends at the deadline, and both are named.
 func TestOneBoxThatDoesNotOpen(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		l := w.liar(ed25519Curve)
@@ -162,8 +164,47 @@ func TestOneBoxThatDoesNotOpen(t *testing.T) {
 			t.Errorf("%+v", said)
 		}
 		l.eventually("the try failed", func() bool { return len(l.faults(l.key)) > 0 })
+		f := l.faults(l.key)
+		named := func(r identity.RegionID, by ...identity.RegionID) bool {
+			return slices.ContainsFunc(f, func(f fsm.Fault) bool { return f.Region == r && slices.Equal(f.By, by) })
+		}
+		if !named(2) || !named(4, 2) {
+			t.Errorf("faults %+v", f)
+		}
 		l.reformed()
 	})
+}
+
+// TestReshareFromALiar: the three others take over from a region that deals one of them, in
+// every try another, what nobody else can see to be wrong.
+func TestReshareFromALiar(t *testing.T) {
+	for signers := uint8(2); signers <= 3; signers++ {
+		t.Run(fmt.Sprint(signers), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				first := w.threshold(ed25519Curve, signers)
+				var last atomic.Uint32 // try in which it dealt
+				w.set(func() {
+					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+						b, ok := body.(*command.DealShares)
+						if !ok || from != 4 {
+							return body
+						}
+						last.Store(uint32(b.Ceremony.Try))
+						other := *b
+						other.Sealed = slices.Clone(b.Sealed)
+						other.Sealed[int(b.Ceremony.Try)%3] = []byte("of no use")
+						return &other
+					}
+				})
+				w.refresh(first.ID, 1, 2, 3)
+				k := w.live(first.ID, 2)
+				if want := uint32(signers - 1); last.Load() != want || !bytes.Equal(k.Point, first.Point) {
+					t.Errorf("it dealt until try %d, want %d; key %x", last.Load(), want, k.Point)
+				}
+				w.neverMixed(4)
+			})
+		})
+	}
 }
 
 // TestFalseComplaint: who complains of what is right, was never signed, or is no complaint,
