@@ -140,6 +140,25 @@ func (w *world) commands(types ...command.Type) (n int) {
 	return n
 }
 
+// TestLaggingReplica: a region hears of its message's commit before its own replica shows
+// it, and says nothing twice.
+func TestLaggingReplica(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.nodes[3].set(func() { w.nodes[3].lag = 2 })
+		id := w.newThreshold(ed25519Curve, 2)
+		for range 100 {
+			w.passes(100 * time.Millisecond)
+		}
+		w.nodes[3].set(func() { w.nodes[3].lag = 0 })
+		w.passes(time.Second)
+		w.live(id, 1)
+		w.untroubled(id)
+		if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+			t.Errorf("%d messages were filed, want one a step of each region", n)
+		}
+	})
+}
+
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
 func TestKeyAcrossOceans(t *testing.T) {
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
