@@ -285,6 +285,22 @@ func TestLeavingDealer(t *testing.T) {
 	}
 }
 
+// TestLeavingDealerWithoutANewWrappingKey: what it deals from lies under the old one.
+func TestLeavingDealerWithoutANewWrappingKey(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(ed25519Curve, 3).ID
+		g := w.gate(4, command.TypeOfferWrap)
+		w.refresh(id, 1, 2, 3)
+		w.eventually("it would offer one", g.seen.Load)
+		w.live(id, 2)
+		w.untroubled(id)
+		if dealt := filed[*command.DealShares](w); len(dealt[4]) != 2 { // one for the new key
+			t.Errorf("region 4 dealt %d times", len(dealt[4]))
+		}
+		w.neverMixed()
+	})
+}
+
 // unwrap opens what was sealed to a region under a wrapping epoch that is not destroyed, or
 // that was opened here before it was.
 func (n *node) unwrap(epoch uint32, sealed, info []byte) ([]byte, error) {
