@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -188,8 +189,10 @@ func (h *holding) finish(k *fsm.Key, r identity.RegionID, result *frost.Result) 
 	}
 	if r == own {
 		info := shareInfo(h.l.Cluster(), k.ID, k.Ceremony.ID.Epoch, r)
+		plain := result.Share.Encode()
 		var err error
-		b.Share, err = h.shares.wraps.seal(k.Ceremony.Wrap, r, info, result.Share.Encode())
+		b.Share, err = h.shares.wraps.seal(k.Ceremony.Wrap, r, info, plain)
+		clear(plain)
 		h.ok(err)
 	}
 	return b
@@ -638,4 +641,12 @@ func vmFlags(t *testing.T, mem []byte) []string {
 	}
 	t.Fatal("the mapping is not there")
 	return nil
+}
+
+func TestShareInfoIsTheSpecs(t *testing.T) {
+	got := shareInfo(identity.ClusterID{1}, command.KeyID{2}, 3, 4)
+	want := "00000013" + hex.EncodeToString([]byte("tetrad/box/share/v1")) + "01" + strings.Repeat("00", 15) + "02" + strings.Repeat("00", 15) + "00000003" + "04"
+	if hex.EncodeToString(got) != want {
+		t.Errorf("%x, the spec says %s", got, want)
+	}
 }
