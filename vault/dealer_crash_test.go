@@ -3,6 +3,7 @@ package vault_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // dealingSteps are what a region files for a key ceremony, in order.
@@ -177,6 +179,44 @@ func TestRacingSeeds(t *testing.T) {
 					if b.Ceremony.Epoch == epoch && b.Hash != first.Load().Hash {
 						t.Error("the second seed got into the log")
 					}
+				}
+			})
+		})
+	}
+}
+
+// TestSaysTheSameAgain: a message that nobody answers is filed again after a while, and it is
+// the same one.
+func TestSaysTheSameAgain(t *testing.T) {
+	for _, step := range dealingSteps[1:] {
+		t.Run(step.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				var mu sync.Mutex
+				said, bodies := map[command.ID]bool{}, map[string]bool{}
+				w.set(func() {
+					w.withhold = func(c *command.Command) bool {
+						if c.Type != step || c.Principal != w.nodes[2].session.Public().Fingerprint() {
+							return false
+						}
+						var values []byte
+						for _, f := range c.Fields {
+							values = append(values, f.Value...)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						said[c.ID], bodies[string(values)] = true, true
+						return true
+					}
+				})
+				id := w.newThreshold(taproot, 2)
+				time.Sleep(vault.DefaultTiming().KeyStep + 5*time.Second)
+				w.set(func() { w.withhold = nil })
+				w.live(id, 1)
+				w.untroubled(id)
+				mu.Lock()
+				defer mu.Unlock()
+				if len(said) < 2 || len(bodies) != 1 {
+					t.Errorf("%d commands said %d things", len(said), len(bodies))
 				}
 			})
 		})

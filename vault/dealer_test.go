@@ -140,6 +140,25 @@ func (w *world) commands(types ...command.Type) (n int) {
 	return n
 }
 
+// TestLaggingReplica: a region hears of its message's commit before its own replica shows
+// it, and says nothing twice.
+func TestLaggingReplica(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.nodes[3].set(func() { w.nodes[3].lag = 2 })
+		id := w.newThreshold(ed25519Curve, 2)
+		for range 100 {
+			w.passes(100 * time.Millisecond)
+		}
+		w.nodes[3].set(func() { w.nodes[3].lag = 0 })
+		w.passes(time.Second)
+		w.live(id, 1)
+		w.untroubled(id)
+		if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+			t.Errorf("%d messages were filed, want one a step of each region", n)
+		}
+	})
+}
+
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
 func TestKeyAcrossOceans(t *testing.T) {
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
@@ -264,6 +283,22 @@ func TestLeavingDealer(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeavingDealerWithoutANewWrappingKey: what it deals from lies under the old one.
+func TestLeavingDealerWithoutANewWrappingKey(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(ed25519Curve, 3).ID
+		g := w.gate(4, command.TypeOfferWrap)
+		w.refresh(id, 1, 2, 3)
+		w.eventually("it would offer one", g.seen.Load)
+		w.live(id, 2)
+		w.untroubled(id)
+		if dealt := filed[*command.DealShares](w); len(dealt[4]) != 2 { // one for the new key
+			t.Errorf("region 4 dealt %d times", len(dealt[4]))
+		}
+		w.neverMixed()
+	})
 }
 
 // unwrap opens what was sealed to a region under a wrapping epoch that is not destroyed, or

@@ -99,6 +99,7 @@ type node struct {
 	mu      sync.Mutex
 	down    bool
 	paused  bool // applies nothing
+	lag     int  // entries it is behind the others
 	unready error
 	lease   func() error // nil: holds one
 	leaves  error
@@ -387,6 +388,7 @@ func (n *node) catchUp() []fsm.Result {
 	}
 	n.world.mu.Lock()
 	missing := slices.Clone(n.log[n.machine.View().Meta().Index:])
+	missing = missing[:max(len(missing)-n.lag, 0)]
 	n.world.mu.Unlock()
 	if len(missing) == 0 {
 		return nil
