@@ -15,20 +15,22 @@ import (
 // state with everything in it: no panic, one outcome and leaf a command, never Internal.
 func FuzzApply(f *testing.F) {
 	trust := func(identity.PublicKey, []byte, []byte) bool { return true }
-	base := varied(f)
+	base := variedThreshold(f)
 	snapshot := written(f, base.Machine)
 	for i := range base.Inputs {
 		f.Add(base.Inputs[i].Entry.Encode())
 	}
-	l := varied(f)
+	l := variedThreshold(f)
 	l.Now = l.Now.Add(1)
 	for _, b := range []command.Body{&command.Complete{Answers: [][]byte{{1}}}, &command.OpenAttempt{Words: [][]byte{{}}},
-		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{}} {
+		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{},
+		&command.AccuseDealer{Against: 2}, &command.DropWrap{Epoch: 1}, &command.FinishShare{}, &command.HashDealing{Seed: []byte{1}},
+		&command.OfferNonces{Curve: command.Ed25519, Commitments: l.Commitments(l.Region(1), command.Ed25519, 99, 2)}} {
 		f.Add(l.Input(l.By(l.Region(1).Session, b)).Entry.Encode())
 	}
 	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
 		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
-		&command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}}} {
+		&command.RefreshKey{Holders: []identity.RegionID{1, 2, 3}}, &command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}}} {
 		f.Add(l.Input(l.Dual(b)).Entry.Encode())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -67,7 +69,7 @@ func FuzzApply(f *testing.F) {
 // FuzzRestore reads arbitrary records under the right header and checksum: what is
 // accepted is written again byte for byte.
 func FuzzRestore(f *testing.F) {
-	l := varied(f)
+	l := variedThreshold(f)
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		f.Fatal(err)

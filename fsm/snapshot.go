@@ -366,6 +366,9 @@ func (o *restoring) checkWraps() (err error) {
 	if len(o.uses) != 0 {
 		return corrupt("a share lies under a wrapping epoch that is not there")
 	}
+	if r := o.head.rollout; r != nil && (r.wrap == 0 || r.wrap > o.head.newest) {
+		return corrupt("keys are being refreshed for a wrapping epoch that is not there")
+	}
 	scan(o.txn, wrapTable, nil, func(e *Wrap) bool {
 		if (e.Doomed != 0) != (e.Epoch != o.head.newest && e.Live == 0) {
 			err = corrupt("wrapping epoch %d has %d uses and was given up at index %d", e.Epoch, e.Live, e.Doomed)

@@ -199,6 +199,7 @@ func TestVectors(t *testing.T) {
 		fsmtest.NewVector("word", raw, "signed", w.SignedBytes(cluster)),
 		fsmtest.NewVector("possession", command.PossessionBytes(cluster, key, 2)),
 		fsmtest.NewVector("attestation", command.AttestationBytes(cluster, key, 2, []byte{1}, []byte{2})),
+		fsmtest.NewVector("wrapping key", command.WrapBytes(cluster, 2, 3, []byte{1}, []byte{2}, []byte{4})),
 		fsmtest.NewVector("outcome word", outcome.Encode(), "signed", outcome.SignedBytes(cluster), "standing", outcome.Standing[:]),
 		fsmtest.NewVector("outcome word without place", placeless(k)),
 		fsmtest.NewVector("clock word", hour.Encode(), "signed", hour.SignedBytes(cluster)))
