@@ -300,7 +300,7 @@ func TestDrainedPools(t *testing.T) {
 		k := w.ready(command.Ed25519, 2)
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeOfferNonces } })
 		dry := false
-		for i := 0; i < 400 && !dry; i++ {
+		for i := 0; i < 900 && !dry; i++ {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err := w.leading().vault.Sign(ctx, w.joint(k, fmt.Sprint("drain ", i)))
 			cancel()
@@ -316,7 +316,7 @@ func TestDrainedPools(t *testing.T) {
 		w.stocked(command.Ed25519)
 		c := w.joint(k, "refilled")
 		w.proven(k, c, w.sign(c))
-		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > 64 })
+		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > 128 })
 		w.oneNonceOneMessage()
 	})
 }
@@ -342,7 +342,7 @@ func TestNoncesAreBounded(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		for _, n := range w.all() {
 			held, target := n.vault.Nonces(command.Ed25519)
-			if listed := w.pool(n.id, command.Ed25519); held != listed || target != 64 {
+			if listed := w.pool(n.id, command.Ed25519); held != listed || target != 128 {
 				t.Errorf("region %d holds %d nonces, the log lists %d of them, at a target of %d", n.id, held, listed, target)
 			}
 		}
