@@ -369,38 +369,37 @@ func TestOldQuestionAfterRestart(t *testing.T) {
 	})
 }
 
-// TestThresholdFreeze: a freeze between the look at the permit and the answer keeps a
-// share in, and no nonce is used for a key that is frozen.
+// TestThresholdFreeze: a freeze after the first look at the permit comes in time: before
+// the nonce is used it spares the nonce, afterwards it keeps the share in.
 func TestThresholdFreeze(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		k := w.ready(command.Secp256k1, 2)
-		req := w.abandoned(w.joint(k, "frozen"))
-		q, drawn := w.question(req)
-		n := w.nodes[drawn[0]]
-		looks := 0
-		n.setLease(func() error {
-			if looks++; looks == 3 { // judged, permitted, signed; now it would leave
-				w.apply(w.command(&command.FreezeKey{Key: k.ID, Reason: "in between"}, time.Minute, w.admin[0]))
-			}
-			return nil
+	for _, c := range []struct {
+		name       string
+		look, used int // at which look at the lease it comes; nonces used by then
+	}{{"before the nonce is used", 2, 0}, {"before the answer leaves", 3, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.ready(command.Secp256k1, 2)
+				req := w.abandoned(w.joint(k, "frozen"))
+				q, drawn := w.question(req)
+				n := w.nodes[drawn[0]]
+				looks := 0
+				n.setLease(func() error {
+					if looks++; looks == c.look {
+						w.apply(w.command(&command.FreezeKey{Key: k.ID, Reason: "in between"}, time.Minute, w.admin[0]))
+					}
+					return nil
+				})
+				held, _ := n.vault.Nonces(k.Curve)
+				a, err := n.ask(q)
+				if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
+					t.Errorf("answer %+v, %v", a, err)
+				}
+				if now, _ := n.vault.Nonces(k.Curve); now != held-c.used {
+					t.Errorf("%d nonces, then %d: want %d used", held, now, c.used)
+				}
+			})
 		})
-		held, _ := n.vault.Nonces(k.Curve)
-		a, err := n.ask(q)
-		if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
-			t.Errorf("answer %+v, %v", a, err)
-		}
-		if now, _ := n.vault.Nonces(k.Curve); now != held-1 {
-			t.Errorf("%d nonces, then %d: the freeze came too early for this test", held, now)
-		}
-		other := w.nodes[drawn[1]]
-		held, _ = other.vault.Nonces(k.Curve)
-		if a, err := other.ask(q); err != nil || a.Items[0].Code != errs.Frozen {
-			t.Errorf("answer %+v, %v", a, err)
-		}
-		if now, _ := other.vault.Nonces(k.Curve); now != held {
-			t.Error("a nonce was used for a frozen key")
-		}
-	})
+	}
 }
 
 // TestSignsAcrossARefresh: an attempt opened under the sharing before is answered with the
