@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 
@@ -153,24 +152,37 @@ func Message(key command.KeyID, message string) *command.RequestSignature {
 	return &command.RequestSignature{Key: key, Kind: command.KindMessage, Payload: []byte(message)}
 }
 
-// Shares returns the completion of a threshold key's request, as Completion does of others.
-func (l *Log) Shares(leader *Region, value [32]byte, signers []identity.RegionID, id command.RequestID) *command.Command {
-	q, ok := l.Machine.View().Request(id)
-	if !ok || q.Open() == nil {
-		return l.By(leader.Session, &command.Complete{})
-	}
-	at, n := q.Open(), 71
-	if k, _ := l.Machine.View().Key(q.Key); k.Curve == command.Secp256k1 {
-		n = 72
-	}
-	c := &command.Complete{Index: at.Meta.Index}
+// Shares returns the completion of threshold keys' requests opened at one index, as
+// Completion does of others.
+func (l *Log) Shares(leader *Region, value [32]byte, signers []identity.RegionID, ids ...command.RequestID) *command.Command {
+	c, v := &command.Complete{}, l.Machine.View()
 	for _, s := range signers {
-		item := command.AnswerItem{Request: id, Attempt: at.Number, Signers: signers, Code: errs.OK}
-		i := slices.IndexFunc(at.Nonces, func(o fsm.NonceSet) bool { return o.Region == s })
-		for m := range at.Nonces[max(i, 0)].Commitments {
-			item.Signatures = append(item.Signatures, fake(n, "share of a signature", id, s, m))
+		a := command.Answer{Region: s, Value: value, At: l.Now}
+		for _, id := range ids {
+			q, ok := v.Request(id)
+			if !ok || q.Open() == nil {
+				continue
+			}
+			a.Index = q.Open().Meta.Index
+			a.Items = append(a.Items, l.shares(v, q, s, signers))
 		}
-		c.Answers = append(c.Answers, l.Answer(command.Answer{Region: s, Value: value, At: l.Now, Index: at.Meta.Index, Items: []command.AnswerItem{item}}))
+		c.Index = a.Index
+		c.Answers = append(c.Answers, l.Answer(a))
 	}
 	return l.By(leader.Session, c)
+}
+
+// shares is what one region answers to one request: a share of each signature.
+func (l *Log) shares(v fsm.View, q *fsm.Request, by identity.RegionID, signers []identity.RegionID) command.AnswerItem {
+	at, n := q.Open(), 71
+	if k, _ := v.Key(q.Key); k.Curve == command.Secp256k1 {
+		n = 72
+	}
+	item := command.AnswerItem{Request: q.ID, Attempt: at.Number, Signers: signers, Code: errs.OK}
+	if len(at.Nonces) > 0 {
+		for m := range at.Nonces[0].Commitments {
+			item.Signatures = append(item.Signatures, fake(n, "share of a signature", q.ID, by, m))
+		}
+	}
+	return item
 }
