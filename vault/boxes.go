@@ -6,7 +6,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
-// What a box is bound to (docs/spec/threshold.md): one that is moved to another place in
+// What a box is bound to (docs/spec/sealed.md): one that is moved to another place in
 // the state opens nowhere.
 
 // shareInfo is of a region's share of a sharing, sealed to itself.
