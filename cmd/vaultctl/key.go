@@ -89,12 +89,13 @@ func (a *app) keyCmd() *cobra.Command {
 
 func (a *app) printKeyView(v signingKeyView) error {
 	return a.print(v, func(w io.Writer) {
-		a.pairs(w, "name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
+		kv := []string{"name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
 			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
-			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor)
+			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
 		if v.Threshold != nil {
-			a.pairs(w, v.Threshold.pairs()...)
+			kv = append(kv, v.Threshold.pairs()...)
 		}
+		a.pairs(w, kv...)
 		if len(v.Regions) > 0 {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"REGION", "CONFIRMED", "PUBLIC KEY"}}
@@ -254,7 +255,11 @@ Of a threshold key it also shows who holds it, and what its making or refresh wa
 			if err != nil {
 				return err
 			}
-			return a.printKeyView(v.viewKey(k, net))
+			view := v.viewKey(k, net)
+			if err := v.addWraps(ctx, view.Threshold); err != nil {
+				return err
+			}
+			return a.printKeyView(view)
 		})
 	})
 	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")

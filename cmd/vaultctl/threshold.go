@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,7 @@ import (
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault/address"
 )
@@ -36,6 +38,25 @@ type thresholdView struct {
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
 	Ceremony    *ceremonyView `json:"ceremony,omitempty"`
+	Wraps       []wrapView    `json:"wrapping_epochs,omitempty"` // those it uses; shown to principals of the vault
+}
+
+// wrapView is one epoch of wrapping keys.
+type wrapView struct {
+	Epoch     uint32   `json:"epoch"`
+	Keys      []string `json:"keys_of"` // regions
+	Live      uint32   `json:"live"`
+	Doomed    uint64   `json:"doomed_index,omitempty"`
+	Destroyed []string `json:"destroyed_by,omitempty"`
+}
+
+// String says it in one line.
+func (w wrapView) String() string {
+	s := fmt.Sprintf("%d: keys of %s, in use %d times", w.Epoch, strings.Join(w.Keys, ", "), w.Live)
+	if w.Doomed != 0 {
+		s += fmt.Sprintf(", given up at index %d, destroyed by %s", w.Doomed, orNone(w.Destroyed))
+	}
+	return s
 }
 
 func isThreshold(k *client.Key) bool { return k.Scheme == tetradv1.Scheme_SCHEME_THRESHOLD }
@@ -81,6 +102,36 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	}
 }
 
+// epochs are the wrapping epochs the key uses.
+func (t *thresholdView) epochs() (used []uint32) {
+	for _, s := range []*sharingView{t.Sharing, t.Retiring} {
+		if s != nil {
+			used = append(used, s.Wrap)
+		}
+	}
+	if t.Ceremony != nil {
+		used = append(used, t.Ceremony.Wrap)
+	}
+	return used
+}
+
+// addWraps adds the wrapping epochs a threshold key uses. A tenant's principals do not see them.
+func (v *vault) addWraps(ctx context.Context, t *thresholdView) error {
+	if t == nil {
+		return nil
+	}
+	wraps, err := v.Wraps(ctx)
+	if errs.CodeOf(err) == errs.Denied {
+		return nil
+	}
+	for _, w := range wraps {
+		if slices.Contains(t.epochs(), w.Epoch) {
+			t.Wraps = append(t.Wraps, wrapView{w.Epoch, v.names(w.Regions), w.Live, w.DoomedIndex, v.names(w.Dropped)})
+		}
+	}
+	return advise(err)
+}
+
 func (t *thresholdView) pairs() []string {
 	kv := []string{"public key", t.PublicKey, "chain code", t.ChainCode, "xpub", t.Xpub}
 	for i, d := range t.Descriptors {
@@ -95,6 +146,9 @@ func (t *thresholdView) pairs() []string {
 			kv = append(kv, s.name, fmt.Sprintf("epoch %d, %d of %s, sealed under wrapping epoch %d", s.is.Epoch, s.is.Threshold, strings.Join(s.is.Holders, ", "), s.is.Wrap))
 		}
 	}
+	for _, w := range t.Wraps {
+		kv = append(kv, "wrapping epoch", w.String())
+	}
 	if t.Ceremony != nil {
 		kv = append(kv, "ceremony", fmt.Sprintf("of epoch %d: %s", t.Ceremony.Epoch, t.Ceremony.line()))
 		for _, f := range t.Ceremony.Faults {
@@ -104,7 +158,7 @@ func (t *thresholdView) pairs() []string {
 	return kv
 }
 
-// await waits until a new key is active.
+// awaitKey waits until a new key is active.
 func (a *app) awaitKey(ctx context.Context, v *vault, id command.KeyID, scheme command.Scheme) (*client.Key, error) {
 	if scheme == command.SchemeThreshold {
 		return a.awaitSharing(ctx, v, id, mark{})

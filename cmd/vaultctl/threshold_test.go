@@ -151,8 +151,16 @@ func TestThresholdKeyShown(t *testing.T) {
 	if !strings.HasPrefix(v.Address, "tb1p") || v.Threshold.Xpub != e.String() || len(v.Threshold.Descriptors) != 2 || !strings.HasPrefix(v.Descriptor, "tr(") {
 		t.Errorf("%+v, %+v", v, v.Threshold)
 	}
-	if out := s.ok("key", "show", "btc", "--tenant", "acme"); !strings.Contains(out, "epoch 1, 2 of alpha, beta, gamma, delta, sealed under wrapping epoch 1") {
-		t.Errorf("%s", out)
+	s.c.State.PutWrap(fsm.Wrap{Epoch: 1, Live: 2, Keys: []fsm.WrapKey{{Region: 1}, {Region: 4}}})
+	s.c.State.PutWrap(fsm.Wrap{Epoch: 7})
+	out := s.ok("key", "show", "btc", "--tenant", "acme")
+	for _, want := range []string{"epoch 1, 2 of alpha, beta, gamma, delta, sealed under wrapping epoch 1", "1: keys of alpha, delta, in use 2 times"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if out := s.ok("key", "show", "btc", "--key-file", s.path("svc.key")); strings.Contains(out, "keys of") || !strings.Contains(out, "sealed under") {
+		t.Errorf("a tenant sees\n%s", out)
 	}
 }
 

@@ -293,3 +293,30 @@ func FuzzSpends(f *testing.F) {
 		}
 	})
 }
+
+// Threshold keys: what judging costs beyond decoding is the derivation of the child.
+func BenchmarkSpends(b *testing.B) {
+	ed, btc := thresholdInfo(b, command.Ed25519), thresholdInfo(b, command.Secp256k1)
+	for _, c := range []struct {
+		name    string
+		k       intent.KeyInfo
+		kind    command.Kind
+		hash    command.Hash
+		payload []byte
+		path    []uint32
+	}{
+		{"ed25519", ed, command.KindMessage, command.HashNone, []byte("hello"), nil},
+		{"ed25519/two-levels", ed, command.KindMessage, command.HashNone, []byte("hello"), []uint32{0, 7}},
+		{"solana/two-levels", ed, command.KindSolana, command.HashNone, transfer(solanaChild(b, ed, 0, 7)), []uint32{0, 7}},
+		{"bip340/two-levels", btc, command.KindMessage, command.HashSHA256, []byte("hello"), []uint32{0, 7}},
+		{"bip340/eight-levels", btc, command.KindMessage, command.HashSHA256, []byte("hello"), []uint32{1, 2, 3, 4, 5, 6, 7, 8}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := intent.Spends(c.kind, c.hash, c.payload, c.path, c.k); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
