@@ -162,6 +162,10 @@ func (d *dealer) advance(ctx context.Context, id command.KeyID) error {
 	if body == nil || err != nil {
 		return err
 	}
+	if a, ok := body.(*command.AccuseDealer); ok {
+		d.cfg.Logger.Error("key ceremony: what a region sent is wrong", slog.String("key", id.String()), slog.Int("try", int(a.Ceremony.Try)),
+			slog.Int("region", int(a.Against)), slog.String("found", a.Note))
+	}
 	out, err := d.author.file(ctx, d.cfg.Session, body)
 	if err != nil {
 		return err
@@ -220,22 +224,36 @@ func (d *dealer) remember(id command.KeyID, t *trying) bool {
 // count returns the key's running ceremony, nil without, and counts those running and the
 // tries that failed.
 func (d *dealer) count(id command.KeyID, key *fsm.Key) *fsm.Ceremony {
-	was, known := d.running[id]
-	if key == nil || !key.Ceremony.Running() {
-		if known && key != nil && key.Ceremony != nil {
-			d.stats.failedTries.Add(1)
-		}
+	var c *fsm.Ceremony
+	if key != nil {
+		c = key.Ceremony
+	}
+	if was, known := d.running[id]; known && c != nil && was.Epoch == c.ID.Epoch {
+		d.failed(c, was.Try)
+	}
+	if c.Running() {
+		d.running[id] = c.ID
+	} else {
 		delete(d.running, id)
-		d.stats.ceremonies.Store(uint64(len(d.running)))
-		return nil
+		c = nil
 	}
-	c := key.Ceremony
-	if known && was.Epoch == c.ID.Epoch && c.ID.Try > was.Try {
-		d.stats.failedTries.Add(uint64(c.ID.Try - was.Try))
-	}
-	d.running[id] = c.ID
 	d.stats.ceremonies.Store(uint64(len(d.running)))
 	return c
+}
+
+// failed counts the tries from one on that failed, and says why.
+func (d *dealer) failed(c *fsm.Ceremony, from uint8) {
+	over := c.ID.Try // that is no longer to be counted
+	if !c.Running() {
+		over++
+	}
+	d.stats.failedTries.Add(uint64(over - from))
+	for _, f := range c.Faults {
+		if f.Try >= from && f.Try < over {
+			d.cfg.Logger.Warn("a try at a key ceremony failed", slog.String("key", c.ID.Key.String()), slog.Int("try", int(f.Try)),
+				slog.String("step", f.Step.String()), slog.Int("region", int(f.Region)), slog.Any("by", f.By), slog.String("why", f.Note))
+		}
+	}
 }
 
 // forget wipes what is remembered.

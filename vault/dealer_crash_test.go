@@ -3,6 +3,7 @@ package vault_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // dealingSteps are what a region files for a key ceremony, in order.
@@ -126,6 +128,96 @@ func TestAllRegionsDie(t *testing.T) {
 				w.live(id, 1)
 				w.untroubled(id)
 				w.neverMixed()
+			})
+		})
+	}
+}
+
+// TestRacingSeeds: what a dead process filed is committed after all, before what its
+// successor says. The successor deals what was committed, not what it drew itself.
+func TestRacingSeeds(t *testing.T) {
+	for _, kind := range []string{"new", "refresh"} {
+		t.Run(kind, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				var id command.KeyID
+				if kind == "refresh" {
+					id = w.threshold(ed25519Curve, 2).ID
+				}
+				var first, second atomic.Pointer[command.HashDealing]
+				w.set(func() {
+					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+						b, ok := body.(*command.HashDealing)
+						switch {
+						case !ok || from != 3:
+							return body
+						case first.CompareAndSwap(nil, b):
+							return nil
+						case first.Load().Hash == b.Hash:
+							return nil
+						}
+						second.Store(b)
+						return first.Load()
+					}
+				})
+				epoch := uint32(1)
+				if kind == "refresh" {
+					w.refresh(id)
+					epoch = 2
+				} else {
+					id = w.newThreshold(ed25519Curve, 2)
+				}
+				w.eventually("a seed is drawn", func() bool { return first.Load() != nil })
+				w.nodes[3].kill()
+				w.nodes[3].restart()
+				w.live(id, epoch)
+				w.untroubled(id)
+				w.neverMixed()
+				if b := second.Load(); b == nil || b.Hash == first.Load().Hash {
+					t.Error("no second seed was drawn")
+				}
+				for _, b := range filed[*command.HashDealing](w)[3] {
+					if b.Ceremony.Epoch == epoch && b.Hash != first.Load().Hash {
+						t.Error("the second seed got into the log")
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestSaysTheSameAgain: a message that nobody answers is filed again after a while, and it is
+// the same one.
+func TestSaysTheSameAgain(t *testing.T) {
+	for _, step := range dealingSteps[1:] {
+		t.Run(step.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				var mu sync.Mutex
+				said, bodies := map[command.ID]bool{}, map[string]bool{}
+				w.set(func() {
+					w.withhold = func(c *command.Command) bool {
+						if c.Type != step || c.Principal != w.nodes[2].session.Public().Fingerprint() {
+							return false
+						}
+						var values []byte
+						for _, f := range c.Fields {
+							values = append(values, f.Value...)
+						}
+						mu.Lock()
+						defer mu.Unlock()
+						said[c.ID], bodies[string(values)] = true, true
+						return true
+					}
+				})
+				id := w.newThreshold(taproot, 2)
+				time.Sleep(vault.DefaultTiming().KeyStep + 5*time.Second)
+				w.set(func() { w.withhold = nil })
+				w.live(id, 1)
+				w.untroubled(id)
+				mu.Lock()
+				defer mu.Unlock()
+				if len(said) < 2 || len(bodies) != 1 {
+					t.Errorf("%d commands said %d things", len(said), len(bodies))
+				}
 			})
 		})
 	}

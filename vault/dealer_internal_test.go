@@ -2,6 +2,7 @@ package vault
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/hex"
 	"io"
 	"slices"
@@ -136,6 +137,75 @@ func TestOneSeedServesOneTry(t *testing.T) {
 			}
 			seen[string(b[:])] = true
 		}
+	}
+}
+
+// TestComplaintIsJudgedByTheDealing: a holder's evidence convicts the dealer in the eyes of
+// another, who says so in a word of its own: the evidence is the complainer's alone.
+func TestComplaintIsJudgedByTheDealing(t *testing.T) {
+	same := bytes.Repeat([]byte{7}, frostDraw) // one constant, two polynomials
+	dealer, liar := bareTrying(t, frost.BIP340, 1, 2, nil), bareTrying(t, frost.BIP340, 1, 2, nil)
+	var err error
+	dealer.ceremony, err = frost.Begin(io.MultiReader(bytes.NewReader(same), rand.Reader), dealer.terms, 1, nil)
+	noErr(t, err)
+	liar.ceremony, err = frost.Begin(io.MultiReader(bytes.NewReader(same), rand.Reader), liar.terms, 1, nil)
+	noErr(t, err)
+	all := []*trying{dealer}
+	for r := identity.RegionID(2); r <= 4; r++ {
+		a := bareTrying(t, frost.BIP340, r, 2, nil)
+		noErr(t, a.join(bytes.Repeat([]byte{byte(r)}, seedSize), nil))
+		all = append(all, a)
+	}
+	c := &fsm.Ceremony{Step: fsm.StepFinish, Dealers: []identity.RegionID{1, 2, 3, 4}, Holders: []identity.RegionID{1, 2, 3, 4}}
+	for _, a := range all {
+		hash, _ := a.ceremony.Hash()
+		c.Parts = append(c.Parts, fsm.Part{Region: a.region, Hashed: true, Hash: hash})
+	}
+	for i, a := range append(all, liar) {
+		for _, p := range c.Parts {
+			if a != liar || p.Region != 1 {
+				noErr(t, a.ceremony.AddHash(uint8(p.Region), p.Hash))
+			}
+		}
+		d, err := a.ceremony.Reveal()
+		noErr(t, err)
+		if i < 4 {
+			c.Parts[i].Dealing = d.Encode()
+		}
+	}
+	for _, a := range all {
+		noErr(t, a.hear(c))
+	}
+	for r := uint8(2); r <= 4; r++ {
+		d, err := frost.DecodeDealing(r, c.Parts[r-1].Dealing)
+		noErr(t, err)
+		noErr(t, liar.ceremony.AddDealing(r, d))
+	}
+	wrong, err := liar.ceremony.Dealt(3)
+	noErr(t, err)
+	victim, judge := all[2], all[3]
+	noErr(t, victim.take(1, wrong.Encode()))
+	if len(victim.faults) != 1 || victim.faults[0].against != 1 || len(victim.faults[0].complaint) == 0 {
+		t.Fatalf("%+v", victim.faults)
+	}
+	c.Parts[2].Accuses = []fsm.Accusation{{Against: 1, Complaint: victim.faults[0].complaint}}
+	judge.judge(c)
+	if len(judge.faults) != 1 || judge.faults[0].against != 1 || len(judge.faults[0].complaint) != 0 {
+		t.Fatalf("%+v", judge.faults)
+	}
+	body := judge.accusation(c).(*command.AccuseDealer)
+	if body.Against != 1 || len(body.Complaint) != 0 || body.Note == "" {
+		t.Errorf("%+v", body)
+	}
+	c.Parts[3].Accuses = []fsm.Accusation{{Against: 1}}
+	if again := judge.accusation(c); again != nil {
+		t.Errorf("said again: %+v", again)
+	}
+	c.Parts[2].Accuses[0].Against = 2 // with evidence against another
+	innocent := all[1]
+	innocent.judge(c)
+	if len(innocent.faults) != 1 || innocent.faults[0].against != 3 {
+		t.Errorf("%+v", innocent.faults)
 	}
 }
 

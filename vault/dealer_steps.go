@@ -155,8 +155,12 @@ func (t *trying) reveal() (command.Body, error) {
 	return &command.Deal{Ceremony: t.id, Dealing: dealing.Encode()}, nil
 }
 
-// shares seals the value dealt to each holder, this region too if it is one. A holder whose
-// wrapping key can leave its HSM gets nothing: everybody sees that it cannot lose a share.
+// unfit are the codes of wraps.seal when it is the other region's key that is wrong: no key
+// at all, one that nothing can be sealed to, one that can leave its HSM.
+var unfit = []errs.Code{errs.Malformed, errs.Invalid, errs.Unverified}
+
+// shares seals the value dealt to each holder, this region too if it is one. One whose
+// wrapping key is unfit, which everybody sees, ends the try.
 func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
 	body := &command.DealShares{Ceremony: t.id}
 	for _, holder := range key.Ceremony.Holders {
@@ -169,7 +173,7 @@ func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
 		sealed, err := d.wraps.seal(key.Ceremony.Wrap, holder, dealtInfo(t.cluster, t.id, t.region, holder), plain)
 		clear(plain)
 		switch {
-		case errs.CodeOf(err) == errs.Unverified && holder != t.region:
+		case holder != t.region && slices.Contains(unfit, errs.CodeOf(err)):
 			t.note(fault{against: holder, note: "its wrapping key is not one to seal shares to"})
 		case err != nil:
 			return nil, err

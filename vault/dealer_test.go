@@ -114,11 +114,49 @@ func TestThresholdKeyIsMade(t *testing.T) {
 							t.Errorf("region %d made a private key for it", n.id)
 						}
 					}
-					w.neverMixed()
+					if n := w.neverMixed(); n != 16 {
+						t.Errorf("%d messages, want one a step of each region", n)
+					}
+					if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+						t.Errorf("%d messages were filed, want one a step of each region", n)
+					}
 				})
 			})
 		}
 	}
+}
+
+// commands counts what is in the log of some types, whatever became of it.
+func (w *world) commands(types ...command.Type) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, in := range w.log {
+		for _, c := range in.Entry.Commands {
+			if slices.Contains(types, c.Type) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// TestLaggingReplica: a region hears of its message's commit before its own replica shows
+// it, and says nothing twice.
+func TestLaggingReplica(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.nodes[3].set(func() { w.nodes[3].lag = 2 })
+		id := w.newThreshold(ed25519Curve, 2)
+		for range 100 {
+			w.passes(100 * time.Millisecond)
+		}
+		w.nodes[3].set(func() { w.nodes[3].lag = 0 })
+		w.passes(time.Second)
+		w.live(id, 1)
+		w.untroubled(id)
+		if n := w.commands(command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare); n != 16 {
+			t.Errorf("%d messages were filed, want one a step of each region", n)
+		}
+	})
 }
 
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
@@ -218,6 +256,49 @@ func TestReshare(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLeavingDealer: a region that deals its share to others and keeps none, and dies in
+// between.
+func TestLeavingDealer(t *testing.T) {
+	for _, step := range []command.Type{command.TypeHashDealing, command.TypeDeal, command.TypeDealShares} {
+		t.Run(step.String(), func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				first := w.threshold(taproot, 3)
+				g := w.gate(4, step)
+				w.refresh(first.ID, 1, 2, 3)
+				w.eventually("the step is reached", g.seen.Load)
+				w.nodes[4].kill()
+				w.set(func() { w.rewrite = nil })
+				w.nodes[4].restart()
+				k := w.live(first.ID, 2)
+				if !slices.Equal(k.Regions, []identity.RegionID{1, 2, 3}) || !bytes.Equal(k.Point, first.Point) {
+					t.Errorf("key %x held by %v", k.Point, k.Regions)
+				}
+				if dealt := filed[*command.DealShares](w); len(dealt[4]) != 1 {
+					t.Errorf("region 4 dealt %d times since it died", len(dealt[4]))
+				}
+				w.untroubled(first.ID)
+				w.neverMixed()
+			})
+		})
+	}
+}
+
+// TestLeavingDealerWithoutANewWrappingKey: what it deals from lies under the old one.
+func TestLeavingDealerWithoutANewWrappingKey(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		id := w.threshold(ed25519Curve, 3).ID
+		g := w.gate(4, command.TypeOfferWrap)
+		w.refresh(id, 1, 2, 3)
+		w.eventually("it would offer one", g.seen.Load)
+		w.live(id, 2)
+		w.untroubled(id)
+		if dealt := filed[*command.DealShares](w); len(dealt[4]) != 2 { // one for the new key
+			t.Errorf("region 4 dealt %d times", len(dealt[4]))
+		}
+		w.neverMixed()
+	})
 }
 
 // unwrap opens what was sealed to a region under a wrapping epoch that is not destroyed, or

@@ -154,14 +154,10 @@ func (t *trying) judge(c *fsm.Ceremony) {
 
 func (t *trying) judgeComplaint(by identity.RegionID, a fsm.Accusation) {
 	complaint, err := frost.DecodeComplaint(uint8(by), a.Complaint)
-	switch {
-	case err != nil:
-		_ = t.blame(err, nil) // names its author, always
-	case complaint.Against() != uint8(a.Against):
-		t.note(fault{against: by, note: "its complaint is about another region than it accuses"})
-	default:
-		_ = t.blame(t.terms.Judge(complaint, t.dealings[a.Against]), nil)
+	if err == nil {
+		err = t.terms.Judge(complaint, t.dealings[a.Against])
 	}
+	_ = t.blame(err, nil) // names somebody, always; the evidence stands with who complains
 }
 
 // accusation returns what this region must still say about others in this try, nil

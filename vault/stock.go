@@ -54,20 +54,20 @@ func (s *stock) signal() {
 
 // wants notices a key that changed.
 func (s *stock) wants(k *fsm.Key) {
-	if signs(k, s.curve) && !s.wanted.Swap(true) {
+	if needsNonces(k, s.curve) && !s.wanted.Swap(true) {
 		s.signal()
 	}
 }
 
-// signs reports whether a key is one that nonces of a curve are needed for.
-func signs(k *fsm.Key, curve command.Curve) bool {
+// needsNonces reports whether a key is one that nonces of a curve are needed for.
+func needsNonces(k *fsm.Key, curve command.Curve) bool {
 	return k.Scheme == command.SchemeThreshold && k.Curve == curve && k.Sharing != nil && k.State != fsm.KeyRetired
 }
 
 // rescan looks through all keys: at start and now and then, since keys retire, and a
 // snapshot tells nobody.
 func (s *stock) rescan() {
-	s.wanted.Store(slices.ContainsFunc(s.cfg.Replica.View().Keys(""), func(k *fsm.Key) bool { return signs(k, s.curve) }))
+	s.wanted.Store(slices.ContainsFunc(s.cfg.Replica.View().Keys(""), func(k *fsm.Key) bool { return needsNonces(k, s.curve) }))
 }
 
 func (s *stock) run(ctx context.Context) {

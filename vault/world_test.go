@@ -66,6 +66,7 @@ type world struct {
 	rewrite  func(from identity.RegionID, body command.Body) command.Body // what a region files; nil keeps it out of the log
 	way      time.Duration                                                // a message takes between two regions
 	keys     int                                                          // threshold keys made
+	signs    int                                                          // requests made beside something else
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
@@ -98,6 +99,7 @@ type node struct {
 	mu      sync.Mutex
 	down    bool
 	paused  bool // applies nothing
+	lag     int  // entries it is behind the others
 	unready error
 	lease   func() error // nil: holds one
 	leaves  error
@@ -386,6 +388,7 @@ func (n *node) catchUp() []fsm.Result {
 	}
 	n.world.mu.Lock()
 	missing := slices.Clone(n.log[n.machine.View().Meta().Index:])
+	missing = missing[:max(len(missing)-n.lag, 0)]
 	n.world.mu.Unlock()
 	if len(missing) == 0 {
 		return nil

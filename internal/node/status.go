@@ -107,7 +107,7 @@ func (n *Node) registerMetrics() error {
 		gauge("stopped_here_only", "1 while this region is stopped by a local stop, which no other region knows of.", func() float64 { return flag(n.vault.Stopped() != nil) }),
 		gauge("open_shares", "Opened shares of threshold keys in memory.", func() float64 { return float64(n.vault.Shares().Shares) }),
 		gauge("shares_unlocked", "1 while opened shares are in memory that could be swapped out: see the log.", func() float64 { return flag(n.vault.Shares().Unlocked != nil) }),
-		gauge("key_ceremonies", "Threshold keys whose sharing is being made with this region.", func() float64 { return float64(n.vault.Stats().Ceremonies) }),
+		gauge("key_ceremonies", "Threshold keys whose sharing is being made.", func() float64 { return float64(n.vault.Stats().Ceremonies) }),
 		gauge("key_ceremony_tries_failed", "Tries at a sharing that failed since the start: see the faults of the key for who is to blame.", func() float64 { return float64(n.vault.Stats().FailedTries) }),
 		gauge("signature_shares", "Shares of threshold signatures made here since the start.", func() float64 { return float64(n.vault.Stats().Shares) }),
 		gauge("nonces_offered", "Nonce commitments this region put into its committed pools since the start.", func() float64 { return float64(n.vault.Stats().NoncesOffered) }),
