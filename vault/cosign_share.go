@@ -57,7 +57,11 @@ func (s *cosigner) withShares(ctx context.Context, tasks []*task) {
 func (s *cosigner) signShares(ctx context.Context, t *task) error {
 	key := t.ground.key
 	share, err := s.open(ctx, t)
-	if err != nil {
+	switch {
+	case errs.CodeOf(err) == errs.Stale: // its time ran out just now, for every region
+		t.refusal = errs.Wrap(errs.Stale, err, "attempt %d of request %s", t.item.Attempt, t.item.Request)
+		return nil
+	case err != nil:
 		return err
 	}
 	defer share.Wipe()
@@ -86,7 +90,7 @@ func (s *cosigner) open(ctx context.Context, t *task) (*frost.Share, error) {
 	case errs.Canceled, errs.DeadlineExceeded:
 		return nil, errs.Wrap(errs.HSMTimeout, err, "the share of key %s was not opened in time", t.ground.key.ID)
 	}
-	if err != nil {
+	if err != nil && errs.CodeOf(err) != errs.Stale {
 		s.ailing()
 	}
 	return share, err

@@ -30,7 +30,7 @@ const (
 	maxRoots       = 4096      // decoded public keys of threshold keys
 	maxChildren    = 16 << 10  // keys derived from them
 	maxSums        = 16 << 10  // threshold requests whose signatures are remembered
-	leastNonces    = 64        // commitments a pool holds when nothing is asked of it
+	leastNonces    = 128       // commitments a pool holds when nothing is asked of it
 	mostNonces     = 2048      // and at most: what the committed state takes
 	maxNonces      = 4096      // nonces of a curve in memory: offered, being offered, named by open attempts
 	maxOffer       = 256       // commitments in one offer, so that making them takes no processor for long

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -72,13 +73,20 @@ func (n *nonces) run(ctx context.Context) {
 }
 
 // applied hears what an entry did; it never waits.
-func (n *nonces) applied(r *fsm.Result) {
-	starved := false
-	for i := range r.Outcomes {
-		starved = starved || r.Outcomes[i].Code == errs.NoEligiblePair
+func (n *nonces) applied(view fsm.View, r *fsm.Result) {
+	for _, id := range r.Keys {
+		if k, ok := view.Key(id); ok && n.stocks[k.Curve] != nil {
+			n.stocks[k.Curve].wants(k)
+		}
 	}
+	starved := slices.ContainsFunc(r.Outcomes, func(o fsm.Outcome) bool { return o.Code == errs.NoEligiblePair })
 	for _, s := range n.stocks {
-		s.applied(len(r.Keys) > 0, starved, r.Nonces || r.Regions)
+		if starved {
+			s.starved.Store(true)
+		}
+		if starved || r.Nonces || r.Regions {
+			s.signal()
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -20,27 +21,26 @@ import (
 // for want of whose nonces somebody was turned away, is to hold more; one that is hardly
 // touched for a minute, less.
 type stock struct {
-	cfg    *Config
-	author *author
-	stats  *counters
-	curve  command.Curve
-	pool   *frost.Pool
-	wake   chan struct{} // capacity 1
+	cfg     *Config
+	author  *author
+	stats   *counters
+	curve   command.Curve
+	pool    *frost.Pool
+	wake    chan struct{} // capacity 1
+	wanted  atomic.Bool   // the curve has a live threshold key
+	starved atomic.Bool   // somebody found no pair
 
-	mu      sync.Mutex
-	target  int  // commitments the pool is to hold
-	flying  int  // commitments in offers whose fate is not known yet
-	offers  int  // such offers
-	rescan  bool // keys changed: look whether the curve has live ones
-	starved bool // somebody found no pair
-	pause   time.Duration
-	notYet  time.Time // no offer before, after one was refused
+	mu     sync.Mutex
+	target int           // commitments the pool is to hold
+	flying int           // commitments in offers whose fate is not known yet
+	offers int           // such offers
+	pause  time.Duration // after an offer was refused; doubles
+	notYet time.Time     // the end of it
 
 	// Of run's goroutine only.
-	wanted  bool   // the curve has a live threshold key
-	seen    uint32 // highest serial the state has shown
-	taken   uint64 // of this session's, when the target was last looked at
-	settled time.Time
+	seen    uint32    // highest serial the state has shown
+	taken   uint64    // of this session's, when the target was last looked at
+	settled time.Time // that moment
 	swept   time.Time
 	rest    int // nonces held beside the listed ones, after the last sweep
 }
@@ -52,15 +52,22 @@ func (s *stock) signal() {
 	}
 }
 
-func (s *stock) applied(keys, starved, moved bool) {
-	if !keys && !starved && !moved {
-		return
+// wants notices a key that changed.
+func (s *stock) wants(k *fsm.Key) {
+	if needsNonces(k, s.curve) && !s.wanted.Swap(true) {
+		s.signal()
 	}
-	s.mu.Lock()
-	s.rescan = s.rescan || keys
-	s.starved = s.starved || starved
-	s.mu.Unlock()
-	s.signal()
+}
+
+// needsNonces reports whether a key is one that nonces of a curve are needed for.
+func needsNonces(k *fsm.Key, curve command.Curve) bool {
+	return k.Scheme == command.SchemeThreshold && k.Curve == curve && k.Sharing != nil && k.State != fsm.KeyRetired
+}
+
+// rescan looks through all keys: at start and now and then, since keys retire, and a
+// snapshot tells nobody.
+func (s *stock) rescan() {
+	s.wanted.Store(slices.ContainsFunc(s.cfg.Replica.View().Keys(""), func(k *fsm.Key) bool { return needsNonces(k, s.curve) }))
 }
 
 func (s *stock) run(ctx context.Context) {
@@ -68,14 +75,12 @@ func (s *stock) run(ctx context.Context) {
 	defer offers.Wait()
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
-	s.rescan, s.settled = true, time.Now()
+	s.settled = time.Now()
 	for {
 		select {
 		case <-s.wake:
 		case <-alarm.C:
-			s.mu.Lock()
-			s.rescan = true // a snapshot tells nobody
-			s.mu.Unlock()
+			s.rescan()
 		case <-ctx.Done():
 			return
 		}
@@ -103,14 +108,11 @@ func (s *stock) look() int {
 		return 0
 	}
 	view := s.cfg.Replica.View()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.rescan {
-		s.wanted, s.rescan = wanted(view, s.curve), false
-	}
-	if !s.wanted || !newest(view, s.cfg.Region, s.cfg.Session.Public().Fingerprint()) {
+	if !s.wanted.Load() || !mayOffer(view, s.cfg.Region, s.cfg.Session.Public().Fingerprint()) {
 		return 0
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	have := s.listed(view)
 	s.adapt(view, have)
 	if rest := s.pool.Len() - have - s.flying; rest > s.rest+maxOffer || time.Since(s.swept) > s.cfg.Timing.Health {
@@ -123,17 +125,10 @@ func (s *stock) look() int {
 	return min(s.target-have-s.flying, maxOffer, maxNonces-s.pool.Len())
 }
 
-// wanted reports whether a curve has threshold keys that may be asked to sign.
-func wanted(view fsm.View, curve command.Curve) bool {
-	return slices.ContainsFunc(view.Keys(""), func(k *fsm.Key) bool {
-		return k.Scheme == command.SchemeThreshold && k.Curve == curve && k.Sharing != nil && k.State != fsm.KeyRetired
-	})
-}
-
-// newest reports whether a region's present session is the one given: only it may offer.
-func newest(view fsm.View, region identity.RegionID, session identity.Fingerprint) bool {
+// mayOffer reports whether a region's present session is the one given: no other may offer.
+func mayOffer(view fsm.View, region identity.RegionID, session identity.Fingerprint) bool {
 	row, ok := view.Region(region)
-	return ok && len(row.Sessions) > 0 && row.Sessions[0].Session.Fingerprint() == session
+	return ok && row.Status == fsm.RegionActive && len(row.Sessions) > 0 && row.Sessions[0].Session.Fingerprint() == session
 }
 
 // listed counts the commitments of this boot left in the committed pool.
@@ -165,7 +160,7 @@ func (s *stock) adapt(view fsm.View, have int) {
 		taken = p.Offered - uint64(have)
 	}
 	switch {
-	case s.starved:
+	case s.starved.Swap(false):
 		s.target = min(4*s.target, mostNonces)
 	case taken > s.taken && have < s.target/4:
 		s.target = min(2*s.target, mostNonces)
@@ -174,7 +169,7 @@ func (s *stock) adapt(view fsm.View, have int) {
 	case taken-s.taken < uint64(s.target/4):
 		s.target = max(s.target/2, leastNonces)
 	}
-	s.starved, s.taken, s.settled = false, taken, time.Now()
+	s.taken, s.settled = taken, time.Now()
 }
 
 // offer makes nonces and proposes their commitments. Its outcome is read off the state:

@@ -300,7 +300,7 @@ func TestDrainedPools(t *testing.T) {
 		k := w.ready(command.Ed25519, 2)
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeOfferNonces } })
 		dry := false
-		for i := 0; i < 400 && !dry; i++ {
+		for i := 0; i < 900 && !dry; i++ {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err := w.leading().vault.Sign(ctx, w.joint(k, fmt.Sprint("drain ", i)))
 			cancel()
@@ -316,7 +316,7 @@ func TestDrainedPools(t *testing.T) {
 		w.stocked(command.Ed25519)
 		c := w.joint(k, "refilled")
 		w.proven(k, c, w.sign(c))
-		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > 64 })
+		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > 128 })
 		w.oneNonceOneMessage()
 	})
 }
@@ -342,7 +342,7 @@ func TestNoncesAreBounded(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		for _, n := range w.all() {
 			held, target := n.vault.Nonces(command.Ed25519)
-			if listed := w.pool(n.id, command.Ed25519); held != listed || target != 64 {
+			if listed := w.pool(n.id, command.Ed25519); held != listed || target != 128 {
 				t.Errorf("region %d holds %d nonces, the log lists %d of them, at a target of %d", n.id, held, listed, target)
 			}
 		}
@@ -369,38 +369,37 @@ func TestOldQuestionAfterRestart(t *testing.T) {
 	})
 }
 
-// TestThresholdFreeze: a freeze between the look at the permit and the answer keeps a
-// share in, and no nonce is used for a key that is frozen.
+// TestThresholdFreeze: a freeze after the first look at the permit comes in time: before
+// the nonce is used it spares the nonce, afterwards it keeps the share in.
 func TestThresholdFreeze(t *testing.T) {
-	simulate(t, func(t *testing.T, w *world) {
-		k := w.ready(command.Secp256k1, 2)
-		req := w.abandoned(w.joint(k, "frozen"))
-		q, drawn := w.question(req)
-		n := w.nodes[drawn[0]]
-		looks := 0
-		n.setLease(func() error {
-			if looks++; looks == 3 { // judged, permitted, signed; now it would leave
-				w.apply(w.command(&command.FreezeKey{Key: k.ID, Reason: "in between"}, time.Minute, w.admin[0]))
-			}
-			return nil
+	for _, c := range []struct {
+		name       string
+		look, used int // at which look at the lease it comes; nonces used by then
+	}{{"before the nonce is used", 2, 0}, {"before the answer leaves", 3, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			simulate(t, func(t *testing.T, w *world) {
+				k := w.ready(command.Secp256k1, 2)
+				req := w.abandoned(w.joint(k, "frozen"))
+				q, drawn := w.question(req)
+				n := w.nodes[drawn[0]]
+				looks := 0
+				n.setLease(func() error {
+					if looks++; looks == c.look {
+						w.apply(w.command(&command.FreezeKey{Key: k.ID, Reason: "in between"}, time.Minute, w.admin[0]))
+					}
+					return nil
+				})
+				held, _ := n.vault.Nonces(k.Curve)
+				a, err := n.ask(q)
+				if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
+					t.Errorf("answer %+v, %v", a, err)
+				}
+				if now, _ := n.vault.Nonces(k.Curve); now != held-c.used {
+					t.Errorf("%d nonces, then %d: want %d used", held, now, c.used)
+				}
+			})
 		})
-		held, _ := n.vault.Nonces(k.Curve)
-		a, err := n.ask(q)
-		if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
-			t.Errorf("answer %+v, %v", a, err)
-		}
-		if now, _ := n.vault.Nonces(k.Curve); now != held-1 {
-			t.Errorf("%d nonces, then %d: the freeze came too early for this test", held, now)
-		}
-		other := w.nodes[drawn[1]]
-		held, _ = other.vault.Nonces(k.Curve)
-		if a, err := other.ask(q); err != nil || a.Items[0].Code != errs.Frozen {
-			t.Errorf("answer %+v, %v", a, err)
-		}
-		if now, _ := other.vault.Nonces(k.Curve); now != held {
-			t.Error("a nonce was used for a frozen key")
-		}
-	})
+	}
 }
 
 // TestSignsAcrossARefresh: an attempt opened under the sharing before is answered with the

@@ -105,7 +105,7 @@ func (v *Vault) Applied(results []fsm.Result) {
 		}
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
-		v.nonces.applied(r)
+		v.nonces.applied(view, r)
 		v.dealer.look(r.Keys)
 		v.shares.look(view, r.Keys)
 		if r.Wraps {

@@ -110,6 +110,8 @@ func (n *Node) registerMetrics() error {
 		gauge("shares_unlocked", "1 while opened shares are in memory that could be swapped out: see the log.", func() float64 { return flag(n.vault.Shares().Unlocked != nil) }),
 		gauge("key_ceremonies", "Threshold keys whose sharing is being made.", func() float64 { return float64(n.vault.Stats().Ceremonies) }),
 		gauge("key_ceremony_tries_failed", "Tries at a sharing that failed since the start: see the faults of the key for who is to blame.", func() float64 { return float64(n.vault.Stats().FailedTries) }),
+		gauge("signature_shares", "Shares of threshold signatures made here since the start.", func() float64 { return float64(n.vault.Stats().Shares) }),
+		gauge("nonces_offered", "Nonce commitments this region put into its committed pools since the start.", func() float64 { return float64(n.vault.Stats().NoncesOffered) }),
 		gauge("idle_seconds", "Time since an entry was applied; beyond a minute nobody moves the clock.", func() float64 { return n.vault.Idle().Seconds() }),
 		newAccusations(proofs{n}.Evidence, func() []*fsm.Region { return n.fsm.View().Regions() }),
 		gauge("open_requests", "Signature requests that wait for their signatures.", func() float64 { return float64(len(n.fsm.View().OpenRequests())) }),
