@@ -28,6 +28,7 @@ const (
 	maxTries       = 256       // key ceremonies remembered between two steps; the others are made again from the state
 	maxAttempts    = 3         // draws of one request; opening a fourth means giving up
 
+	mostRest   = 50 * time.Millisecond // of the dealer after a computation; one that opened a key in the HSM took longer
 	leasePause = 10 * time.Millisecond // between two looks for a lease
 	coverPause = 20 * time.Millisecond // between two looks for the proof of an entry
 
