@@ -131,7 +131,7 @@ func TestDamagedSnapshots(t *testing.T) {
 func damaged(t *testing.T, l *fsmtest.Log) {
 	t.Helper()
 	good := written(t, l.Machine)
-	step := 7 * (1 + len(good)/(16<<10))
+	step := 7 * (1 + len(good)/(8<<10))
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		t.Fatal(err)
