@@ -18,7 +18,8 @@ import (
 // what the region owes and files it; what it keeps in memory only saves work.
 //
 // A key is worked on by one goroutine at a time, at most maxDealings keys wait for the log
-// at once, and half the processors compute: a refresh of all keys leaves room for signing.
+// at once, and half the processors compute, half of the time: a refresh of all keys leaves
+// room for signing.
 type dealer struct {
 	cfg    *Config
 	author *author
@@ -181,7 +182,7 @@ func (d *dealer) compute(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 	case <-ctx.Done():
 		return t, nil, ctx.Err()
 	}
-	defer func() { <-d.cpu }()
+	defer d.rest(time.Now())
 	if t == nil {
 		var err error
 		if t, err = newTrying(view.Cluster(), d.cfg.Region, key); err != nil {
@@ -190,6 +191,12 @@ func (d *dealer) compute(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 	}
 	body, err := d.owed(ctx, key, t)
 	return t, body, err
+}
+
+// rest frees the place of a computation that began at a time once it has stood idle for as
+// long as that took: signing finds a processor free even while all keys are refreshed.
+func (d *dealer) rest(began time.Time) {
+	time.AfterFunc(min(time.Since(began), mostRest), func() { <-d.cpu })
 }
 
 // recall returns what is remembered of the key's present try, and whether one runs in which

@@ -38,6 +38,7 @@ const (
 
 	calmNonces = time.Minute // without much use, after which a pool is to hold less
 
+	mostRest   = 50 * time.Millisecond // of the dealer after a computation; one that opened a key in the HSM took longer
 	leasePause = 10 * time.Millisecond // between two looks for a lease
 	coverPause = 20 * time.Millisecond // between two looks for the proof of an entry
 
