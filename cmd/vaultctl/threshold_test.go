@@ -390,3 +390,22 @@ func TestNonceStatus(t *testing.T) {
 	}
 	s.fails(errs.ExitDenied, "not one of the vault", "nonce", "status", "--key-file", s.path("svc.key"))
 }
+
+// TestRefreshAll waits for every threshold key, and for nothing else.
+func TestRefreshAll(t *testing.T) {
+	s := newStage(t)
+	ed, btc := s.key(1, "ed", command.Ed25519), s.key(2, "btc", command.Secp256k1)
+	s.c.State.PutKey(fsm.Key{ID: command.KeyID{9}, Name: "plain", Tenant: "acme", Scheme: command.SchemeMultisig, Curve: command.P256, State: fsm.KeyActive})
+	s.onSubmit(func(_ context.Context, c *command.Command) (fsm.Outcome, error) {
+		time.AfterFunc(200*time.Millisecond, func() {
+			s.c.State.PutKey(row(1, "ed", command.Ed25519, ed, 2))
+			s.c.State.PutKey(row(2, "btc", command.Secp256k1, btc, 2))
+		})
+		return s.c.State.Decide(c)
+	})
+	var done []signingKeyView
+	s.json(&done, "key", "refresh", "--all", "--cosign-key", s.path("bob.key"))
+	if len(done) != 2 || done[0].Threshold.Sharing.Epoch != 2 || done[1].Threshold.Sharing.Epoch != 2 {
+		t.Errorf("%+v", done)
+	}
+}

@@ -112,7 +112,6 @@ type vector struct{ Seed, Public, Info, Plaintext, Box string }
 
 // The vector was written by this package once; sealing is random, so only opening repeats.
 func TestGoldenBox(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "spec", "vectors", "box.json")
 	if *update {
 		seed := bytes.Repeat([]byte{7}, box.SeedSize)
 		k, err := box.FromSeed(seed)
@@ -124,43 +123,47 @@ func TestGoldenBox(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, _ := json.MarshalIndent(vector{hex.EncodeToString(seed), hex.EncodeToString(k.Public()), "an info", "a secret", hex.EncodeToString(b)}, "", "  ")
-		if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		if err := os.WriteFile(vectors, append(text, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v vector
-	if err := json.Unmarshal(text, &v); err != nil {
-		t.Fatal(err)
-	}
-	seed, _ := hex.DecodeString(v.Seed)
-	sealed, _ := hex.DecodeString(v.Box)
-	k, err := box.FromSeed(seed)
-	if err != nil || hex.EncodeToString(k.Public()) != v.Public {
-		t.Fatalf("the stored seed gives another key: %v", err)
+	v, k, sealed := stored(t)
+	if hex.EncodeToString(k.Public()) != v.Public {
+		t.Fatal("the stored seed gives another key")
 	}
 	if got, err := k.Open(sealed, []byte(v.Info)); err != nil || string(got) != v.Plaintext {
 		t.Fatalf("the stored box opens as %q: %v", got, err)
 	}
 }
 
+var vectors = filepath.Join("..", "..", "docs", "spec", "vectors", "box.json")
+
+// stored reads the vector, its key and its box.
+func stored(t testing.TB) (v vector, k *box.Key, sealed []byte) {
+	t.Helper()
+	text, err := os.ReadFile(vectors)
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, _ := hex.DecodeString(v.Seed)
+	sealed, _ = hex.DecodeString(v.Box)
+	if k, err = box.FromSeed(seed); err != nil {
+		t.Fatal(err)
+	}
+	return v, k, sealed
+}
+
+// Of all boxes a fuzzer finds, the stored one alone opens: it cannot make others.
 func FuzzOpen(f *testing.F) {
-	k, err := box.FromSeed(bytes.Repeat([]byte{7}, box.SeedSize))
-	if err != nil {
-		f.Fatal(err)
-	}
-	good, err := box.Seal(k.Public(), []byte("info"), []byte("secret"))
-	if err != nil {
-		f.Fatal(err)
-	}
+	v, k, good := stored(f)
 	f.Add(good)
 	f.Add(good[:box.Overhead])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := k.Open(b, []byte("info"))
-		if (err == nil) != bytes.Equal(b, good) || err == nil && string(got) != "secret" {
+		got, err := k.Open(b, []byte(v.Info))
+		if (err == nil) != bytes.Equal(b, good) || err == nil && string(got) != v.Plaintext {
 			t.Fatalf("%x opens as %q, %v", b, got, err)
 		}
 	})
