@@ -28,9 +28,9 @@ test: need build
 	@$(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
-## test-long: four real processes with the race detector in them, and longer pauses
+## test-long: every place a key ceremony can be struck at; four real processes with the race detector in them, and longer pauses
 test-long: need
-	@TETRAD_LONG=1 $(GO) test -timeout 20m -count 1 ./deploy/lab
+	@TETRAD_LONG=1 $(GO) test -timeout 30m -count 1 ./vault ./deploy/lab
 
 ## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence
 liar: need

@@ -90,7 +90,7 @@ func TestClonedMemory(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		n, twin := w.cloned(2)
 		k := w.ready(command.Ed25519, 2)
-		w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= 128 })
+		w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= poolAtRest })
 		both := 0
 		for i := range 40 {
 			req := w.abandoned(w.joint(k, fmt.Sprint("for the copies ", i)))
@@ -129,7 +129,7 @@ func TestForkedClone(t *testing.T) {
 			simulate(t, func(t *testing.T, w *world) {
 				n, twin := w.cloned(2)
 				k := w.ready(command.Ed25519, 2)
-				w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= 128 })
+				w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= poolAtRest })
 				w.lead(0)
 				twin.catchUp()
 				if !leased {

@@ -152,6 +152,7 @@ type Config struct {
 	Attributes func(attributes []byte) error
 
 	HSMWorkers int     // signatures in the HSM at once; optional, 2
+	Nonces     int     // commitments a pool holds when nothing is asked of it; optional, 128
 	Shares     Keeping // of threshold keys, in memory; optional
 	Timing     Timing
 	Clock      clock.Clock
@@ -174,6 +175,9 @@ func (c *Config) validate() error {
 		if f.missing {
 			return errs.New(errs.Invalid, "vault configuration of region %d: %s is missing or of another region", c.Region, f.name)
 		}
+	}
+	if c.Nonces <= 0 {
+		c.Nonces = leastNonces
 	}
 	if c.HSMWorkers <= 0 {
 		c.HSMWorkers = defaultHSMWorkers

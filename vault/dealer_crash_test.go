@@ -2,6 +2,7 @@ package vault_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,13 +42,26 @@ func (w *world) gate(region identity.RegionID, step command.Type) *gate {
 	return g
 }
 
+// long tells the long form of these tests (make test-long) from the sample that is part of
+// make test: each case is a world of its own.
+var long = os.Getenv("TETRAD_LONG") != ""
+
+// sample leaves out all but every nth case in the short form.
+func sample(t *testing.T, i *int, n int) {
+	if *i++; !long && *i%n != 1 {
+		t.Skip("in the long form: TETRAD_LONG=1")
+	}
+}
+
 // TestCeremonySurvivesDeath kills a region at every step, before what it wanted to say is
 // in the log and right after: the same try goes on.
 func TestCeremonySurvivesDeath(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		for region := identity.RegionID(1); region <= 4; region++ {
 			for _, logged := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%d/%v", step, region, logged), func(t *testing.T) {
+					sample(t, &i, 7)
 					simulate(t, func(t *testing.T, w *world) { w.dieAt(step, region, logged) })
 				})
 			}
@@ -90,8 +104,10 @@ func (w *world) untroubled(id command.KeyID) {
 
 // TestRefreshSurvivesDeath is the same with old shares to be opened again.
 func TestRefreshSurvivesDeath(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		t.Run(step.String(), func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) {
 				id := w.threshold(taproot, 3).ID
 				g := w.gate(3, step)
@@ -110,8 +126,10 @@ func TestRefreshSurvivesDeath(t *testing.T) {
 
 // TestAllRegionsDie: the whole vault is switched off at each step and on again.
 func TestAllRegionsDie(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		t.Run(step.String(), func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				g := w.gate(2, step)
 				id := w.newThreshold(ed25519Curve, 3)
@@ -188,8 +206,10 @@ func TestRacingSeeds(t *testing.T) {
 // TestSaysTheSameAgain: a message that nobody answers is filed again after a while, and it is
 // the same one.
 func TestSaysTheSameAgain(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps[1:] {
 		t.Run(step.String(), func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) {
 				var mu sync.Mutex
 				said, bodies := map[command.ID]bool{}, map[string]bool{}
@@ -225,8 +245,10 @@ func TestSaysTheSameAgain(t *testing.T) {
 
 // TestLeaderChangesInACeremony: every step is led by another region.
 func TestLeaderChangesInACeremony(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		t.Run(step.String(), func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) {
 				g := w.gate(1, step)
 				id := w.newThreshold(taproot, 2)
@@ -246,9 +268,11 @@ func TestLeaderChangesInACeremony(t *testing.T) {
 // TestSnapshotInACeremony: a region that comes back gets the others' state, not their log,
 // both dead and alive.
 func TestSnapshotInACeremony(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		for _, alive := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/%v", step, alive), func(t *testing.T) {
+				sample(t, &i, 3)
 				simulate(t, func(t *testing.T, w *world) {
 					n := w.nodes[3]
 					g := w.gate(2, step)
@@ -279,9 +303,11 @@ func TestSnapshotInACeremony(t *testing.T) {
 // TestWithheldStep: a region that does not deliver a step is named at the deadline, and the
 // next try makes the key.
 func TestWithheldStep(t *testing.T) {
+	i := 0
 	for _, step := range dealingSteps {
 		for _, kind := range []string{"new", "refresh"} {
 			t.Run(step.String()+"/"+kind, func(t *testing.T) {
+				sample(t, &i, 3)
 				simulate(t, func(t *testing.T, w *world) {
 					var id command.KeyID
 					epoch := uint32(1)

@@ -57,9 +57,11 @@ func wrongDealings(curve command.Curve) map[string]func(d []byte) []byte {
 // TestWrongDealing: what everybody sees to be wrong ends the try at once, and names who
 // sent it.
 func TestWrongDealing(t *testing.T) {
+	i := 0
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		for name, change := range wrongDealings(curve) {
 			t.Run(curve.String()+"/"+name, func(t *testing.T) {
+				sample(t, &i, 5)
 				simulate(t, func(t *testing.T, w *world) {
 					l := w.liar(curve)
 					l.hashed, l.dealing = change, change
@@ -107,6 +109,7 @@ func TestReplayedDealing(t *testing.T) {
 // TestWrongDealtValue: a value off the polynomial that its dealer signed convicts it by one
 // holder's complaint; one it did not sign needs a second holder to say the same.
 func TestWrongDealtValue(t *testing.T) {
+	i := 0
 	spoil := func(which ...uint8) func(to uint8, plain []byte) []byte {
 		return func(to uint8, plain []byte) []byte {
 			if slices.Contains(which, to) {
@@ -131,6 +134,7 @@ func TestWrongDealtValue(t *testing.T) {
 	} {
 		for _, curve := range []command.Curve{ed25519Curve, taproot} {
 			t.Run(name+"/"+curve.String(), func(t *testing.T) {
+				sample(t, &i, 5)
 				simulate(t, func(t *testing.T, w *world) {
 					l := w.liar(curve)
 					prepare(l)
@@ -210,6 +214,7 @@ func TestReshareFromALiar(t *testing.T) {
 // TestFalseComplaint: who complains of what is right, was never signed, or is no complaint,
 // convicts itself.
 func TestFalseComplaint(t *testing.T) {
+	i := 0
 	for name, complaint := range map[string]func(l *liar) (against identity.RegionID, complaint []byte){
 		"of a right value": func(l *liar) (identity.RegionID, []byte) { return 1, l.complaint(1, nil) },
 		"of a value never signed": func(l *liar) (identity.RegionID, []byte) {
@@ -219,6 +224,7 @@ func TestFalseComplaint(t *testing.T) {
 		"of nothing":                 func(l *liar) (identity.RegionID, []byte) { return 1, []byte("nothing") },
 	} {
 		t.Run(name, func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				l := w.liar(taproot)
 				l.begin()
@@ -253,6 +259,7 @@ func TestBareAccusation(t *testing.T) {
 // TestDifferingFinish: a holder that says something else than all others at the end is to
 // blame, whatever it is, and nothing goes live.
 func TestDifferingFinish(t *testing.T) {
+	i := 0
 	for name, change := range map[string]func(b *command.FinishShare){
 		"transcript": func(b *command.FinishShare) { b.Transcript[0] ^= 1 },
 		"public":     func(b *command.FinishShare) { b.Public[20] ^= 1 },
@@ -260,6 +267,7 @@ func TestDifferingFinish(t *testing.T) {
 		"chain":      func(b *command.FinishShare) { b.Chain[5] ^= 1 },
 	} {
 		t.Run(name, func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) {
 				w.set(func() {
 					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
@@ -327,6 +335,7 @@ func TestRefreshWithALiar(t *testing.T) {
 // TestUnfitWrappingKey: nothing is sealed to a key that could outlive its epoch outside the
 // HSM, or that is none; all say whose it is, and the key goes on with the sharing it has.
 func TestUnfitWrappingKey(t *testing.T) {
+	i := 0
 	for name, change := range map[string]func(b *command.OfferWrap){
 		"can leave its HSM": func(b *command.OfferWrap) { b.Attributes = []byte("extractable") },
 		"no key":            func(b *command.OfferWrap) { b.Public = []byte("none") },
@@ -337,6 +346,7 @@ func TestUnfitWrappingKey(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) { w.unfit(change) })
 		})
 	}

@@ -92,9 +92,11 @@ func (w *world) refresh(id command.KeyID, holders ...identity.RegionID) {
 }
 
 func TestThresholdKeyIsMade(t *testing.T) {
+	i := 0
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		for signers := uint8(2); signers <= 4; signers++ {
 			t.Run(fmt.Sprintf("%s/%d", curve, signers), func(t *testing.T) {
+				sample(t, &i, 4)
 				simulate(t, func(t *testing.T, w *world) {
 					began := time.Now()
 					k := w.threshold(curve, signers)
@@ -161,8 +163,10 @@ func TestLaggingReplica(t *testing.T) {
 
 // TestKeyAcrossOceans: a new key between regions 200 ms apart there and back.
 func TestKeyAcrossOceans(t *testing.T) {
+	i := 0
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		t.Run(curve.String(), func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				w.set(func() { w.way = 100 * time.Millisecond })
 				for _, first := range []bool{true, false} {
@@ -181,8 +185,10 @@ func TestKeyAcrossOceans(t *testing.T) {
 
 // TestRefresh: the key stays, the shares are new, and the old ones stand until they retire.
 func TestRefresh(t *testing.T) {
+	i := 0
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		t.Run(curve.String(), func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				first := w.threshold(curve, 2)
 				for epoch := uint32(2); epoch <= 3; epoch++ {
@@ -234,8 +240,10 @@ func (w *world) passes(d time.Duration) {
 // TestReshare: three living regions take a dead one's part over, and bring its replacement
 // in again, with an HSM that never saw the key.
 func TestReshare(t *testing.T) {
+	i := 0
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		t.Run(curve.String(), func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				first := w.threshold(curve, 2)
 				w.nodes[4].kill()
@@ -261,8 +269,10 @@ func TestReshare(t *testing.T) {
 // TestLeavingDealer: a region that deals its share to others and keeps none, and dies in
 // between.
 func TestLeavingDealer(t *testing.T) {
+	i := 0
 	for _, step := range []command.Type{command.TypeHashDealing, command.TypeDeal, command.TypeDealShares} {
 		t.Run(step.String(), func(t *testing.T) {
+			sample(t, &i, 3)
 			simulate(t, func(t *testing.T, w *world) {
 				first := w.threshold(taproot, 3)
 				g := w.gate(4, step)

@@ -167,7 +167,7 @@ func (s *stock) adapt(view fsm.View, have int) {
 	case time.Since(s.settled) < calmNonces:
 		return
 	case taken-s.taken < uint64(s.target/4):
-		s.target = max(s.target/2, leastNonces)
+		s.target = max(s.target/2, s.cfg.Nonces)
 	}
 	s.taken, s.settled = taken, time.Now()
 }

@@ -18,8 +18,10 @@ import (
 // back, leaders change, links break, a refresh runs, and one region has a copy with the
 // same nonces. Whatever comes out verifies, and no nonce ever makes two shares.
 func TestThresholdMixed(t *testing.T) {
+	i := 0
 	for seed := range int64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			sample(t, &i, 4)
 			simulate(t, func(t *testing.T, w *world) {
 				w.cloned(3)
 				keys := []*fsm.Key{w.ready(command.Ed25519, 2), w.ready(command.Secp256k1, 2)}

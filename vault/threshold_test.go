@@ -102,9 +102,11 @@ func TestThresholdBatch(t *testing.T) {
 // answer is written down. Started again it has no nonces of before, says so, and another
 // draw signs.
 func TestCrashBeforeTheAnswer(t *testing.T) {
+	i := 0
 	for _, curve := range jointCurves {
 		for which := range 2 {
 			t.Run(fmt.Sprintf("%s, drawn %d", curve, which), func(t *testing.T) {
+				sample(t, &i, 3)
 				simulate(t, func(t *testing.T, w *world) {
 					k := w.ready(curve, 2)
 					c := w.joint(k, "interrupted")
@@ -204,8 +206,10 @@ func TestThresholdLeaderChanges(t *testing.T) {
 // TestWrongShare: a region answers with a share that is none. It is named, another region
 // sees it too, and the next draw signs without it.
 func TestWrongShare(t *testing.T) {
+	i := 0
 	for _, curve := range jointCurves {
 		t.Run(curve.String(), func(t *testing.T) {
+			sample(t, &i, 2)
 			simulate(t, func(t *testing.T, w *world) {
 				k := w.ready(curve, 2)
 				w.set(func() { w.tamper = w.spoil(3) })
@@ -300,7 +304,7 @@ func TestDrainedPools(t *testing.T) {
 		k := w.ready(command.Ed25519, 2)
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeOfferNonces } })
 		dry := false
-		for i := 0; i < 900 && !dry; i++ {
+		for i := 0; i < 300 && !dry; i++ {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err := w.leading().vault.Sign(ctx, w.joint(k, fmt.Sprint("drain ", i)))
 			cancel()
@@ -316,7 +320,7 @@ func TestDrainedPools(t *testing.T) {
 		w.stocked(command.Ed25519)
 		c := w.joint(k, "refilled")
 		w.proven(k, c, w.sign(c))
-		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > 128 })
+		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > poolAtRest })
 		w.oneNonceOneMessage()
 	})
 }
@@ -327,7 +331,7 @@ func TestNoncesAreBounded(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.ready(command.Ed25519, 2)
 		var cs []*command.Command
-		for i := range 1500 {
+		for i := range 300 {
 			cs = append(cs, w.joint(k, fmt.Sprint("many ", i)))
 		}
 		for len(cs) > 0 {
@@ -342,7 +346,7 @@ func TestNoncesAreBounded(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		for _, n := range w.all() {
 			held, target := n.vault.Nonces(command.Ed25519)
-			if listed := w.pool(n.id, command.Ed25519); held != listed || target != 128 {
+			if listed := w.pool(n.id, command.Ed25519); held != listed || target != poolAtRest {
 				t.Errorf("region %d holds %d nonces, the log lists %d of them, at a target of %d", n.id, held, listed, target)
 			}
 		}

@@ -52,7 +52,7 @@ func (w *world) ready(curve command.Curve, signers uint8) *fsm.Key {
 func (w *world) stocked(curve command.Curve) {
 	w.t.Helper()
 	w.eventually("pools filled", func() bool {
-		return !slices.ContainsFunc(w.all(), func(n *node) bool { return !n.isDown() && w.pool(n.id, curve) < 32 })
+		return !slices.ContainsFunc(w.all(), func(n *node) bool { return !n.isDown() && w.pool(n.id, curve) < poolAtRest/2 })
 	})
 }
 
