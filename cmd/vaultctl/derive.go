@@ -25,7 +25,8 @@ type childView struct {
 	ChainCode  string `json:"chain_code"`
 	Xpub       string `json:"xpub,omitempty"`
 	Descriptor string `json:"descriptor,omitempty"`
-	Output     string `json:"output_key,omitempty"` // of Taproot
+	Output     string `json:"output_key,omitempty"`    // of Taproot
+	Control    string `json:"control_block,omitempty"` // what a spend by the fallback's script shows
 	Address    string `json:"address"`
 	Chain      string `json:"chain"`
 }
@@ -91,7 +92,7 @@ func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 }
 
 func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Network) error {
-	w, err := intent.NewTaproot(intent.TaprootKey{Key: info.Point, ChainCode: info.Chain[:]})
+	w, err := info.Taproot()
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Netwo
 	if err != nil {
 		return errs.Wrap(errs.Invalid, err, "%s", c.Path).WithHint("outputs are of the key itself and of children up to five levels down")
 	}
-	c.Output, c.Address = hexOf(o.Key[:]), o.Address(net)
+	c.Output, c.Control, c.Address = hexOf(o.Key[:]), hexOf(o.ControlBlock()), o.Address(net)
 	e, err := address.Root(net, info.Point, info.Chain)
 	for i := 0; err == nil && i < len(path); i++ {
 		var point []byte
@@ -112,7 +113,7 @@ func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Netwo
 		return err
 	}
 	c.Xpub = e.String()
-	c.Descriptor, err = address.Single(o.Internal[:], nil)
+	c.Descriptor, err = address.Single(o.Internal[:], info.Fallback)
 	return err
 }
 
@@ -156,7 +157,7 @@ given to payers are issued instead (vaultctl key address), which the audit log s
 			}
 			return a.print(out, func(w io.Writer) {
 				a.pairs(w, "key", out.Key, "path", out.Path, "curve", out.Curve, "public key", out.PublicKey, "chain code", out.ChainCode,
-					"xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "chain", out.Chain, "address", out.Address)
+					"xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "control block", out.Control, "chain", out.Chain, "address", out.Address)
 			})
 		})
 	})
