@@ -23,6 +23,7 @@ type childView struct {
 	PublicKey  string `json:"public_key"` // 32 bytes, as verifiers take it
 	Point      string `json:"point"`
 	ChainCode  string `json:"chain_code"`
+	SSH        string `json:"ssh_key,omitempty"` // line of allowed_signers
 	Xpub       string `json:"xpub,omitempty"`
 	Descriptor string `json:"descriptor,omitempty"`
 	Output     string `json:"output_key,omitempty"`    // of Taproot
@@ -80,6 +81,9 @@ func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 	}
 	out := childView{Key: k.Name, Path: command.PathText(path), Curve: info.Curve.String(), PublicKey: hexOf(point[len(point)-32:]),
 		Point: hexOf(point), ChainCode: hexOf(code[:]), Chain: on.text}
+	if info.Curve == command.Ed25519 {
+		out.SSH = sshKeyLine(point, k.Name+"/"+out.Path)
+	}
 	switch {
 	case on.cosmos != "":
 		out.Address, err = address.Cosmos(on.cosmos, point)
@@ -157,7 +161,7 @@ given to payers are issued instead (vaultctl key address), which the audit log s
 			}
 			return a.print(out, func(w io.Writer) {
 				a.pairs(w, "key", out.Key, "path", out.Path, "curve", out.Curve, "public key", out.PublicKey, "chain code", out.ChainCode,
-					"xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "control block", out.Control, "chain", out.Chain, "address", out.Address)
+					"ssh key", out.SSH, "xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "control block", out.Control, "chain", out.Chain, "address", out.Address)
 			})
 		})
 	})

@@ -31,6 +31,7 @@ type thresholdView struct {
 	PublicKey   string        `json:"public_key,omitempty"` // 32 bytes
 	Point       string        `json:"point,omitempty"`      // with parity
 	ChainCode   string        `json:"chain_code,omitempty"`
+	SSH         string        `json:"ssh_key,omitempty"` // line of allowed_signers; Ed25519
 	Xpub        string        `json:"xpub,omitempty"`
 	Descriptors []string      `json:"descriptors,omitempty"` // receive, change
 	Fallback    string        `json:"fallback"`              // script path of its outputs
@@ -84,6 +85,7 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	if out.Curve == command.Ed25519.String() {
 		out.Network = "solana"
 		out.Address, _ = address.Solana(k.Point)
+		t.SSH = sshKeyLine(k.Point, k.Name)
 		return
 	}
 	out.Network = net.String()
@@ -135,7 +137,7 @@ func (v *vault) addWraps(ctx context.Context, t *thresholdView) error {
 }
 
 func (t *thresholdView) pairs() []string {
-	kv := []string{"public key", t.PublicKey, "chain code", t.ChainCode, "xpub", t.Xpub}
+	kv := []string{"public key", t.PublicKey, "chain code", t.ChainCode, "ssh key", t.SSH, "xpub", t.Xpub}
 	for i, d := range t.Descriptors {
 		kv = append(kv, []string{"receive", "change"}[i], d)
 	}
