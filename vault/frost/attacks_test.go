@@ -325,10 +325,13 @@ func TestLongerVectorRaisesNoThreshold(t *testing.T) {
 				if terms.Previous == nil {
 					share = nil
 				}
-				d, _, err := longer.deal(rand.Reader, r, share)
+				d, coefficients, err := longer.deal(rand.Reader, r, share)
 				must(t, err)
 				wants(t, name+", as it is", d.verify(&terms), errs.Replayed, r)
 				d.terms = terms.Hash()
+				nonce := randomScalarOf(t, s) // and proven, so that only its length is wrong
+				d.c = d.challenge(s.group.base(nonce))
+				d.s = s.group.mulAdd(d.c, coefficients[0], nonce)
 				wants(t, name, d.verify(&terms), errs.Unverified, r)
 				dealings = append(dealings, d)
 			}
