@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // parseFallback reads K:KEY,KEY,... for the key that body creates; empty is none. Keys are
@@ -51,6 +52,17 @@ func fallbackOf(k *client.Key) *intent.Fallback {
 		return nil
 	}
 	return &intent.Fallback{Signers: uint8(k.Fallback.Signers), PublicKeys: k.Fallback.PublicKeys}
+}
+
+// sameFallback holds what the vault shows of a new key against what was asked for: every
+// address depends on it, and another's keys in it would spend what is paid there.
+func sameFallback(k *client.Key, want *command.Fallback) error {
+	asked, shown := fallbackText((*intent.Fallback)(want)), fallbackText(fallbackOf(k))
+	if asked != shown {
+		return errs.New(errs.Unverified, "key %s has fallback %s, asked for was %s", k.Name, shown, asked).
+			WithHint("pay nothing to it; compare what other regions show, and the audit log")
+	}
+	return nil
 }
 
 // fallbackText says it in one line, "none" for none.

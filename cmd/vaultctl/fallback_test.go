@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -10,6 +12,8 @@ import (
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/internal/auditor"
@@ -78,6 +82,29 @@ func TestFallbackAgainstACluster(t *testing.T) {
 	if b.json(&r, "audit", "verify", b.path("a.bin")); r.Summed != 4 || len(r.Findings) != 0 {
 		t.Errorf("%d signatures added up, want 4; findings %v", r.Summed, r.Findings)
 	}
+}
+
+// TestFallbackOfAnother: a vault that shows other keys than were asked for is not believed.
+func TestFallbackOfAnother(t *testing.T) {
+	s := newStage(t)
+	k := s.key(1, "tap", command.Secp256k1)
+	_, flag := owners(2)
+	create := []string{"key", "create", "tap", "--tenant", "acme", "--scheme", "threshold", "--fallback", flag, "--cosign-key", s.path("bob.key")}
+	shown := row(1, "tap", command.Secp256k1, k, 1)
+	for _, n := range s.c.Nodes {
+		n.GiveWords(nil)
+	}
+	s.onSubmit(func(_ context.Context, c *command.Command) (fsm.Outcome, error) {
+		o, err := s.c.State.Decide(c)
+		if body, bodyErr := c.Body(); bodyErr == nil {
+			f := *body.(*command.CreateKey).Fallback
+			f.PublicKeys[2] = bytes.Repeat([]byte{3}, 32)
+			shown.ID, shown.Fallback = o.Key, &f
+			s.c.State.PutKey(shown)
+		}
+		return o, err
+	})
+	s.fails(errs.ExitUnverified, "asked for was 2 of", create...)
 }
 
 // fallbackWallet builds the wallet of key tap from the descriptor alone, as the owners'

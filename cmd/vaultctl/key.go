@@ -152,6 +152,9 @@ for.`, cobra.ExactArgs(1),
 				}
 				a.progress("the regions are making key %s", n.name)
 				k, err := a.awaitKey(ctx, v, command.KeyIDOf(cmd.Principal, cmd.ID), body.Scheme)
+				if err == nil {
+					err = sameFallback(k, body.Fallback)
+				}
 				if err != nil {
 					return err
 				}

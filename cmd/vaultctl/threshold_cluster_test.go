@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -42,8 +43,8 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	t.Log(b.ok("audit", "verify", b.path("a.bin")))
 	var r auditor.Report
 	b.json(&r, "audit", "verify", b.path("a.bin"))
-	if r.Summed != 8 || r.Completed != 6 {
-		t.Errorf("%d signatures added up of %d requests, want 8 of 6", r.Summed, r.Completed)
+	if r.Summed != 10 || r.Completed != 8 {
+		t.Errorf("%d signatures added up of %d requests, want 10 of 8", r.Summed, r.Completed)
 	}
 }
 
@@ -76,6 +77,26 @@ func (b *bench) pays(svc string) {
 		t.Errorf("%d signatures: %v", len(sigs), err)
 	}
 	b.taproot(svc)
+	b.ssh(svc)
+}
+
+// ssh signs a file as git does; before and after a reshare one line of allowed_signers
+// holds.
+func (b *bench) ssh(svc string) {
+	t := b.t
+	t.Helper()
+	b.ok("sign", "--key", "sol", "--kind", "ssh", "--namespace", "git", "--message", b.path("msg"), "--path", "m/9", "--out", b.path("msg.sig"), "--key-file", svc)
+	var child childView
+	b.json(&child, "key", "derive", "sol", "m/9", "--tenant", "acme")
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		t.Log("NOT JUDGED: ssh-keygen is not installed")
+		return
+	}
+	c := exec.Command("ssh-keygen", "-Y", "verify", "-f", b.write("signers", []byte("ci@acme "+child.SSH+"\n")), "-I", "ci@acme", "-n", "git", "-s", b.path("msg.sig"))
+	c.Stdin = strings.NewReader("hello")
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Errorf("ssh-keygen: %v, %s", err, said)
+	}
 }
 
 func (b *bench) taproot(svc string) {
