@@ -300,7 +300,7 @@ func dual(b command.Body) bool {
 		*command.RefreshKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
 		return true
 	case *command.CreateKey:
-		return b.AllowBlind
+		return b.AllowBlind || b.Fallback != nil
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/liar"
@@ -33,7 +34,7 @@ func (t *task) createKey(b *command.CreateKey) (deed, error) {
 	}
 	k := &Key{ID: command.KeyIDOf(t.command.Principal, t.command.ID), Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme,
 		Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind, Note: b.Note, State: KeyPending,
-		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id}
+		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id, Fallback: b.Fallback}
 	if _, ok := t.keys.get(k.ID); ok {
 		return nil, errs.New(errs.Replayed, "key %s was made by a command of the same id", k.ID)
 	}
@@ -68,7 +69,21 @@ func checkKey(b *command.CreateKey) error {
 	case b.Signers < 2 || b.Signers > 4:
 		return errs.New(errs.Invalid, "%d signers, want 2 to 4", b.Signers)
 	}
-	return nil
+	return checkFallback(b)
+}
+
+// checkFallback asks for two keys at least: the script path goes past every draw.
+func checkFallback(b *command.CreateKey) error {
+	switch {
+	case b.Fallback == nil:
+		return nil
+	case b.Scheme != command.SchemeThreshold || b.Curve != command.Secp256k1:
+		return errs.New(errs.Invalid, "a %s key on %s has no script path: only a threshold key on secp256k1 has a fallback", b.Scheme, b.Curve)
+	case b.Fallback.Signers < 2:
+		return errs.New(errs.Invalid, "a fallback of %d signers, want 2 at least: one key alone would be the whole wallet", b.Fallback.Signers)
+	}
+	_, err := (*intent.Fallback)(b.Fallback).Script()
+	return err
 }
 
 // homes returns the regions that are to hold a new key: those listed, or every active

@@ -139,13 +139,14 @@ type Key struct {
 	Reason       string
 
 	// Of threshold keys, see threshold.go.
-	Point    []byte    // 33 bytes compressed, or 32 for Ed25519; nil before it is made
-	Chain    [32]byte  // chain code, as of BIP-32
-	Sharing  *Sharing  // the live one; nil before the first
-	Retiring *Sharing  // the one before: attempts opened under it may still be answered
-	RetireAt time.Time // by the committed clock
-	Ceremony *Ceremony // the sharing being made, or whose making failed; nil at rest
-	Issued   uint64    // addresses given out
+	Point    []byte            // 33 bytes compressed, or 32 for Ed25519; nil before it is made
+	Chain    [32]byte          // chain code, as of BIP-32
+	Sharing  *Sharing          // the live one; nil before the first
+	Retiring *Sharing          // the one before: attempts opened under it may still be answered
+	RetireAt time.Time         // by the committed clock
+	Ceremony *Ceremony         // the sharing being made, or whose making failed; nil at rest
+	Issued   uint64            // addresses given out
+	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
 }
 
 // Attested returns the attestation of a region, or nil.
@@ -161,7 +162,7 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 // Info returns what decoding a payload must know of the key.
 func (k *Key) Info() intent.KeyInfo {
 	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
-		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain,
+		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback),
 		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
 	for i := range k.Attestations {
 		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}

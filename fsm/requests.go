@@ -136,14 +136,14 @@ func (w *work) eligible(k *Key, messages int) (ids []identity.RegionID, dry int)
 }
 
 // able reports whether a region, if healthy (and with nonces enough), can sign with k.
-func (r *Region) able(k *Key) bool {
-	if r.Status != RegionActive || len(r.Sessions) == 0 {
+func (g *Region) able(k *Key) bool {
+	if g.Status != RegionActive || len(g.Sessions) == 0 {
 		return false
 	}
 	if k.Scheme == command.SchemeThreshold {
-		return k.Holds(r.ID)
+		return k.Holds(g.ID)
 	}
-	return k.Attested(r.ID) != nil && slices.Contains(r.Curves, k.Curve)
+	return k.Attested(g.ID) != nil && slices.Contains(g.Curves, k.Curve)
 }
 
 // word decodes and verifies one region's word.

@@ -61,6 +61,7 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 	say(l, 2, finishing)
 	k, _ := l.Machine.View().Key(dealt)
 	l.Must(l.By(l.Region(2).Session, &command.AccuseDealer{Ceremony: k.Ceremony.ID, Against: 1, Complaint: []byte{1}, Note: "its dealing"}))
+	l.Must(l.Dual(&command.CreateKey{Name: "paths", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2, Fallback: outsiders(2, 4)}))
 	given := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "given-up", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
 	l.Must(l.Dual(&command.RetireKey{Key: given}))
 	l.Must(l.Dual(&command.RefreshKey{}))

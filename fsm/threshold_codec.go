@@ -37,6 +37,9 @@ func (k *Key) writeThreshold(w *wire.Writer) {
 	}
 	optional(w, k.Ceremony, (*Ceremony).write)
 	w.U64(k.Issued)
+	if k.Fallback != nil {
+		w.Fixed(k.Fallback.Encode()) // to the end of the row; rows without are what they were
+	}
 }
 
 func (k *Key) readThreshold(r *wire.Reader) {
@@ -50,6 +53,12 @@ func (k *Key) readThreshold(r *wire.Reader) {
 		k.Ceremony.ID.Key = k.ID
 	}
 	k.Issued = r.U64()
+	if rest := r.Rest(); len(rest) > 0 {
+		var err error
+		if k.Fallback, err = command.DecodeFallback(rest); err != nil {
+			r.Fail("%v", err)
+		}
+	}
 }
 
 func (s *Sharing) write(w *wire.Writer) {
@@ -286,10 +295,15 @@ func readNonces(r *wire.Reader) NonceSet {
 }
 
 // SharingHash is what audit leaves say of a threshold key's live sharing: what all its
-// holders said alike when they finished it.
+// holders said alike when they finished it, and the key's fallback.
 func SharingHash(k *Key) [32]byte {
 	w := wire.NewWriter(1024)
-	w.String("tetrad/sharing/v1")
+	if k.Fallback == nil {
+		w.String("tetrad/sharing/v1")
+	} else {
+		w.String("tetrad/sharing/v2")
+		w.Blob(k.Fallback.Encode())
+	}
 	w.Fixed(k.ID[:])
 	w.U8(uint8(k.Curve))
 	w.U8(k.Signers)

@@ -16,6 +16,7 @@ import (
 type (
 	Sharing   = tetradv1.Sharing
 	Ceremony  = tetradv1.Ceremony
+	Fallback  = tetradv1.Fallback
 	WrapEpoch = tetradv1.WrapEpoch
 	NoncePool = tetradv1.NoncePool
 )

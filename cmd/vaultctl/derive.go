@@ -23,9 +23,11 @@ type childView struct {
 	PublicKey  string `json:"public_key"` // 32 bytes, as verifiers take it
 	Point      string `json:"point"`
 	ChainCode  string `json:"chain_code"`
+	SSH        string `json:"ssh_key,omitempty"` // line of allowed_signers
 	Xpub       string `json:"xpub,omitempty"`
 	Descriptor string `json:"descriptor,omitempty"`
-	Output     string `json:"output_key,omitempty"` // of Taproot
+	Output     string `json:"output_key,omitempty"`    // of Taproot
+	Control    string `json:"control_block,omitempty"` // what a spend by the fallback's script shows
 	Address    string `json:"address"`
 	Chain      string `json:"chain"`
 }
@@ -79,6 +81,9 @@ func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 	}
 	out := childView{Key: k.Name, Path: command.PathText(path), Curve: info.Curve.String(), PublicKey: hexOf(point[len(point)-32:]),
 		Point: hexOf(point), ChainCode: hexOf(code[:]), Chain: on.text}
+	if info.Curve == command.Ed25519 {
+		out.SSH = sshKeyLine(point, k.Name+"/"+out.Path)
+	}
 	switch {
 	case on.cosmos != "":
 		out.Address, err = address.Cosmos(on.cosmos, point)
@@ -91,7 +96,7 @@ func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 }
 
 func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Network) error {
-	w, err := intent.NewTaproot(intent.TaprootKey{Key: info.Point, ChainCode: info.Chain[:]})
+	w, err := info.Taproot()
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,7 @@ func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Netwo
 	if err != nil {
 		return errs.Wrap(errs.Invalid, err, "%s", c.Path).WithHint("outputs are of the key itself and of children up to five levels down")
 	}
-	c.Output, c.Address = hexOf(o.Key[:]), o.Address(net)
+	c.Output, c.Control, c.Address = hexOf(o.Key[:]), hexOf(o.ControlBlock()), o.Address(net)
 	e, err := address.Root(net, info.Point, info.Chain)
 	for i := 0; err == nil && i < len(path); i++ {
 		var point []byte
@@ -112,7 +117,7 @@ func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Netwo
 		return err
 	}
 	c.Xpub = e.String()
-	c.Descriptor, err = address.Single(o.Internal[:], nil)
+	c.Descriptor, err = address.Single(o.Internal[:], info.Fallback)
 	return err
 }
 
@@ -156,7 +161,7 @@ given to payers are issued instead (vaultctl key address), which the audit log s
 			}
 			return a.print(out, func(w io.Writer) {
 				a.pairs(w, "key", out.Key, "path", out.Path, "curve", out.Curve, "public key", out.PublicKey, "chain code", out.ChainCode,
-					"xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "chain", out.Chain, "address", out.Address)
+					"ssh key", out.SSH, "xpub", out.Xpub, "descriptor", out.Descriptor, "output key", out.Output, "control block", out.Control, "chain", out.Chain, "address", out.Address)
 			})
 		})
 	})

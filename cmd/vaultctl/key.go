@@ -68,7 +68,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 // keyInfo is what decoding payloads needs of a key.
 func keyInfo(k *client.Key, net intent.Network) intent.KeyInfo {
 	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), AllowBlind: k.AllowBlind, Network: net,
-		Threshold: isThreshold(k), Point: k.Point}
+		Threshold: isThreshold(k), Point: k.Point, Fallback: fallbackOf(k)}
 	copy(info.Chain[:], k.ChainCode)
 	for _, at := range k.Attestations {
 		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: identity.RegionID(at.Region), Key: at.PublicKey})
@@ -114,6 +114,7 @@ func networkFlag(c *cobra.Command, to *string) {
 // creation is one use of vaultctl key create.
 type creation struct {
 	name, tenant, scheme, curve, note, network string
+	fallback                                   string
 	signers                                    uint8
 	blind, noWait                              bool
 	regions                                    []string
@@ -132,6 +133,11 @@ A threshold key exists nowhere: each region holds a share, sealed under its HSM,
 BIP-340 (Taproot). Children of it are derived with vaultctl key derive. What its making
 waits for is shown until it is active.
 
+--fallback 2:KEY,KEY,KEY,KEY gives its Taproot outputs a second way to be spent: any two
+of these keys, without the vault, should the vault be lost. They are public keys in hex
+whose private keys their owners keep themselves, offline; the vault never signs that way.
+It cannot be changed later, and two administrators must sign for it.
+
 With --allow-blind the key also signs bare digests, which two administrators must sign
 for.`, cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
@@ -146,6 +152,9 @@ for.`, cobra.ExactArgs(1),
 				}
 				a.progress("the regions are making key %s", n.name)
 				k, err := a.awaitKey(ctx, v, command.KeyIDOf(cmd.Principal, cmd.ID), body.Scheme)
+				if err == nil {
+					err = sameFallback(k, body.Fallback)
+				}
 				if err != nil {
 					return err
 				}
@@ -159,6 +168,7 @@ for.`, cobra.ExactArgs(1),
 	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
 	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
 	f.BoolVar(&n.blind, "allow-blind", false, "allow signing bare digests")
+	f.StringVar(&n.fallback, "fallback", "", "script path of a Taproot wallet: K:KEY,KEY,... (32 or 33 bytes each, hex)")
 	f.StringVar(&n.note, "note", "", "a note for people")
 	f.BoolVar(&n.noWait, "no-wait", false, "do not wait until it is active")
 	networkFlag(c, &n.network)
@@ -188,6 +198,9 @@ func (a *app) keyBody(n *creation) (*command.CreateKey, intent.Network, error) {
 		return nil, 0, usagef("--signers %d: want 2, 3 or 4", n.signers)
 	}
 	body := &command.CreateKey{Name: n.name, Tenant: n.tenant, Scheme: scheme, Curve: cv, Signers: n.signers, AllowBlind: n.blind, Note: n.note}
+	if body.Fallback, err = parseFallback(n.fallback, body); err != nil {
+		return nil, 0, err
+	}
 	if len(n.regions) == 0 {
 		return body, net, nil
 	}

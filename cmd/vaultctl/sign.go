@@ -23,7 +23,7 @@ import (
 type signing struct {
 	key, tenant, note, network  string
 	psbt, message, digest, hash string
-	asKind, at                  string
+	asKind, at, namespace       string
 	out                         string
 	wait, finalize              bool
 
@@ -37,7 +37,7 @@ type signing struct {
 
 func (a *app) signCmd() *cobra.Command {
 	var s signing
-	c := a.leaf("sign --key KEY (--psbt F|--message F [--kind solana]|--digest HEX) [--path m/0/5] [--wait] [--out F]", "Ask for a signature", `
+	c := a.leaf("sign --key KEY (--psbt F|--message F [--kind solana|--kind ssh --namespace N]|--digest HEX) [--path m/0/5] [--wait] [--out F]", "Ask for a signature", `
 Ask for signatures over a PSBT, a message or, where the key allows it, a bare digest.
 What the payload asks for is decoded here and shown first. Two or more regions, drawn
 at random, sign in their HSMs.
@@ -50,6 +50,10 @@ it was given), or with --finalize as the raw transaction in hex.
 With --kind solana the message is a Solana transaction message, binary or base64; it
 comes back as the transaction, with the places of other signers left zero. --path names
 the child of a threshold key that signs; the inputs of a PSBT name theirs themselves.
+
+With --kind ssh the file is signed as ssh-keygen -Y sign does, by a threshold key on
+ed25519, whose line for allowed_signers vaultctl key show and key derive print. The result
+is what ssh-keygen -Y verify, and git with --namespace git, read as the signature.
 
 If the outcome is unknown (exit status 6) ask with vaultctl request show ID: the id is
 printed on standard error before anything is sent.`, cobra.NoArgs,
@@ -66,7 +70,8 @@ printed on standard error before anything is sent.`, cobra.NoArgs,
 	f.StringVar(&s.message, "message", "", "file with a message; - is standard input")
 	f.StringVar(&s.digest, "digest", "", "32-byte digest in hex, for keys made with --allow-blind")
 	f.StringVar(&s.hash, "hash", "", "hash of a message: none, sha256, sha256d, keccak256, sha512-256 (default: sha256, none for ed25519)")
-	f.StringVar(&s.asKind, "kind", "", "what the file is, where the flag does not say: solana with --message")
+	f.StringVar(&s.asKind, "kind", "", "what the file is, where the flag does not say: solana or ssh with --message")
+	f.StringVar(&s.namespace, "namespace", "", "what an SSH signature is for: git, file, ...")
 	f.StringVar(&s.at, "path", "m", "child of a threshold key that signs")
 	f.StringVar(&s.note, "note", "", "a note for people, in the audit log")
 	f.BoolVar(&s.wait, "wait", false, "wait for the signatures")
@@ -96,6 +101,9 @@ func (s *signing) parse(a *app) (err error) {
 	if s.hash != "" && s.message == "" {
 		return usagef("--hash is for --message")
 	}
+	if err := s.parseSSH(); err != nil {
+		return err
+	}
 	if err := s.parseKind(); err != nil {
 		return err
 	}
@@ -119,6 +127,12 @@ func (s *signing) parse(a *app) (err error) {
 			return err
 		}
 		s.payload, s.armored = unarmoured(b)
+	case s.asKind == sshKind:
+		b, err := a.input(s.message, maxSSHFile)
+		if err != nil {
+			return err
+		}
+		s.payload = sshSigned(s.namespace, b)
 	case s.message != "":
 		s.payload, err = a.input(s.message, command.MaxPayload)
 	default:
@@ -145,7 +159,7 @@ func (s *signing) parseKind() (err error) {
 	default:
 		s.kind = command.KindDigest
 	}
-	if s.asKind == "" {
+	if s.asKind == "" || s.asKind == sshKind {
 		return nil
 	}
 	said, err := command.ParseKind(s.asKind)
@@ -187,6 +201,9 @@ func (a *app) sign(ctx context.Context, v *vault, s *signing) error {
 	}
 	if isThreshold(k) && len(k.Point) == 0 {
 		return errs.New(errs.BadState, "key %s is not made yet", k.Name).WithHint("vaultctl key show says what it waits for")
+	}
+	if err := s.checkSSH(k); err != nil {
+		return err
 	}
 	in, err := intent.Decode(s.kind, s.hashAlg, s.payload, keyInfo(k, s.net), s.path...)
 	if err != nil {
@@ -256,6 +273,7 @@ type signedView struct {
 	PSBT        string          `json:"psbt,omitempty"`
 	Transaction string          `json:"transaction,omitempty"`
 	TxID        string          `json:"txid,omitempty"`
+	SSH         string          `json:"ssh_signature,omitempty"`
 	File        string          `json:"file,omitempty"`
 
 	proofView
@@ -290,6 +308,10 @@ func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *
 }
 
 func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
+	if v.File == "" && v.SSH != "" {
+		fmt.Fprint(w, v.SSH)
+		return
+	}
 	if made := v.Transaction + v.PSBT; v.File == "" && len(result) > 0 && made != "" {
 		if v.Transaction != "" {
 			made = v.Transaction
@@ -303,7 +325,7 @@ func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
 	}
 	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "certified by", v.proofView.String(),
 		"txid", v.TxID, "file", v.File)
-	if v.PSBT == "" && v.Transaction == "" {
+	if v.PSBT == "" && v.Transaction == "" && v.SSH == "" {
 		a.table(w, v.table())
 	}
 }

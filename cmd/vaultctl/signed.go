@@ -58,10 +58,14 @@ func (s *signing) threshold(v *vault, k *client.Key, in *intent.Intent, r *clien
 	for _, res := range r.Results {
 		view.Regions = append(view.Regions, signatureView{Region: regionName(v.genesis, identity.RegionID(res.Region))})
 	}
-	switch s.kind {
-	case command.KindSolana:
+	switch {
+	case s.asKind == sshKind:
+		armored := sshArmored(in.Key, s.namespace, r.Signatures[0])
+		view.SSH = string(armored)
+		return armored, nil
+	case s.kind == command.KindSolana:
 		return s.transaction(in, r.Signatures[0], view)
-	case command.KindPSBT:
+	case s.kind == command.KindPSBT:
 		w, err := info.Taproot()
 		if err != nil {
 			return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -323,6 +324,9 @@ func describe(cmd *command.Command, body command.Body) []string {
 	case *command.CreateKey:
 		add("name", b.Name, "tenant", b.Tenant, "scheme", b.Scheme.String(), "curve", b.Curve.String(), "signers", strconv.Itoa(int(b.Signers)),
 			"blind signing", yesNo(b.AllowBlind), "regions", fmt.Sprint(b.Regions), "note", b.Note)
+		if b.Fallback != nil {
+			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)), "warning", "these keys spend its outputs without the vault")
+		}
 	case *command.FreezeKey:
 		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.UnfreezeKey:

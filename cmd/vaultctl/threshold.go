@@ -31,9 +31,11 @@ type thresholdView struct {
 	PublicKey   string        `json:"public_key,omitempty"` // 32 bytes
 	Point       string        `json:"point,omitempty"`      // with parity
 	ChainCode   string        `json:"chain_code,omitempty"`
+	SSH         string        `json:"ssh_key,omitempty"` // line of allowed_signers; Ed25519
 	Xpub        string        `json:"xpub,omitempty"`
 	Descriptors []string      `json:"descriptors,omitempty"` // receive, change
 	Fallback    string        `json:"fallback"`              // script path of its outputs
+	Leaf        string        `json:"leaf_script,omitempty"` // the same as it stands in the leaf
 	Addresses   uint64        `json:"addresses_issued"`
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
@@ -70,7 +72,7 @@ func (v *vault) viewSharing(s *client.Sharing) *sharingView {
 
 // viewThreshold fills in what a threshold key has, with names computed here.
 func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Network) {
-	t := &thresholdView{PublicKey: hexOf(k.PublicKey), Point: hexOf(k.Point), ChainCode: hexOf(k.ChainCode), Fallback: "none", Addresses: k.Addresses,
+	t := &thresholdView{PublicKey: hexOf(k.PublicKey), Point: hexOf(k.Point), ChainCode: hexOf(k.ChainCode), Fallback: fallbackText(fallbackOf(k)), Addresses: k.Addresses,
 		Sharing: v.viewSharing(k.Sharing), Retiring: v.viewSharing(k.Retiring), Ceremony: v.viewCeremony(k.Ceremony)}
 	out.Threshold = t
 	if k.Sharing != nil {
@@ -83,19 +85,21 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	if out.Curve == command.Ed25519.String() {
 		out.Network = "solana"
 		out.Address, _ = address.Solana(k.Point)
+		t.SSH = sshKeyLine(k.Point, k.Name)
 		return
 	}
 	out.Network = net.String()
 	if w, err := info.Taproot(); err == nil {
+		t.Leaf = hexOf(w.LeafScript())
 		if o, err := w.Output(); err == nil {
 			out.Address, out.PkScript = o.Address(net), hexOf(o.PkScript())
 		}
 	}
-	out.Descriptor, _ = address.Single(k.Point, nil)
+	out.Descriptor, _ = address.Single(k.Point, info.Fallback)
 	if e, err := address.Root(net, k.Point, info.Chain); err == nil {
 		t.Xpub = e.String()
 		for branch := range uint32(2) {
-			if d, err := address.Branch(e, branch, nil); err == nil {
+			if d, err := address.Branch(e, branch, info.Fallback); err == nil {
 				t.Descriptors = append(t.Descriptors, d)
 			}
 		}
@@ -133,11 +137,11 @@ func (v *vault) addWraps(ctx context.Context, t *thresholdView) error {
 }
 
 func (t *thresholdView) pairs() []string {
-	kv := []string{"public key", t.PublicKey, "chain code", t.ChainCode, "xpub", t.Xpub}
+	kv := []string{"public key", t.PublicKey, "chain code", t.ChainCode, "ssh key", t.SSH, "xpub", t.Xpub}
 	for i, d := range t.Descriptors {
 		kv = append(kv, []string{"receive", "change"}[i], d)
 	}
-	kv = append(kv, "fallback", t.Fallback, "addresses issued", itoa(t.Addresses))
+	kv = append(kv, "fallback", t.Fallback, "leaf script", t.Leaf, "addresses issued", itoa(t.Addresses))
 	for _, s := range []struct {
 		name string
 		is   *sharingView

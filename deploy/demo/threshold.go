@@ -89,6 +89,9 @@ func (d *demo) info(ctx context.Context, key string) (intent.KeyInfo, error) {
 	}
 	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), Threshold: k.Scheme == tetradv1.Scheme_SCHEME_THRESHOLD, Point: k.Point}
 	copy(info.Chain[:], k.ChainCode)
+	if f := k.Fallback; f != nil {
+		info.Fallback = &intent.Fallback{Signers: uint8(f.Signers), PublicKeys: f.PublicKeys}
+	}
 	return info, nil
 }
 

@@ -158,7 +158,7 @@ func TestProofFields(t *testing.T) {
 func TestVectors(t *testing.T) {
 	k := fsmtest.New()
 	var proven []fsmtest.Vector
-	for _, c := range certified(fsmtest.New()) {
+	for _, c := range append(certified(fsmtest.New()), withFallback(fsmtest.New())) {
 		cm := c.Commitment()
 		proven = append(proven, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
 	}

@@ -21,6 +21,7 @@ const (
 	MaxCover        = 32 << 10 // proof that an entry is certified
 	MaxDepth        = 8        // indices of a derivation path
 	MaxAddresses    = 256      // addresses one command issues
+	MaxFallback     = 16       // keys of a Taproot script path: the largest number that one opcode pushes
 
 	MaxWrapKey     = 2048 // public key that shares are sealed to, and its wrapped secret
 	MaxSealedShare = 2048 // one sealed share, dealt value or seed: 39, 132 or 32 bytes and the envelope

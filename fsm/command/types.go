@@ -202,6 +202,7 @@ type CreateKey struct {
 	AllowBlind bool  // digest payloads allowed; needs two administrators
 	Regions    []identity.RegionID
 	Note       string
+	Fallback   *Fallback // of threshold keys on secp256k1; needs two administrators. nil: none
 }
 
 // RequestSignature asks for signatures over everything Payload names.
@@ -358,6 +359,9 @@ func (b *CreateKey) fields(f *fields) {
 	f.flag("allow_blind", &b.AllowBlind)
 	f.regions("regions", &b.Regions)
 	f.text("note", &b.Note, MaxNote)
+	if !f.absent("fallback", b.Fallback == nil) {
+		f.fallback("fallback", &b.Fallback)
+	}
 }
 
 func (b *RequestSignature) fields(f *fields) {

@@ -40,7 +40,11 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 	k := newThreshold(frost.BIP340)
 	tk := intent.TaprootKey{Key: k.Public.Compressed(), ChainCode: k.Chain[:]}
 	info, _ := newKey("threshold fallback", 2, 4)
-	for _, fallback := range []*intent.Fallback{nil, {Signers: 2, PublicKeys: info.PublicKeys}} {
+	script := &intent.Fallback{Signers: 2}
+	for _, p := range info.PublicKeys {
+		script.PublicKeys = append(script.PublicKeys, p.Key[1:])
+	}
+	for _, fallback := range []*intent.Fallback{nil, script} {
 		tk.Fallback = fallback
 		w, err := intent.NewTaproot(tk)
 		if err != nil {

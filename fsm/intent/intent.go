@@ -33,6 +33,7 @@ type KeyInfo struct {
 	Threshold bool
 	Point     []byte // 33 bytes compressed, or 32 for Ed25519
 	Chain     [32]byte
+	Fallback  *Fallback // script path of its Taproot outputs, nil for none
 }
 
 // Spend is one message of a threshold key: the drawn regions together make one signature

@@ -113,7 +113,7 @@ func (k KeyInfo) Taproot() (*Taproot, error) {
 	if !k.Threshold || k.Curve != command.Secp256k1 {
 		return nil, rejected("only a threshold key on secp256k1 has a Taproot wallet")
 	}
-	return NewTaproot(TaprootKey{Key: k.Point, ChainCode: k.Chain[:]})
+	return NewTaproot(TaprootKey{Key: k.Point, ChainCode: k.Chain[:], Fallback: k.Fallback})
 }
 
 // Key returns the 32 bytes under which the spend's one signature verifies: the child at

@@ -48,9 +48,14 @@ var session = []byte("a session of the auditor's tests")
 // threshold makes an active key of two of four; bend may spoil what all holders file.
 func (w *world) threshold(name string, curve command.Curve, bend func(*command.FinishShare)) *shared {
 	w.t.Helper()
-	s := &shared{curve: curve, results: frosttest.Run(frost.NewKey(suiteOf(curve), session, name, 2, four), nil)}
+	return w.made(&command.CreateKey{Name: name, Tenant: "acme", Scheme: command.SchemeThreshold, Curve: curve, Signers: 2}, bend)
+}
+
+func (w *world) made(b *command.CreateKey, bend func(*command.FinishShare)) *shared {
+	w.t.Helper()
+	s := &shared{curve: b.Curve, results: frosttest.Run(frost.NewKey(suiteOf(b.Curve), session, b.Name, 2, four), nil)}
 	s.chain = frost.ChainCode(s.results[1].Transcript)
-	s.id = w.ok(w.By(w.Admins[0], &command.CreateKey{Name: name, Tenant: "acme", Scheme: command.SchemeThreshold, Curve: curve, Signers: 2})).Outcomes[0].Key
+	s.id = w.ok(w.Dual(b)).Outcomes[0].Key
 	w.hold(s, bend)
 	return s
 }
@@ -179,6 +184,27 @@ func TestThresholdHistory(t *testing.T) {
 	w.complete(w.ask(w.key("multisig", command.Ed25519, 2, nil), "four"), 1)
 	r := w.clean()
 	if r.Completed != 5 || r.Summed != 5 || r.Released != 2*5+2 || r.Requests != 5 || r.Replayed != r.Leaves {
+		t.Errorf("%+v", r)
+	}
+}
+
+// The outputs of a key with a script path are others than without: what is added up is the
+// signature under their key.
+func TestFallbackHistory(t *testing.T) {
+	w := newWorld(t)
+	b := &command.CreateKey{Name: "tap", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2,
+		Fallback: &command.Fallback{Signers: 2}}
+	for _, r := range frosttest.New(frost.BIP340, 2, 1, 2, 3).Public.Holders() {
+		b.Fallback.PublicKeys = append(b.Fallback.PublicKeys, frosttest.New(frost.BIP340, 2, r, r+1).Public.Bytes())
+	}
+	slices.SortFunc(b.Fallback.PublicKeys, bytes.Compare)
+	btc := w.made(b, nil)
+	key, _ := w.Machine.View().Key(btc.id)
+	if wallet := must(key.Info().Taproot()); wallet.MerkleRoot() == nil {
+		t.Fatal("it has no script path")
+	}
+	w.complete(w.signed(btc, w.stock(command.Secp256k1, 2), w.taprootPayment(btc)), 1)
+	if r := w.clean(); r.Summed != 2 || r.Completed != 1 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 var thresholdKey = fsm.Key{ID: command.KeyID{7}, Name: "cold", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2,
 	State: fsm.KeyActive, Point: append([]byte{3}, bytes.Repeat([]byte{8}, 32)...), Chain: [32]byte{9}, Issued: 5,
-	Sharing: &fsm.Sharing{Epoch: 2, Wrap: 3, Threshold: 2, Public: []byte("public"), Shares: []fsm.Sealed{{Region: 1, Box: []byte("for one alone")}, {Region: 4, Box: []byte("for four alone")}}},
+	Fallback: &command.Fallback{Signers: 2, PublicKeys: [][]byte{{1}, {2}, {3}}},
+	Sharing:  &fsm.Sharing{Epoch: 2, Wrap: 3, Threshold: 2, Public: []byte("public"), Shares: []fsm.Sealed{{Region: 1, Box: []byte("for one alone")}, {Region: 4, Box: []byte("for four alone")}}},
 	Ceremony: &fsm.Ceremony{ID: command.CeremonyID{Epoch: 3, Try: 1}, Wrap: 4, Step: fsm.StepWrap, Deadline: time.Unix(1700000030, 0),
 		Dealers: []identity.RegionID{1, 4}, Holders: []identity.RegionID{1, 2, 4},
 		Faults: []fsm.Fault{{Try: 1, Step: fsm.StepDeal, Region: 2, By: []identity.RegionID{1, 4}, Note: "no"}}}}
@@ -35,6 +36,9 @@ func TestThresholdKeyIsShown(t *testing.T) {
 	}
 	if s := k.Sharing; s.GetEpoch() != 2 || s.GetWrapEpoch() != 3 || !slices.Equal(s.GetHolders(), []uint32{1, 4}) || k.Retiring != nil {
 		t.Errorf("sharing %v", s)
+	}
+	if f := k.Fallback; f.GetSigners() != 2 || len(f.GetPublicKeys()) != 3 || f.PublicKeys[2][0] != 3 {
+		t.Errorf("fallback %v", f)
 	}
 	ce := k.Ceremony
 	if ce.GetStep() != tetradv1.CeremonyStep_CEREMONY_STEP_WRAP || !slices.Equal(ce.GetMissing(), []uint32{1, 2}) || len(ce.GetFaults()) != 1 || ce.Faults[0].Region != 2 {

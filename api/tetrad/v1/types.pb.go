@@ -1117,6 +1117,7 @@ type Key struct {
 	Retiring      *Sharing  `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                    // the one before, as long as it may still answer
 	Ceremony      *Ceremony `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                    // the sharing that is being made, or whose making failed
 	Addresses     uint64    `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                 // given out
+	Fallback      *Fallback `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                    // script path of its Taproot outputs; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1319,6 +1320,67 @@ func (x *Key) GetAddresses() uint64 {
 	return 0
 }
 
+func (x *Key) GetFallback() *Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return nil
+}
+
+// Fallback is a script path: any of these keys, as many as sign, spend a Taproot output
+// without the vault, which does not hold them.
+type Fallback struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signers       uint32                 `protobuf:"varint,1,opt,name=signers,proto3" json:"signers,omitempty"`
+	PublicKeys    [][]byte               `protobuf:"bytes,2,rep,name=public_keys,json=publicKeys,proto3" json:"public_keys,omitempty"` // x only, 32 bytes each, ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fallback) Reset() {
+	*x = Fallback{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fallback) ProtoMessage() {}
+
+func (x *Fallback) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
+func (*Fallback) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Fallback) GetSigners() uint32 {
+	if x != nil {
+		return x.Signers
+	}
+	return 0
+}
+
+func (x *Fallback) GetPublicKeys() [][]byte {
+	if x != nil {
+		return x.PublicKeys
+	}
+	return nil
+}
+
 // Sharing is one sharing of a threshold key. The shares themselves are shown to nobody.
 type Sharing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1334,7 +1396,7 @@ type Sharing struct {
 
 func (x *Sharing) Reset() {
 	*x = Sharing{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1408,7 @@ func (x *Sharing) String() string {
 func (*Sharing) ProtoMessage() {}
 
 func (x *Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1421,7 @@ func (x *Sharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
 func (*Sharing) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Sharing) GetEpoch() uint32 {
@@ -1424,7 +1486,7 @@ type Ceremony struct {
 
 func (x *Ceremony) Reset() {
 	*x = Ceremony{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1498,7 @@ func (x *Ceremony) String() string {
 func (*Ceremony) ProtoMessage() {}
 
 func (x *Ceremony) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1511,7 @@ func (x *Ceremony) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
 func (*Ceremony) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Ceremony) GetEpoch() uint32 {
@@ -1543,7 +1605,7 @@ type CeremonyFault struct {
 
 func (x *CeremonyFault) Reset() {
 	*x = CeremonyFault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1555,7 +1617,7 @@ func (x *CeremonyFault) String() string {
 func (*CeremonyFault) ProtoMessage() {}
 
 func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1568,7 +1630,7 @@ func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
 func (*CeremonyFault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CeremonyFault) GetTry() uint32 {
@@ -1620,7 +1682,7 @@ type WrapEpoch struct {
 
 func (x *WrapEpoch) Reset() {
 	*x = WrapEpoch{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1694,7 @@ func (x *WrapEpoch) String() string {
 func (*WrapEpoch) ProtoMessage() {}
 
 func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1707,7 @@ func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
 func (*WrapEpoch) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WrapEpoch) GetEpoch() uint32 {
@@ -1698,7 +1760,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1772,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1785,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -1785,7 +1847,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1859,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1872,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Principal) GetId() []byte {
@@ -1894,7 +1956,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +1968,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +1981,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2109,7 +2171,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xa7\x06\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xd8\x06\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2138,7 +2200,12 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\asharing\x18! \x01(\v2\x12.tetrad.v1.SharingR\asharing\x12.\n" +
 	"\bretiring\x18\" \x01(\v2\x12.tetrad.v1.SharingR\bretiring\x12/\n" +
 	"\bceremony\x18# \x01(\v2\x13.tetrad.v1.CeremonyR\bceremony\x12\x1c\n" +
-	"\taddresses\x18$ \x01(\x04R\taddresses\"\xae\x01\n" +
+	"\taddresses\x18$ \x01(\x04R\taddresses\x12/\n" +
+	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\"E\n" +
+	"\bFallback\x12\x18\n" +
+	"\asigners\x18\x01 \x01(\rR\asigners\x12\x1f\n" +
+	"\vpublic_keys\x18\x02 \x03(\fR\n" +
+	"publicKeys\"\xae\x01\n" +
 	"\aSharing\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
@@ -2268,7 +2335,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -2285,21 +2352,22 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(*Request)(nil),               // 12: tetrad.v1.Request
 	(*Attestation)(nil),           // 13: tetrad.v1.Attestation
 	(*Key)(nil),                   // 14: tetrad.v1.Key
-	(*Sharing)(nil),               // 15: tetrad.v1.Sharing
-	(*Ceremony)(nil),              // 16: tetrad.v1.Ceremony
-	(*CeremonyFault)(nil),         // 17: tetrad.v1.CeremonyFault
-	(*WrapEpoch)(nil),             // 18: tetrad.v1.WrapEpoch
-	(*NoncePool)(nil),             // 19: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 20: tetrad.v1.Principal
-	(*Region)(nil),                // 21: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*Fallback)(nil),              // 15: tetrad.v1.Fallback
+	(*Sharing)(nil),               // 16: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 17: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 18: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 19: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),             // 20: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 21: tetrad.v1.Principal
+	(*Region)(nil),                // 22: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
 	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	22, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	23, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	22, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	23, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
 	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
 	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
@@ -2307,22 +2375,23 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	22, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	23, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
 	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	15, // 14: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
-	15, // 15: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
-	16, // 16: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
-	6,  // 17: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	22, // 18: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
-	17, // 19: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
-	6,  // 20: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	0,  // 21: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 22: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	23, // [23:23] is the sub-list for method output_type
-	23, // [23:23] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	16, // 14: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	16, // 15: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	17, // 16: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	15, // 17: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
+	6,  // 18: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	23, // 19: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	18, // 20: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	6,  // 21: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	0,  // 22: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 23: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	24, // [24:24] is the sub-list for method output_type
+	24, // [24:24] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2336,7 +2405,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   15,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
