@@ -146,6 +146,8 @@ type Key struct {
 	RetireAt time.Time // by the committed clock
 	Ceremony *Ceremony // the sharing being made, or whose making failed; nil at rest
 	Issued   uint64    // addresses given out
+	Escrows  []*Escrow // in order of number; none unless somebody asked, see escrow.go
+	Escrowed uint32    // escrows ever asked for
 }
 
 // Attested returns the attestation of a region, or nil.

@@ -37,6 +37,7 @@ func (k *Key) writeThreshold(w *wire.Writer) {
 	}
 	optional(w, k.Ceremony, (*Ceremony).write)
 	w.U64(k.Issued)
+	k.writeEscrows(w)
 }
 
 func (k *Key) readThreshold(r *wire.Reader) {
@@ -50,6 +51,7 @@ func (k *Key) readThreshold(r *wire.Reader) {
 		k.Ceremony.ID.Key = k.ID
 	}
 	k.Issued = r.U64()
+	k.readEscrows(r)
 }
 
 func (s *Sharing) write(w *wire.Writer) {
