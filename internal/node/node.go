@@ -114,7 +114,7 @@ func (n *Node) openVault() (err error) {
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Wraps: n.hsm.Epochs(n.genesis.Document.Cluster), Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify, Escrow: n.escrow,
-		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
+		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Shares: n.cfg.Shares, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
 	}))
 	return err
