@@ -38,7 +38,7 @@ type thresholdView struct {
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
 	Ceremony    *ceremonyView `json:"ceremony,omitempty"`
-	Escrows     []escrowView  `json:"escrows,omitempty"` // copies for officers, for ever
+	Escrows     []escrowView  `json:"escrows,omitempty"`         // copies for officers, for ever
 	Wraps       []wrapView    `json:"wrapping_epochs,omitempty"` // those it uses; shown to principals of the vault
 }
 
