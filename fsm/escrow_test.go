@@ -145,6 +145,7 @@ func TestEscrowPath(t *testing.T) {
 func TestEscrowIsCancelled(t *testing.T) {
 	l, signer, id := escrowed(t)
 	want(t, l, errs.Denied, l.By(signer, &command.CancelEscrow{Key: id}))
+	l.Must(l.Dual(&command.CreateTenant{Name: "other"}))
 	want(t, l, errs.NotFound, l.By(l.Principal("other", "op", command.RoleOperator), &command.CancelEscrow{Key: id}))
 	for number, who := range []identity.Signer{l.Admins[1], l.Principal("", "vop", command.RoleOperator), l.Principal("acme", "top", command.RoleOperator)} {
 		want(t, l, errs.OK, l.By(who, &command.CancelEscrow{Key: id, Reason: "no"}))

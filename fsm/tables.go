@@ -128,7 +128,10 @@ type byEscrow struct{}
 func (byEscrow) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
 func (byEscrow) FromObject(obj any) (bool, []byte, error) {
 	k := obj.(*Key)
-	return k.Escrowing() != nil, k.rowKey(), nil
+	if k.Escrowing() == nil {
+		return false, nil, nil
+	}
+	return true, k.rowKey(), nil
 }
 
 func dueKey(at time.Time, id command.KeyID) []byte {
