@@ -386,6 +386,10 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 		if skew == 0 && age == 0 && open == 0 && escrow == "" {
 			return usagef("nothing to change: give at least one setting")
 		}
+		least, err := escrowDelay(escrow)
+		if err != nil {
+			return err
+		}
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			short, cancel := a.deadline(ctx)
 			defer cancel()
@@ -405,8 +409,8 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 			if open != 0 {
 				set.MaxOpen = open
 			}
-			if set.EscrowDelay, err = escrowDelay(escrow, set.EscrowDelay); err != nil {
-				return err
+			if escrow != "" {
+				set.EscrowDelay = least
 			}
 			if err := set.Check(); err != nil {
 				return err
@@ -421,12 +425,9 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 	return d.flags(a, c)
 }
 
-// escrowDelay reads the flag; empty keeps what there is.
-func escrowDelay(flag string, now time.Duration) (time.Duration, error) {
-	switch flag {
-	case "":
-		return now, nil
-	case "off":
+// escrowDelay reads the flag; 0 for none.
+func escrowDelay(flag string) (time.Duration, error) {
+	if flag == "" || flag == "off" {
 		return 0, nil
 	}
 	d, err := time.ParseDuration(flag)

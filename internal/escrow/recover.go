@@ -2,6 +2,7 @@ package escrow
 
 import (
 	"fmt"
+	"strings"
 
 	"filippo.io/age"
 
@@ -40,7 +41,7 @@ func Recover(b *Bundle, release *Release, officers []age.Identity) (secret *fros
 		shares = append(shares, s)
 	}
 	if len(shares) < k.Threshold() {
-		return nil, skipped, errs.New(errs.Corrupt, "%d shares of key %s are good, %d are needed: %v", len(shares), b.Key, k.Threshold(), skipped).
+		return nil, skipped, errs.New(errs.Corrupt, "%d shares of key %s are good, %d are needed: %s", len(shares), b.Key, k.Threshold(), strings.Join(skipped, "; ")).
 			WithHint("the bundle was altered, or regions filed garbage: fetch it again from another region, or use another escrow of the key")
 	}
 	secret, err = frost.Recover(k, shares)
