@@ -96,6 +96,11 @@ func OpenRelease(file []byte, b *Bundle, ids ...age.Identity) (*Release, error) 
 		return nil, errs.Wrap(errs.Denied, err, "the release does not open with these age identities")
 	}
 	defer clear(plain)
+	return b.readRelease(plain)
+}
+
+// readRelease parses what NewRelease encrypted. The caller clears plain.
+func (b *Bundle) readRelease(plain []byte) (*Release, error) {
 	want := wire.NewWriter(256)
 	b.write(want, domainRelease)
 	r, out := wire.NewReader(plain), &Release{map[identity.RegionID][]byte{}}
