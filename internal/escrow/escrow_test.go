@@ -190,7 +190,10 @@ func TestAlteredBundle(t *testing.T) {
 			func(b *escrow.Bundle) { b.Cluster[0]++ }, func(b *escrow.Bundle) { b.Key[0]++ }, func(b *escrow.Bundle) { b.Number++ },
 			func(b *escrow.Bundle) { b.Officers[0], b.Officers[1] = b.Officers[1], b.Officers[0] },
 			func(b *escrow.Bundle) { b.Public = frosttest.New(frost.BIP340, 2, 1, 2, 3, 4).Public.Encode() },
-			func(b *escrow.Bundle) { b.Boxes[0].Box, b.Boxes[1].Box = b.Boxes[1].Box, b.Boxes[0].Box; b.Boxes = b.Boxes[:2] },
+			func(b *escrow.Bundle) {
+				b.Boxes[0].Box, b.Boxes[1].Box = b.Boxes[1].Box, b.Boxes[0].Box
+				b.Boxes = b.Boxes[:2]
+			},
 			func(b *escrow.Bundle) { b.Boxes = b.Boxes[:1] },
 		} {
 			b := l.copied()

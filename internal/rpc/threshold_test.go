@@ -108,7 +108,7 @@ func TestEscrowsAreShown(t *testing.T) {
 		{Number: 3, M: 2, Officers: []string{"age1c", "age1d"}, NotBefore: time.Unix(99, 0)}}
 	c.State.PutKey(k)
 	mine, theirs := vaultOf(t, c, c.Principal("", admin), 1), vaultOf(t, c, c.Principal("acme", signer), 0)
-	reply, err := theirs.GetKey(within(t), &tetradv1.GetKeyRequest{Id: k.ID[:]})
+	reply, err := theirs.GetKey(within(t), &tetradv1.GetKeyRequest{KeyId: k.ID[:]})
 	if err != nil {
 		t.Fatal(err)
 	}
