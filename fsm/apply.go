@@ -297,7 +297,7 @@ func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
-		*command.RefreshKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
+		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
 		return true
 	case *command.CreateKey:
 		return b.AllowBlind || b.Fallback != nil
@@ -372,6 +372,8 @@ func (t *task) dispatchCeremony(body command.Body) (deed, error) {
 		return t.dropWrap(b)
 	case *command.OfferNonces:
 		return t.offerNonces(b)
+	case *command.EscrowShare:
+		return t.escrowShare(b)
 	}
 	return t.dispatchControl(body)
 }
@@ -380,6 +382,10 @@ func (t *task) dispatchControl(body command.Body) (deed, error) {
 	switch b := body.(type) {
 	case *command.RefreshKey:
 		return t.refreshKey(b)
+	case *command.EscrowKey:
+		return t.escrowKey(b)
+	case *command.CancelEscrow:
+		return t.cancelEscrow(b)
 	case *command.QuarantineRegion:
 		return t.quarantineRegion(b)
 	case *command.MuteRegion:

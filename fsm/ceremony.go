@@ -181,6 +181,7 @@ func (w *work) goLive(k *Key) {
 	if k.Sharing != nil {
 		k.Retiring, k.RetireAt = k.Sharing, w.head.clock.Add(RetireTime)
 	}
+	k.restartEscrow()
 	k.Sharing, k.Regions, k.Point, k.Chain, k.Ceremony = s, c.Holders, said.Point, said.Chain, nil
 	if k.State == KeyPending {
 		k.State, k.Version = KeyActive, 1

@@ -165,6 +165,7 @@ func (k *Key) encode() []byte {
 	if k.Scheme == command.SchemeThreshold {
 		k.writeThreshold(w)
 	}
+	k.writeExtras(w)
 	return w.Bytes()
 }
 
@@ -204,6 +205,7 @@ func decodeKey(b []byte) (*Key, error) {
 	if k.Scheme == command.SchemeThreshold {
 		k.readThreshold(r)
 	}
+	k.readExtras(r)
 	return k, r.Done()
 }
 
@@ -398,6 +400,9 @@ func (h *head) encode() []byte {
 		w.U64(k.index)
 	}
 	w.Blob(h.frontier.Encode())
+	if d := h.settings.EscrowDelay; d != 0 { // heads of vaults without escrow are what they were
+		w.U64(uint64(d.Milliseconds()))
+	}
 	return w.Bytes()
 }
 
@@ -413,6 +418,15 @@ func decodeHead(b []byte) (*head, error) {
 	}
 	h.expired, h.pruned = readBucketKey(r), readBucketKey(r)
 	raw := r.Blob(4096)
+	if rest := r.Rest(); len(rest) > 0 {
+		e := wire.NewReader(rest)
+		if h.settings.EscrowDelay = readMillis(e); h.settings.EscrowDelay == 0 {
+			e.Fail("an escrow delay of zero")
+		}
+		if err := e.Done(); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.Done(); err != nil {
 		return nil, err
 	}

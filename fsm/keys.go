@@ -253,6 +253,7 @@ func (t *task) retireKey(b *command.RetireKey) (deed, error) {
 		n := *k
 		n.State = KeyRetired
 		n.Ceremony, n.Retiring, n.RetireAt = nil, nil, time.Time{}
+		n.dropEscrow()
 		t.keyChanged(&n)
 	}, nil
 }

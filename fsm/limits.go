@@ -38,6 +38,7 @@ const (
 	MaxRolling    = 64               // running at once before a refresh of all keys waits
 	MaxWraps      = 64               // wrapping epochs that some region has not destroyed
 	MaxPool       = 2048             // commitments in one pool
+	MaxEscrows    = 4                // of one key, for ever
 
 	sweepKeys     = 64   // keys an entry times out, or looks at for a refresh of all
 	sweepSlots    = 1024 // rows an entry expires or prunes, a bucket more or less

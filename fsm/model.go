@@ -147,6 +147,8 @@ type Key struct {
 	Ceremony *Ceremony         // the sharing being made, or whose making failed; nil at rest
 	Issued   uint64            // addresses given out
 	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
+	Escrows  []*Escrow         // in order of number; none unless somebody asked, see escrow.go
+	Escrowed uint32            // escrows ever asked for
 }
 
 // Attested returns the attestation of a region, or nil.

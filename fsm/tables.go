@@ -122,6 +122,18 @@ func (byDue) FromObject(obj any) (bool, []byte, error) {
 	return true, dueKey(at, k.ID), nil
 }
 
+// byEscrow finds the keys whose escrow waits for time or for regions.
+type byEscrow struct{}
+
+func (byEscrow) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
+func (byEscrow) FromObject(obj any) (bool, []byte, error) {
+	k := obj.(*Key)
+	if k.Escrowing() == nil {
+		return false, nil, nil
+	}
+	return true, k.rowKey(), nil
+}
+
 func dueKey(at time.Time, id command.KeyID) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())), id[:]...)
 }
@@ -136,6 +148,7 @@ func newDB() *memdb.MemDB {
 	}
 	schema.Tables[keyTable].Indexes["name"] = &memdb.IndexSchema{Name: "name", Unique: true, Indexer: byName{}}
 	schema.Tables[keyTable].Indexes["due"] = &memdb.IndexSchema{Name: "due", Unique: true, AllowMissing: true, Indexer: byDue{}}
+	schema.Tables[keyTable].Indexes["escrow"] = &memdb.IndexSchema{Name: "escrow", Unique: true, AllowMissing: true, Indexer: byEscrow{}}
 	db, err := memdb.NewMemDB(schema)
 	if err != nil {
 		panic(err) // the schema is a constant

@@ -37,9 +37,6 @@ func (k *Key) writeThreshold(w *wire.Writer) {
 	}
 	optional(w, k.Ceremony, (*Ceremony).write)
 	w.U64(k.Issued)
-	if k.Fallback != nil {
-		w.Fixed(k.Fallback.Encode()) // to the end of the row; rows without are what they were
-	}
 }
 
 func (k *Key) readThreshold(r *wire.Reader) {
@@ -53,12 +50,6 @@ func (k *Key) readThreshold(r *wire.Reader) {
 		k.Ceremony.ID.Key = k.ID
 	}
 	k.Issued = r.U64()
-	if rest := r.Rest(); len(rest) > 0 {
-		var err error
-		if k.Fallback, err = command.DecodeFallback(rest); err != nil {
-			r.Fail("%v", err)
-		}
-	}
 }
 
 func (s *Sharing) write(w *wire.Writer) {

@@ -62,6 +62,10 @@ type Wraps interface {
 	DropWrap(ctx context.Context, epoch uint32) error
 }
 
+// Escrow encrypts a region's share of the sharing of an epoch (frost.Share, stored form) as
+// a key's escrow says; the result is what the region files.
+type Escrow func(view fsm.View, key *fsm.Key, e *fsm.Escrow, epoch uint32, share []byte) ([]byte, error)
+
 // Peers reaches other regions over mutually authenticated connections; the far end is
 // their HandleCoSign, HandlePartial and HandleWord. Coded errors pass through, so
 // that errs.Unavailable means the region was not reached.
@@ -143,6 +147,7 @@ type Config struct {
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
 	Covers   Covers // optional, completions are filed without proofs
+	Escrow   Escrow // optional, this region escrows nothing whatever the vault decides
 
 	// Verify checks signatures of sessions; optional, the key's own. A memory shared with
 	// admission spares each node one of two checks of the same statement.

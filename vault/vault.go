@@ -25,6 +25,7 @@ type Vault struct {
 	wraps      *wraps
 	shares     *shares
 	dealer     *dealer
+	escrower   *escrower
 	keeper     *keeper
 	statements *statements
 	nonces     *nonces
@@ -58,6 +59,7 @@ func New(cfg Config) (*Vault, error) {
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
 	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
+	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: make(chan struct{}, 1)}
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
@@ -80,6 +82,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.wraps.run(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
 	parts.Go(func() { v.dealer.run(ctx) })
+	parts.Go(func() { v.escrower.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
 	parts.Go(func() { v.nonces.run(ctx) })
@@ -107,6 +110,9 @@ func (v *Vault) Applied(results []fsm.Result) {
 		v.keys.look(r.Keys)
 		v.nonces.applied(view, r)
 		v.dealer.look(r.Keys)
+		if len(r.Keys) > 0 {
+			v.escrower.signal()
+		}
 		v.shares.look(view, r.Keys)
 		if r.Wraps {
 			v.wraps.signal()

@@ -84,7 +84,7 @@ func wallet(k *client.Key) (*intent.Wallet, error) {
 }
 
 func (a *app) keyCmd() *cobra.Command {
-	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyRetire())
+	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyRetire())
 }
 
 func (a *app) printKeyView(v signingKeyView) error {

@@ -337,7 +337,7 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("reason", b.Reason)
 	case *command.Configure:
 		s := b.Settings
-		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)))
+		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)), "escrow of keys", escrowText(s.EscrowDelay))
 	case *command.ReplaceMember:
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
@@ -348,6 +348,14 @@ func describe(cmd *command.Command, body command.Body) []string {
 			key = "(every threshold key)"
 		}
 		add("key", key, "holders", holdersText(b.Holders), "reason", b.Reason)
+	case *command.EscrowKey:
+		add("key", b.Key.String(), "quorum", fmt.Sprintf("%d of %d officers", b.M, len(b.Officers)), "without any region", yesNo(b.Disaster),
+			"delay", b.Delay.String(), "reason", b.Reason)
+		for i, o := range b.Officers {
+			add(fmt.Sprintf("officer %d", i+1), o)
+		}
+	case *command.CancelEscrow:
+		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.IssueAddresses:
 		add("key", b.Key.String(), "addresses", strconv.Itoa(len(b.Paths)), "note", b.Note)
 	case *command.QuarantineRegion:
@@ -362,6 +370,13 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("set the clock to", stamp(b.To), "words of regions", strconv.Itoa(len(b.Words)), "reason", b.Reason)
 	}
 	return kv
+}
+
+func escrowText(d time.Duration) string {
+	if d == 0 {
+		return "impossible"
+	}
+	return "ALLOWED, after at least " + d.String()
 }
 
 func holdersText(holders []identity.RegionID) string {

@@ -40,6 +40,7 @@ type thresholdView struct {
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
 	Ceremony    *ceremonyView `json:"ceremony,omitempty"`
+	Escrows     []escrowView  `json:"escrows,omitempty"`         // copies for officers, for ever
 	Wraps       []wrapView    `json:"wrapping_epochs,omitempty"` // those it uses; shown to principals of the vault
 }
 
@@ -75,6 +76,9 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	t := &thresholdView{PublicKey: hexOf(k.PublicKey), Point: hexOf(k.Point), ChainCode: hexOf(k.ChainCode), Fallback: fallbackText(fallbackOf(k)), Addresses: k.Addresses,
 		Sharing: v.viewSharing(k.Sharing), Retiring: v.viewSharing(k.Retiring), Ceremony: v.viewCeremony(k.Ceremony)}
 	out.Threshold = t
+	for _, e := range k.Escrows {
+		t.Escrows = append(t.Escrows, v.viewEscrow(e))
+	}
 	if k.Sharing != nil {
 		out.Of = len(k.Sharing.Holders)
 	}
@@ -148,6 +152,12 @@ func (t *thresholdView) pairs() []string {
 	}{{"sharing", t.Sharing}, {"retiring", t.Retiring}} {
 		if s.is != nil {
 			kv = append(kv, s.name, fmt.Sprintf("epoch %d, %d of %s, sealed under wrapping epoch %d", s.is.Epoch, s.is.Threshold, strings.Join(s.is.Holders, ", "), s.is.Wrap))
+		}
+	}
+	for _, e := range t.Escrows {
+		kv = append(kv, "escrow", e.String())
+		for i, o := range e.Officers {
+			kv = append(kv, fmt.Sprintf("officer %d", i+1), o)
 		}
 	}
 	for _, w := range t.Wraps {

@@ -57,6 +57,10 @@ func samples(k *fsmtest.Kit) []*command.Command {
 		k.Command(&command.AccuseDealer{Ceremony: ceremony, Against: 3, Complaint: []byte{2}, Note: "n"}, at, session),
 		k.Command(&command.DropWrap{Epoch: 2}, at, session),
 		k.Command(&command.OfferNonces{Curve: command.Ed25519, Commitments: []byte{2, 3}}, at, session),
+		k.Command(&command.EscrowKey{Key: key, Officers: []string{"age1a", "age1b", "age1c"}, M: 2, Delay: 36 * time.Hour, Disaster: true, Reason: "why"}, at, admin, k.Admins[1]),
+		k.Command(&command.CancelEscrow{Key: key, Reason: "why"}, at, admin),
+		k.Command(&command.EscrowShare{Key: key, Number: 2, Epoch: 3, Box: []byte{4}}, at, session),
+		k.Command(&command.Configure{Settings: command.Settings{MaxSkew: 1500 * time.Millisecond, RequestMaxAge: time.Hour, MaxOpen: 9, EscrowDelay: 24 * time.Hour}}, at, admin),
 	}
 }
 

@@ -31,6 +31,15 @@ const (
 	CommitmentLen  = 81  // longest encoded frost.Commitment
 	MaxOffer       = 512 // nonce commitments in one offer
 
+	MaxEscrowOfficers = 10       // officers one escrow encrypts to
+	MaxRecipient      = 4096     // an age recipient; a post-quantum one has about 2000
+	MaxEscrowBox      = 32 << 10 // one region's escrowed share
+
+	// MinEscrowDelay and MaxEscrowDelay bound how long an escrow waits, and what the
+	// settings may ask for at least.
+	MinEscrowDelay = time.Second
+	MaxEscrowDelay = 365 * 24 * time.Hour
+
 	// MaxLifetime bounds how far ahead of the entry's stamp a command may expire;
 	// ids are remembered until then.
 	MaxLifetime = 24 * time.Hour

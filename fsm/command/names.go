@@ -81,6 +81,8 @@ func (s Settings) Check() error {
 		return errs.New(errs.Invalid, "request_max_age must be whole milliseconds from %s to %s", MinAge, MaxLifetime)
 	case s.MaxOpen < 1 || s.MaxOpen > MaxOpen:
 		return errs.New(errs.Invalid, "max_open must be from 1 to %d", MaxOpen)
+	case s.EscrowDelay != 0 && (s.EscrowDelay < MinEscrowDelay || s.EscrowDelay > MaxEscrowDelay || s.EscrowDelay%time.Millisecond != 0):
+		return errs.New(errs.Invalid, "escrow_delay must be zero (no escrow) or whole milliseconds from %s to a year", MinEscrowDelay)
 	}
 	return nil
 }

@@ -26,6 +26,8 @@ const (
 	TypeRetireKey        Type = 12
 	TypeRefreshKey       Type = 13
 	TypeIssueAddresses   Type = 14
+	TypeEscrowKey        Type = 15
+	TypeCancelEscrow     Type = 16
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -50,6 +52,7 @@ const (
 	TypeAccuseDealer Type = 112
 	TypeDropWrap     Type = 113
 	TypeOfferNonces  Type = 114
+	TypeEscrowShare  Type = 115
 
 	TypeRegionFreeze Type = 126
 )
@@ -90,6 +93,9 @@ var bodies = map[Type]func() Body{
 	TypeAccuseDealer:     func() Body { return &AccuseDealer{} },
 	TypeDropWrap:         func() Body { return &DropWrap{} },
 	TypeOfferNonces:      func() Body { return &OfferNonces{} },
+	TypeEscrowKey:        func() Body { return &EscrowKey{} },
+	TypeCancelEscrow:     func() Body { return &CancelEscrow{} },
+	TypeEscrowShare:      func() Body { return &EscrowShare{} },
 }
 
 var typeNames = map[Type]string{
@@ -104,6 +110,7 @@ var typeNames = map[Type]string{
 	TypeRefreshKey: "refresh-key", TypeIssueAddresses: "issue-addresses", TypeOfferWrap: "offer-wrap",
 	TypeHashDealing: "hash-dealing", TypeDeal: "deal", TypeDealShares: "deal-shares", TypeFinishShare: "finish-share",
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
+	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 }
 
 // Known reports whether this version has a body for t.
@@ -245,6 +252,9 @@ type Settings struct {
 	MaxSkew       time.Duration // how far a command's or stamp's time may be ahead, milliseconds resolution
 	RequestMaxAge time.Duration // longest life of a signature request
 	MaxOpen       uint32        // open requests at once, over all tenants
+
+	// EscrowDelay is how long an escrow of a key must wait at least; 0: there is none.
+	EscrowDelay time.Duration
 }
 
 // ReplaceMember approves a server for a region: the first one when it joins, a new
@@ -401,6 +411,12 @@ func (b *Configure) fields(f *fields) {
 		}
 		b.Settings.MaxSkew = time.Duration(skew) * time.Millisecond
 		b.Settings.RequestMaxAge = time.Duration(age) * time.Millisecond
+	}
+	if !f.absent("escrow_delay_ms", b.Settings.EscrowDelay == 0) {
+		f.millis("escrow_delay_ms", &b.Settings.EscrowDelay)
+		if f.decoding && b.Settings.EscrowDelay == 0 {
+			f.fail("escrow_delay_ms", "there, but zero")
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ var rooms = map[string][]string{
 	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
 	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "vault/frost", "cluster/chain"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
+	"internal/escrow":   append([]string{"internal/escrow", "internal/ceremony", "seal", "vault/frost", "fsm"}, leaves...),
 	"internal/node":     {"fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"internal/config":   leaves,
 	"internal/errs":     {},

@@ -12,6 +12,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/escrow"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/replication"
@@ -112,11 +113,16 @@ func (n *Node) openVault() (err error) {
 	n.vault, err = vault.New(n.lie(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Wraps: n.hsm.Epochs(n.genesis.Document.Cluster), Peers: n.peers, Leaves: n.leaves,
-		Verify: n.verifier.Verify,
-		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
+		Verify: n.verifier.Verify, Escrow: n.escrow,
+		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Shares: n.cfg.Shares, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
 	}))
 	return err
+}
+
+// escrow encrypts this region's share for the officers of a key's escrow.
+func (n *Node) escrow(view fsm.View, k *fsm.Key, e *fsm.Escrow, epoch uint32, share []byte) ([]byte, error) {
+	return escrow.Seal(escrow.TermsOf(view.Cluster(), k.ID, e, epoch), n.region(), view.Regions(), share)
 }
 
 // attributesOK judges a new key of any region. What some vendors cannot report is let

@@ -47,6 +47,9 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 	if c := k.Ceremony; c != nil {
 		out.Ceremony = showCeremony(view, c)
 	}
+	for _, e := range k.Escrows {
+		out.Escrows = append(out.Escrows, showEscrow(e))
+	}
 }
 
 // showSharing leaves the sealed shares out.

@@ -100,3 +100,35 @@ func TestSignaturesAreAddedUp(t *testing.T) {
 		t.Errorf("%d sums were asked for, want 2", asked)
 	}
 }
+
+// TestEscrowsAreShown: whoever reads the key sees its escrows; the encrypted shares are for
+// principals of the vault.
+func TestEscrowsAreShown(t *testing.T) {
+	c := start(t, 2)
+	k := thresholdKey
+	k.ID, k.Name = command.KeyID{77}, "escrowed"
+	k.Escrowed, k.Escrows = 3, []*fsm.Escrow{
+		{Number: 1, M: 2, Officers: []string{"age1a", "age1b"}, Disaster: true, Epoch: 1, Threshold: 2, Since: time.Unix(9, 0), Boxes: []fsm.Sealed{{Region: 1, Box: []byte{1}}, {Region: 4, Box: []byte{4}}}},
+		{Number: 3, M: 2, Officers: []string{"age1c", "age1d"}, NotBefore: time.Unix(99, 0)}}
+	c.State.PutKey(k)
+	mine, theirs := vaultOf(t, c, c.Principal("", admin), 1), vaultOf(t, c, c.Principal("acme", signer), 0)
+	reply, err := theirs.GetKey(within(t), &tetradv1.GetKeyRequest{KeyId: k.ID[:]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if es := reply.Key.Escrows; len(es) != 2 || es[0].Since.GetSeconds() != 9 || !es[0].Disaster || !slices.Equal(es[0].Regions, []uint32{1, 4}) || es[1].Since != nil || es[1].NotBefore.GetSeconds() != 99 {
+		t.Errorf("%v", es)
+	}
+	got, err := mine.GetEscrow(within(t), &tetradv1.GetEscrowRequest{KeyId: k.ID[:]})
+	if err != nil || got.Escrow.Number != 1 || len(got.Boxes) != 2 || got.Boxes[1].Region != 4 || !bytes.Equal(got.Boxes[1].Box, []byte{4}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for number, code := range map[uint32]errs.Code{2: errs.NotFound, 3: errs.OK} {
+		_, err = mine.GetEscrow(within(t), &tetradv1.GetEscrowRequest{KeyId: k.ID[:], Number: number})
+		want(t, err, code)
+	}
+	_, err = mine.GetEscrow(within(t), &tetradv1.GetEscrowRequest{KeyId: []byte{1}})
+	want(t, err, errs.Malformed)
+	_, err = theirs.GetEscrow(within(t), &tetradv1.GetEscrowRequest{KeyId: k.ID[:]})
+	want(t, err, errs.Denied)
+}

@@ -1118,6 +1118,7 @@ type Key struct {
 	Ceremony      *Ceremony `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                    // the sharing that is being made, or whose making failed
 	Addresses     uint64    `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                 // given out
 	Fallback      *Fallback `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                    // script path of its Taproot outputs; absent: none
+	Escrows       []*Escrow `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                      // copies for officers; they stay listed for ever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1327,6 +1328,13 @@ func (x *Key) GetFallback() *Fallback {
 	return nil
 }
 
+func (x *Key) GetEscrows() []*Escrow {
+	if x != nil {
+		return x.Escrows
+	}
+	return nil
+}
+
 // Fallback is a script path: any of these keys, as many as sign, spend a Taproot output
 // without the vault, which does not hold them.
 type Fallback struct {
@@ -1381,6 +1389,202 @@ func (x *Fallback) GetPublicKeys() [][]byte {
 	return nil
 }
 
+// Escrow is a copy of a threshold key for officers outside the vault, or one that waits to
+// be made.
+type Escrow struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Number     uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`     // from 1, never given twice
+	Quorum     uint32                 `protobuf:"varint,2,opt,name=quorum,proto3" json:"quorum,omitempty"`     // so many of the officers open it
+	Officers   []string               `protobuf:"bytes,3,rep,name=officers,proto3" json:"officers,omitempty"`  // age recipients
+	Disaster   bool                   `protobuf:"varint,4,opt,name=disaster,proto3" json:"disaster,omitempty"` // the officers alone open it; else one region's HSM takes part
+	Author     []byte                 `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"`      // fingerprint
+	Reason     string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	AskedIndex uint64                 `protobuf:"varint,7,opt,name=asked_index,json=askedIndex,proto3" json:"asked_index,omitempty"`
+	NotBefore  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"` // nothing leaves the regions before
+	// Empty while nothing left.
+	Epoch         uint32                 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`             // of the sharing whose shares are out
+	Threshold     uint32                 `protobuf:"varint,10,opt,name=threshold,proto3" json:"threshold,omitempty"`    // so many shares give the key
+	Public        []byte                 `protobuf:"bytes,11,opt,name=public,proto3" json:"public,omitempty"`           // canonical: the key and each holder's point
+	Regions       []uint32               `protobuf:"varint,12,rep,packed,name=regions,proto3" json:"regions,omitempty"` // whose shares are out, ascending
+	Since         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=since,proto3" json:"since,omitempty"`             // when they were enough; absent before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Escrow) Reset() {
+	*x = Escrow{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Escrow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Escrow) ProtoMessage() {}
+
+func (x *Escrow) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Escrow.ProtoReflect.Descriptor instead.
+func (*Escrow) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Escrow) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Escrow) GetQuorum() uint32 {
+	if x != nil {
+		return x.Quorum
+	}
+	return 0
+}
+
+func (x *Escrow) GetOfficers() []string {
+	if x != nil {
+		return x.Officers
+	}
+	return nil
+}
+
+func (x *Escrow) GetDisaster() bool {
+	if x != nil {
+		return x.Disaster
+	}
+	return false
+}
+
+func (x *Escrow) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+func (x *Escrow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Escrow) GetAskedIndex() uint64 {
+	if x != nil {
+		return x.AskedIndex
+	}
+	return 0
+}
+
+func (x *Escrow) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Escrow) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Escrow) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *Escrow) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *Escrow) GetRegions() []uint32 {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *Escrow) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// EscrowBox is one region's encrypted share.
+type EscrowBox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
+	Box           []byte                 `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EscrowBox) Reset() {
+	*x = EscrowBox{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EscrowBox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EscrowBox) ProtoMessage() {}
+
+func (x *EscrowBox) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EscrowBox.ProtoReflect.Descriptor instead.
+func (*EscrowBox) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EscrowBox) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *EscrowBox) GetBox() []byte {
+	if x != nil {
+		return x.Box
+	}
+	return nil
+}
+
 // Sharing is one sharing of a threshold key. The shares themselves are shown to nobody.
 type Sharing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1396,7 +1600,7 @@ type Sharing struct {
 
 func (x *Sharing) Reset() {
 	*x = Sharing{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1612,7 @@ func (x *Sharing) String() string {
 func (*Sharing) ProtoMessage() {}
 
 func (x *Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1625,7 @@ func (x *Sharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
 func (*Sharing) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Sharing) GetEpoch() uint32 {
@@ -1486,7 +1690,7 @@ type Ceremony struct {
 
 func (x *Ceremony) Reset() {
 	*x = Ceremony{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1498,7 +1702,7 @@ func (x *Ceremony) String() string {
 func (*Ceremony) ProtoMessage() {}
 
 func (x *Ceremony) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1511,7 +1715,7 @@ func (x *Ceremony) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
 func (*Ceremony) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Ceremony) GetEpoch() uint32 {
@@ -1605,7 +1809,7 @@ type CeremonyFault struct {
 
 func (x *CeremonyFault) Reset() {
 	*x = CeremonyFault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1821,7 @@ func (x *CeremonyFault) String() string {
 func (*CeremonyFault) ProtoMessage() {}
 
 func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1834,7 @@ func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
 func (*CeremonyFault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CeremonyFault) GetTry() uint32 {
@@ -1682,7 +1886,7 @@ type WrapEpoch struct {
 
 func (x *WrapEpoch) Reset() {
 	*x = WrapEpoch{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +1898,7 @@ func (x *WrapEpoch) String() string {
 func (*WrapEpoch) ProtoMessage() {}
 
 func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +1911,7 @@ func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
 func (*WrapEpoch) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WrapEpoch) GetEpoch() uint32 {
@@ -1760,7 +1964,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1976,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1989,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -1847,7 +2051,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +2063,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +2076,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Principal) GetId() []byte {
@@ -1956,7 +2160,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2172,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2185,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2171,7 +2375,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xd8\x06\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\x85\a\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2201,11 +2405,32 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\bretiring\x18\" \x01(\v2\x12.tetrad.v1.SharingR\bretiring\x12/\n" +
 	"\bceremony\x18# \x01(\v2\x13.tetrad.v1.CeremonyR\bceremony\x12\x1c\n" +
 	"\taddresses\x18$ \x01(\x04R\taddresses\x12/\n" +
-	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\"E\n" +
+	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\x12+\n" +
+	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\"E\n" +
 	"\bFallback\x12\x18\n" +
 	"\asigners\x18\x01 \x01(\rR\asigners\x12\x1f\n" +
 	"\vpublic_keys\x18\x02 \x03(\fR\n" +
-	"publicKeys\"\xae\x01\n" +
+	"publicKeys\"\x94\x03\n" +
+	"\x06Escrow\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
+	"\x06quorum\x18\x02 \x01(\rR\x06quorum\x12\x1a\n" +
+	"\bofficers\x18\x03 \x03(\tR\bofficers\x12\x1a\n" +
+	"\bdisaster\x18\x04 \x01(\bR\bdisaster\x12\x16\n" +
+	"\x06author\x18\x05 \x01(\fR\x06author\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vasked_index\x18\a \x01(\x04R\n" +
+	"askedIndex\x129\n" +
+	"\n" +
+	"not_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x14\n" +
+	"\x05epoch\x18\t \x01(\rR\x05epoch\x12\x1c\n" +
+	"\tthreshold\x18\n" +
+	" \x01(\rR\tthreshold\x12\x16\n" +
+	"\x06public\x18\v \x01(\fR\x06public\x12\x18\n" +
+	"\aregions\x18\f \x03(\rR\aregions\x120\n" +
+	"\x05since\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"5\n" +
+	"\tEscrowBox\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x10\n" +
+	"\x03box\x18\x02 \x01(\fR\x03box\"\xae\x01\n" +
 	"\aSharing\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
@@ -2335,7 +2560,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -2353,21 +2578,23 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(*Attestation)(nil),           // 13: tetrad.v1.Attestation
 	(*Key)(nil),                   // 14: tetrad.v1.Key
 	(*Fallback)(nil),              // 15: tetrad.v1.Fallback
-	(*Sharing)(nil),               // 16: tetrad.v1.Sharing
-	(*Ceremony)(nil),              // 17: tetrad.v1.Ceremony
-	(*CeremonyFault)(nil),         // 18: tetrad.v1.CeremonyFault
-	(*WrapEpoch)(nil),             // 19: tetrad.v1.WrapEpoch
-	(*NoncePool)(nil),             // 20: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 21: tetrad.v1.Principal
-	(*Region)(nil),                // 22: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(*Escrow)(nil),                // 16: tetrad.v1.Escrow
+	(*EscrowBox)(nil),             // 17: tetrad.v1.EscrowBox
+	(*Sharing)(nil),               // 18: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 19: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 20: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 21: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),             // 22: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 23: tetrad.v1.Principal
+	(*Region)(nil),                // 24: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
 	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	23, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	25, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	23, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	25, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
 	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
 	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
@@ -2375,23 +2602,26 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	23, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	25, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
 	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	16, // 14: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
-	16, // 15: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
-	17, // 16: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	18, // 14: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	18, // 15: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	19, // 16: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
 	15, // 17: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
-	6,  // 18: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	23, // 19: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
-	18, // 20: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
-	6,  // 21: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	0,  // 22: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 23: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	24, // [24:24] is the sub-list for method output_type
-	24, // [24:24] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	16, // 18: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
+	25, // 19: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	25, // 20: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	6,  // 21: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	25, // 22: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	20, // 23: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	6,  // 24: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	0,  // 25: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 26: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2405,7 +2635,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   16,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

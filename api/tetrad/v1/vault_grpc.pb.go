@@ -32,6 +32,7 @@ const (
 	Vault_ListTenants_FullMethodName     = "/tetrad.v1.Vault/ListTenants"
 	Vault_ListWraps_FullMethodName       = "/tetrad.v1.Vault/ListWraps"
 	Vault_ListNonces_FullMethodName      = "/tetrad.v1.Vault/ListNonces"
+	Vault_GetEscrow_FullMethodName       = "/tetrad.v1.Vault/GetEscrow"
 	Vault_Status_FullMethodName          = "/tetrad.v1.Vault/Status"
 	Vault_AuditLeaves_FullMethodName     = "/tetrad.v1.Vault/AuditLeaves"
 	Vault_FollowAudit_FullMethodName     = "/tetrad.v1.Vault/FollowAudit"
@@ -88,6 +89,8 @@ type VaultClient interface {
 	ListWraps(ctx context.Context, in *ListWrapsRequest, opts ...grpc.CallOption) (*ListWrapsResponse, error)
 	// ListNonces shows the pools of nonce commitments. For principals of the vault.
 	ListNonces(ctx context.Context, in *ListNoncesRequest, opts ...grpc.CallOption) (*ListNoncesResponse, error)
+	// GetEscrow shows an escrow of a key with its encrypted shares. For principals of the vault.
+	GetEscrow(ctx context.Context, in *GetEscrowRequest, opts ...grpc.CallOption) (*GetEscrowResponse, error)
 	// Status shows the node that was asked, and the cluster as it sees it.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// AuditLeaves sends a range of the audit log.
@@ -259,6 +262,16 @@ func (c *vaultClient) ListNonces(ctx context.Context, in *ListNoncesRequest, opt
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListNoncesResponse)
 	err := c.cc.Invoke(ctx, Vault_ListNonces_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) GetEscrow(ctx context.Context, in *GetEscrowRequest, opts ...grpc.CallOption) (*GetEscrowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEscrowResponse)
+	err := c.cc.Invoke(ctx, Vault_GetEscrow_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -445,6 +458,8 @@ type VaultServer interface {
 	ListWraps(context.Context, *ListWrapsRequest) (*ListWrapsResponse, error)
 	// ListNonces shows the pools of nonce commitments. For principals of the vault.
 	ListNonces(context.Context, *ListNoncesRequest) (*ListNoncesResponse, error)
+	// GetEscrow shows an escrow of a key with its encrypted shares. For principals of the vault.
+	GetEscrow(context.Context, *GetEscrowRequest) (*GetEscrowResponse, error)
 	// Status shows the node that was asked, and the cluster as it sees it.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// AuditLeaves sends a range of the audit log.
@@ -521,6 +536,9 @@ func (UnimplementedVaultServer) ListWraps(context.Context, *ListWrapsRequest) (*
 }
 func (UnimplementedVaultServer) ListNonces(context.Context, *ListNoncesRequest) (*ListNoncesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListNonces not implemented")
+}
+func (UnimplementedVaultServer) GetEscrow(context.Context, *GetEscrowRequest) (*GetEscrowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEscrow not implemented")
 }
 func (UnimplementedVaultServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -806,6 +824,24 @@ func _Vault_ListNonces_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Vault_GetEscrow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEscrowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).GetEscrow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_GetEscrow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).GetEscrow(ctx, req.(*GetEscrowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Vault_Status_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(StatusRequest)
 	if err := dec(in); err != nil {
@@ -1062,6 +1098,10 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListNonces",
 			Handler:    _Vault_ListNonces_Handler,
+		},
+		{
+			MethodName: "GetEscrow",
+			Handler:    _Vault_GetEscrow_Handler,
 		},
 		{
 			MethodName: "Status",
