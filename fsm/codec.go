@@ -165,6 +165,9 @@ func (k *Key) encode() []byte {
 	if k.Scheme == command.SchemeThreshold {
 		k.writeThreshold(w)
 	}
+	if k.Limit != nil {
+		k.Limit.write(w)
+	}
 	return w.Bytes()
 }
 
@@ -204,6 +207,9 @@ func decodeKey(b []byte) (*Key, error) {
 	if k.Scheme == command.SchemeThreshold {
 		k.readThreshold(r)
 	}
+	if rest := r.Rest(); len(rest) > 0 {
+		return k, k.readLimit(rest)
+	}
 	return k, r.Done()
 }
 
@@ -225,7 +231,7 @@ func (q *Request) encode() []byte {
 	w.Blob(q.Payload)
 	w.String(q.Note)
 	w.Time(q.Expiry)
-	w.U8(uint8(q.State))
+	w.U8(uint8(q.State) | uint8(q.Charge)<<chargeShift)
 	w.U8(uint8(len(q.Attempts)))
 	for i := range q.Attempts {
 		a := &q.Attempts[i]
@@ -266,7 +272,7 @@ func decodeRequest(b []byte) (*Request, error) {
 	q.Payload = clone(r, command.MaxPayload)
 	q.Note = r.String(command.MaxNote)
 	q.Expiry = r.Time()
-	q.State = RequestState(r.U8())
+	q.readState(r)
 	for range few(r, MaxAttempts) {
 		a := Attempt{Number: r.U8(), Meta: readMeta(r), Stamp: r.Time(), Eligible: readRegions(r)}
 		q.Attempts = append(q.Attempts, a)

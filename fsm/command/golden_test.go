@@ -57,7 +57,14 @@ func samples(k *fsmtest.Kit) []*command.Command {
 		k.Command(&command.AccuseDealer{Ceremony: ceremony, Against: 3, Complaint: []byte{2}, Note: "n"}, at, session),
 		k.Command(&command.DropWrap{Epoch: 2}, at, session),
 		k.Command(&command.OfferNonces{Curve: command.Ed25519, Commitments: []byte{2, 3}}, at, session),
+		k.Command(&command.LimitKey{Key: key, Requests: 12, Window: 24 * time.Hour}, at, admin, k.Admins[1]),
+		k.Command(&command.RefundRequest{Request: command.RequestID{4}, Words: [][]byte{nothing(k)}}, at, session),
 	}
+}
+
+func nothing(k *fsmtest.Kit) []byte {
+	opened := command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}
+	return k.Word(3, command.Word{Kind: command.WordNothing, About: 3, Request: command.NothingOf(command.RequestID{4}, 1, opened), Attempt: 1, At: k.Start})
 }
 
 func clockWord(k *fsmtest.Kit) []byte {

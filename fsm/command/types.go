@@ -26,6 +26,7 @@ const (
 	TypeRetireKey        Type = 12
 	TypeRefreshKey       Type = 13
 	TypeIssueAddresses   Type = 14
+	TypeLimitKey         Type = 20
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -51,7 +52,8 @@ const (
 	TypeDropWrap     Type = 113
 	TypeOfferNonces  Type = 114
 
-	TypeRegionFreeze Type = 126
+	TypeRefundRequest Type = 125
+	TypeRegionFreeze  Type = 126
 )
 
 var bodies = map[Type]func() Body{
@@ -90,6 +92,8 @@ var bodies = map[Type]func() Body{
 	TypeAccuseDealer:     func() Body { return &AccuseDealer{} },
 	TypeDropWrap:         func() Body { return &DropWrap{} },
 	TypeOfferNonces:      func() Body { return &OfferNonces{} },
+	TypeLimitKey:         func() Body { return &LimitKey{} },
+	TypeRefundRequest:    func() Body { return &RefundRequest{} },
 }
 
 var typeNames = map[Type]string{
@@ -103,7 +107,7 @@ var typeNames = map[Type]string{
 	TypeRepairRegion: "repair-region", TypeRepairClock: "repair-clock", TypeRegionFreeze: "region-freeze",
 	TypeRefreshKey: "refresh-key", TypeIssueAddresses: "issue-addresses", TypeOfferWrap: "offer-wrap",
 	TypeHashDealing: "hash-dealing", TypeDeal: "deal", TypeDealShares: "deal-shares", TypeFinishShare: "finish-share",
-	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
+	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces", TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
 }
 
 // Known reports whether this version has a body for t.
