@@ -70,7 +70,7 @@ func (o *Op) OK() bool { return o.Err == nil }
 func (o *Op) Refused() bool {
 	switch errs.CodeOf(o.Err) {
 	case errs.Malformed, errs.TooLarge, errs.Invalid, errs.Unauthenticated, errs.Denied, errs.NotFound,
-		errs.Exists, errs.Replayed, errs.NeedsSecondAdmin, errs.PayloadRejected, errs.BlindDenied:
+		errs.Exists, errs.Replayed, errs.NeedsSecondAdmin, errs.PayloadRejected, errs.BlindDenied, errs.OverLimit:
 		return true
 	}
 	return false

@@ -20,6 +20,7 @@ type ledger struct {
 	history  *History
 	leaves   []audit.Leaf
 	until    time.Time      // when the log was exported
+	clock    time.Time      // committed, at the leaf being read
 	commands map[slot][]int // leaves of one command id
 	sessions map[identity.Fingerprint]session
 	keys     map[command.KeyID]*key
@@ -42,11 +43,13 @@ type key struct {
 	signers uint8
 	blind   bool
 	public  map[identity.RegionID][]byte
+	limits  []limit
 }
 
 type request struct {
 	id       command.RequestID
 	key      *key
+	at       time.Time // committed clock when it was opened
 	messages [][]byte
 	eligible []identity.RegionID // for the first attempt
 	attempts []attempt
@@ -73,6 +76,7 @@ func readLedger(h *History, e Export) (*ledger, error) {
 		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}}
 	for i := range leaves {
 		leaf := &leaves[i]
+		l.clocked(leaf)
 		if leaf.IsGenesis() {
 			continue
 		}
@@ -97,7 +101,7 @@ func (l *ledger) read(leaf *audit.Leaf) error {
 	switch b := body.(type) {
 	case *command.CreateKey:
 		id := command.KeyIDOf(leaf.Command.Principal, leaf.Command.ID)
-		l.keys[id] = &key{id, b.Curve, b.Signers, b.AllowBlind, map[identity.RegionID][]byte{}}
+		l.keys[id] = &key{id, b.Curve, b.Signers, b.AllowBlind, map[identity.RegionID][]byte{}, nil}
 	case *command.RegisterSession:
 		c, err := identity.DecodeSessionCert(b.Cert)
 		if err != nil {
@@ -106,6 +110,9 @@ func (l *ledger) read(leaf *audit.Leaf) error {
 		l.sessions[c.Session.Fingerprint()] = session{c.Region, c.Session}
 	case *command.AttestKey:
 		l.keys[b.Key].public[l.sessions[leaf.Command.Principal].region] = b.PublicKey
+	case *command.LimitKey:
+		k := l.keys[b.Key]
+		k.limits = append(k.limits, limit{leaf.Seq, l.clock, int(b.Requests), b.Window})
 	case *command.Complete:
 		err = l.complete(leaf, b)
 	}
@@ -140,7 +147,7 @@ func (l *ledger) open(leaf *audit.Leaf, body command.Body, o *audit.OpenedAttemp
 	t := attempt{meta: leaf.Meta, seq: leaf.Seq}
 	switch b := body.(type) {
 	case *command.RequestSignature:
-		q := &request{id: o.Request, key: l.keys[o.Key], eligible: o.Eligible}
+		q := &request{id: o.Request, key: l.keys[o.Key], at: l.clock, eligible: o.Eligible}
 		in, err := intent.Decode(b.Kind, b.Hash, b.Payload, q.key.info())
 		if err != nil {
 			return err

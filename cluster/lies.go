@@ -95,7 +95,8 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 // falseEntry changes what this leader proposes.
 func (c *Cluster) falseEntry(e *command.Entry) *command.Entry {
 	told := liar.Told(c.book.self)
-	move := map[string]time.Duration{"stamp-forward": time.Hour, "stamp-backward": -time.Hour, "stamp-idle-forward": 48 * time.Hour, "stamp-idle-backward": -48 * time.Hour}
+	move := map[string]time.Duration{"stamp-forward": time.Hour, "stamp-backward": -time.Hour, "stamp-idle-forward": 48 * time.Hour, "stamp-idle-backward": -48 * time.Hour,
+		"window-early": 5 * time.Minute}
 	if by, ok := move[told.Name]; ok {
 		liar.Did(told.Name)
 		return &command.Entry{Stamp: c.cfg.Now().Add(by).UTC().Truncate(time.Millisecond), Commands: e.Commands}

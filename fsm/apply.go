@@ -347,6 +347,10 @@ func (t *task) dispatch(body command.Body) (deed, error) {
 		return func(*Outcome) {}, nil
 	case *command.IssueAddresses:
 		return t.issueAddresses(b)
+	case *command.LimitKey:
+		return t.limitKey(b)
+	case *command.RefundRequest:
+		return t.refundRequest(b)
 	}
 	if t.region != nil {
 		return t.dispatchCeremony(body)

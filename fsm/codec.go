@@ -227,7 +227,7 @@ func (q *Request) encode() []byte {
 	w.Blob(q.Payload)
 	w.String(q.Note)
 	w.Time(q.Expiry)
-	w.U8(uint8(q.State))
+	w.U8(uint8(q.State) | uint8(q.Charge)<<chargeShift)
 	w.U8(uint8(len(q.Attempts)))
 	for i := range q.Attempts {
 		a := &q.Attempts[i]
@@ -268,7 +268,7 @@ func decodeRequest(b []byte) (*Request, error) {
 	q.Payload = clone(r, command.MaxPayload)
 	q.Note = r.String(command.MaxNote)
 	q.Expiry = r.Time()
-	q.State = RequestState(r.U8())
+	q.readState(r)
 	for range few(r, MaxAttempts) {
 		a := Attempt{Number: r.U8(), Meta: readMeta(r), Stamp: r.Time(), Eligible: readRegions(r)}
 		q.Attempts = append(q.Attempts, a)

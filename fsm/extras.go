@@ -21,6 +21,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	if k.Escrowed > 0 {
 		extra(w, extraEscrows, k.writeEscrows)
 	}
+	if k.Limit != nil {
+		extra(w, extraLimit, k.Limit.write)
+	}
 }
 
 func extra(w *wire.Writer, tag uint8, write func(*wire.Writer)) {
@@ -43,6 +46,8 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readFallback(x)
 		case extraEscrows:
 			k.readEscrows(x)
+		case extraLimit:
+			k.readLimit(x)
 		default:
 			r.Fail("extra %d is unknown", tag)
 		}

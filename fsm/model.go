@@ -137,6 +137,7 @@ type Key struct {
 	Author       identity.Fingerprint
 	FrozenBy     identity.Fingerprint
 	Reason       string
+	Limit        *Limit // nil: as many requests as are asked for
 
 	// Of threshold keys, see threshold.go.
 	Point    []byte            // 33 bytes compressed, or 32 for Ed25519; nil before it is made
@@ -231,6 +232,7 @@ type Request struct {
 	Closed     uint64         // index, 0 while open
 	Leaf       uint64         // sequence number of the opening audit leaf
 	Path       []uint32       // derives the signing key from a threshold key
+	Charge     Charge         // against the limit of its key
 }
 
 // Open returns the open attempt, or nil.

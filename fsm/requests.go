@@ -39,13 +39,18 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	if len(eligible) < int(k.Signers) {
 		return nil, t.nobody(k, eligible, dry)
 	}
+	limit, charge, err := t.charge(k)
+	if err != nil {
+		return nil, err
+	}
 	q := &Request{ID: t.slot, Command: t.command.ID, Hash: t.hash, Author: t.author.id, Tenant: k.Tenant, Key: k.ID,
 		KeyVersion: k.Version, Kind: b.Kind, HashAlg: b.Hash, Payload: bytes.Clone(b.Payload), Note: b.Note,
 		Expiry: t.command.Expiry, State: RequestOpen, Opened: t.meta.Index, Leaf: t.head.frontier.Size(),
-		Path: b.Path}
+		Path: b.Path, Charge: charge}
 	return func(o *Outcome) {
 		o.Request = q.ID
 		t.openAttempt(q, k, 1, eligible, messages)
+		t.putLimit(k, limit)
 		t.open.insert(q.ID, q)
 		t.remember(q.ID, q.Expiry)
 		t.kept = true

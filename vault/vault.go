@@ -28,6 +28,7 @@ type Vault struct {
 	escrower   *escrower
 	keeper     *keeper
 	statements *statements
+	refunds    *refunds
 	nonces     *nonces
 	sums       *sums
 	places     places
@@ -71,6 +72,7 @@ func New(cfg Config) (*Vault, error) {
 		waiting: v.waiting, stats: &v.stats, keys: keys, nonces: v.nonces, sums: v.sums, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
 	v.witness.asker = v.leader
+	v.refunds = &refunds{coordinator: v.leader, news: make(chan struct{}, 1), due: map[command.RequestID]time.Time{}}
 	return v, nil
 }
 
@@ -86,6 +88,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
 	parts.Go(func() { v.nonces.run(ctx) })
+	parts.Go(func() { v.refunds.run(ctx) })
 	parts.Wait()
 	return v.answers.book.close()
 }
@@ -102,10 +105,12 @@ func (v *Vault) Applied(results []fsm.Result) {
 			v.beacon.applied(r.Meta)
 			v.leader.opened(r.Meta, r.Opened)
 		}
-		for _, final := range [][]command.RequestID{r.Completed, r.Failed, r.Expired} {
+		for i, final := range [][]command.RequestID{r.Completed, r.Failed, r.Expired} {
 			v.waiting.applied(view, final)
-			v.answers.forget(final)
+			v.answers.forget(final, i == 0)
 		}
+		v.refunds.look(view, r.Failed)
+		v.refunds.look(view, r.Expired)
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
 		v.nonces.applied(view, r)

@@ -46,6 +46,7 @@ type world struct {
 	admin   *client.Client // of the honest sites
 	service *identity.KeySigner
 	key     client.KeyID
+	limited client.KeyID // where the lie is about a limit
 
 	told    atomic.Int64 // when the lie began, nanoseconds; 0: not yet
 	first   atomic.Int64 // when the first request asked after that was answered

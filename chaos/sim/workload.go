@@ -23,6 +23,9 @@ const (
 	readWithin = 2 * time.Second
 	tenant     = "desk"
 	askedAgain = 30 // acknowledged requests, after all
+
+	limitRequests = 3 // of the limited key
+	limitWindow   = 10 * time.Second
 )
 
 // workload is the people and services that use the vault while it is ill-treated: signing
@@ -76,7 +79,16 @@ func newWorkload(ctx context.Context, w *World, o Options) (*workload, error) {
 			return l, err
 		}
 	}
-	return l, nil
+	return l, l.limitKey(ctx)
+}
+
+// limitKey makes a key with a limit that the workload reaches all the time.
+func (l *workload) limitKey(ctx context.Context) error {
+	if err := l.createKey(ctx, "limited", command.P256); err != nil {
+		return err
+	}
+	_, err := l.submit(ctx, &command.LimitKey{Key: l.keys[len(l.keys)-1].id, Requests: limitRequests, Window: limitWindow})
+	return err
 }
 
 func (l *workload) close() {
@@ -301,7 +313,8 @@ func (l *workload) finish(ctx context.Context) error {
 	return nil
 }
 
-// signAnew wants a new signature, with new requests while regions still count as ill.
+// signAnew wants a new signature, with new requests while regions still count as ill or
+// the key has no room.
 func (l *workload) signAnew(ctx context.Context, k *key) error {
 	hash := client.HashSHA256
 	if k.curve == command.Ed25519 {
@@ -312,7 +325,7 @@ func (l *workload) signAnew(ctx context.Context, k *key) error {
 		if err == nil {
 			err = l.insist(ctx, cmd)
 		}
-		if errs.CodeOf(err) != errs.NoEligiblePair || ctx.Err() != nil {
+		if c := errs.CodeOf(err); c != errs.NoEligiblePair && c != errs.OverLimit || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(time.Second)

@@ -120,6 +120,7 @@ func TestAgainstACluster(t *testing.T) {
 	b.ok("key", "create", "doc", "--tenant", "acme", "--curve", "ed25519")
 	b.bitcoin()
 	b.messages()
+	b.limits()
 	b.freezes()
 	b.reads()
 	b.audits()
@@ -189,6 +190,31 @@ func (b *bench) messages() {
 	b.fails(errs.ExitDenied, "blind", "sign", "--key", "hot", "--digest", strings.Repeat("ab", 32), "--key-file", svc)
 	b.fails(errs.ExitFailure, "key list", "sign", "--key", "none", "--message", msg, "--key-file", svc)
 	b.fails(errs.ExitUsage, "", "sign", "--key", "hot", "--message", msg, "--hash", "md5", "--key-file", svc)
+}
+
+func (b *bench) limits() {
+	svc, msg, both := b.path("svc.key"), b.path("msg"), b.path("bob.key")
+	limit := func(args ...string) []string {
+		return append([]string{"key", "limit", "doc", "--tenant", "acme"}, args...)
+	}
+	b.fails(errs.ExitDenied, "two administrators", limit("--requests", "2", "--per", "24h")...)
+	b.fails(errs.ExitUsage, "", limit("--requests", "2")...)
+	b.fails(errs.ExitUsage, "", limit("--requests", "2", "--per", "24h", "--remove")...)
+	b.ok(limit("--requests", "2", "--per", "24h", "--cosign-key", both)...)
+	b.ok("sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
+	b.ok(limit("--requests", "1", "--per", "48h")...)
+	b.fails(errs.ExitDenied, "room again", "sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
+	var key signingKeyView
+	b.json(&key, "key", "show", "doc", "--tenant", "acme")
+	if l := key.Limit; l == nil || l.Requests != 1 || l.Window != "48h0m0s" || l.Used != 1 || l.Room == "" {
+		b.t.Errorf("limit: %+v", l)
+	}
+	if out := b.ok("key", "show", "doc", "--tenant", "acme"); !strings.Contains(out, "1 requests in 48h") {
+		b.t.Errorf("the limit is not shown:\n%s", out)
+	}
+	b.fails(errs.ExitDenied, "two administrators", limit("--remove")...)
+	b.ok(limit("--remove", "--cosign-key", both)...)
+	b.ok("sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
 }
 
 func (b *bench) freezes() {

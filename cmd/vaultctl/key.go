@@ -44,6 +44,7 @@ type signingKeyView struct {
 	Descriptor string          `json:"descriptor,omitempty"`
 	Script     string          `json:"witness_script,omitempty"`
 	PkScript   string          `json:"script_pubkey,omitempty"`
+	Limit      *limitView      `json:"limit,omitempty"`
 	Threshold  *thresholdView  `json:"threshold,omitempty"`
 }
 
@@ -56,6 +57,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 	for _, at := range k.Attestations {
 		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
 	}
+	out.Limit = viewLimit(k.Limit)
 	if isThreshold(k) {
 		v.viewThreshold(&out, k, net)
 	} else if w, err := wallet(k); err == nil {
@@ -84,7 +86,7 @@ func wallet(k *client.Key) (*intent.Wallet, error) {
 }
 
 func (a *app) keyCmd() *cobra.Command {
-	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyRetire())
+	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyLimit(), a.keyRetire())
 }
 
 func (a *app) printKeyView(v signingKeyView) error {
@@ -92,6 +94,9 @@ func (a *app) printKeyView(v signingKeyView) error {
 		kv := []string{"name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
 			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
 			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
+		if v.Limit != nil {
+			kv = append(kv, v.Limit.pairs()...)
+		}
 		if v.Threshold != nil {
 			kv = append(kv, v.Threshold.pairs()...)
 		}

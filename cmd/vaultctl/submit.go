@@ -342,6 +342,8 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
 		add("key", b.Key.String())
+	case *command.LimitKey:
+		add("key", b.Key.String(), "limit", limitText(uint64(b.Requests), b.Window))
 	case *command.RefreshKey:
 		key := b.Key.String()
 		if b.Key == (command.KeyID{}) {

@@ -61,7 +61,14 @@ func samples(k *fsmtest.Kit) []*command.Command {
 		k.Command(&command.CancelEscrow{Key: key, Reason: "why"}, at, admin),
 		k.Command(&command.EscrowShare{Key: key, Number: 2, Epoch: 3, Box: []byte{4}}, at, session),
 		k.Command(&command.Configure{Settings: command.Settings{MaxSkew: 1500 * time.Millisecond, RequestMaxAge: time.Hour, MaxOpen: 9, EscrowDelay: 24 * time.Hour}}, at, admin),
+		k.Command(&command.LimitKey{Key: key, Requests: 12, Window: 24 * time.Hour}, at, admin, k.Admins[1]),
+		k.Command(&command.RefundRequest{Request: command.RequestID{4}, Words: [][]byte{nothing(k)}}, at, session),
 	}
+}
+
+func nothing(k *fsmtest.Kit) []byte {
+	opened := command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}
+	return k.Word(3, command.Word{Kind: command.WordNothing, About: 3, Request: command.NothingOf(command.RequestID{4}, 1, opened), Attempt: 1, At: k.Start})
 }
 
 func clockWord(k *fsmtest.Kit) []byte {

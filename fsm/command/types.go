@@ -28,6 +28,7 @@ const (
 	TypeIssueAddresses   Type = 14
 	TypeEscrowKey        Type = 15
 	TypeCancelEscrow     Type = 16
+	TypeLimitKey         Type = 20
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -54,7 +55,8 @@ const (
 	TypeOfferNonces  Type = 114
 	TypeEscrowShare  Type = 115
 
-	TypeRegionFreeze Type = 126
+	TypeRefundRequest Type = 125
+	TypeRegionFreeze  Type = 126
 )
 
 var bodies = map[Type]func() Body{
@@ -96,6 +98,8 @@ var bodies = map[Type]func() Body{
 	TypeEscrowKey:        func() Body { return &EscrowKey{} },
 	TypeCancelEscrow:     func() Body { return &CancelEscrow{} },
 	TypeEscrowShare:      func() Body { return &EscrowShare{} },
+	TypeLimitKey:         func() Body { return &LimitKey{} },
+	TypeRefundRequest:    func() Body { return &RefundRequest{} },
 }
 
 var typeNames = map[Type]string{
@@ -111,6 +115,7 @@ var typeNames = map[Type]string{
 	TypeHashDealing: "hash-dealing", TypeDeal: "deal", TypeDealShares: "deal-shares", TypeFinishShare: "finish-share",
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
+	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
 }
 
 // Known reports whether this version has a body for t.

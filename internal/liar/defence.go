@@ -46,5 +46,6 @@ const (
 	Words                        // a client wants two regions to say what it is told
 	Willing                      // a leader that decides nothing is left
 	Complaints                   // but by the own replica and three regions' complaints
+	Refunds                      // a charge goes back on the words of enough regions
 	defences
 )

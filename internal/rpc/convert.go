@@ -3,6 +3,7 @@ package rpc
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
@@ -97,6 +98,17 @@ func showKey(view View, k *fsm.Key) *tetradv1.Key {
 	}
 	if k.Scheme == command.SchemeThreshold {
 		showThreshold(out, view, k)
+	}
+	if k.Limit != nil {
+		out.Limit = showLimit(k.Limit, view.Clock())
+	}
+	return out
+}
+
+func showLimit(l *fsm.Limit, now time.Time) *tetradv1.KeyLimit {
+	out := &tetradv1.KeyLimit{Requests: l.Requests, Window: durationpb.New(l.Window), Used: l.Used(now)}
+	if room := l.Room(now); room.After(now) {
+		out.Room = timestamppb.New(room)
 	}
 	return out
 }

@@ -13,6 +13,7 @@ package tetradv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1109,6 +1110,7 @@ type Key struct {
 	Author       []byte                 `protobuf:"bytes,15,opt,name=author,proto3" json:"author,omitempty"`                     // fingerprint
 	FrozenBy     []byte                 `protobuf:"bytes,16,opt,name=frozen_by,json=frozenBy,proto3" json:"frozen_by,omitempty"` // fingerprint, when frozen
 	Reason       string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
+	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
 	// Of threshold keys.
 	PublicKey     []byte    `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
 	Point         []byte    `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                          // the same with its parity, 33 bytes; Ed25519: 32
@@ -1270,6 +1272,13 @@ func (x *Key) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Key) GetLimit() *KeyLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
 }
 
 func (x *Key) GetPublicKey() []byte {
@@ -1585,6 +1594,75 @@ func (x *EscrowBox) GetBox() []byte {
 	return nil
 }
 
+// KeyLimit is how many requests of a key may be opened within any window.
+type KeyLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      uint32                 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Window        *durationpb.Duration   `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	Used          uint64                 `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"` // charges that count at the clock of the state
+	Room          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=room,proto3" json:"room,omitempty"`  // when one more has room; absent: now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyLimit) Reset() {
+	*x = KeyLimit{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyLimit) ProtoMessage() {}
+
+func (x *KeyLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyLimit.ProtoReflect.Descriptor instead.
+func (*KeyLimit) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *KeyLimit) GetRequests() uint32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *KeyLimit) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetRoom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
 // Sharing is one sharing of a threshold key. The shares themselves are shown to nobody.
 type Sharing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1600,7 +1678,7 @@ type Sharing struct {
 
 func (x *Sharing) Reset() {
 	*x = Sharing{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1690,7 @@ func (x *Sharing) String() string {
 func (*Sharing) ProtoMessage() {}
 
 func (x *Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1703,7 @@ func (x *Sharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
 func (*Sharing) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Sharing) GetEpoch() uint32 {
@@ -1690,7 +1768,7 @@ type Ceremony struct {
 
 func (x *Ceremony) Reset() {
 	*x = Ceremony{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1780,7 @@ func (x *Ceremony) String() string {
 func (*Ceremony) ProtoMessage() {}
 
 func (x *Ceremony) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1793,7 @@ func (x *Ceremony) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
 func (*Ceremony) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Ceremony) GetEpoch() uint32 {
@@ -1809,7 +1887,7 @@ type CeremonyFault struct {
 
 func (x *CeremonyFault) Reset() {
 	*x = CeremonyFault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1899,7 @@ func (x *CeremonyFault) String() string {
 func (*CeremonyFault) ProtoMessage() {}
 
 func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1912,7 @@ func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
 func (*CeremonyFault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CeremonyFault) GetTry() uint32 {
@@ -1886,7 +1964,7 @@ type WrapEpoch struct {
 
 func (x *WrapEpoch) Reset() {
 	*x = WrapEpoch{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +1976,7 @@ func (x *WrapEpoch) String() string {
 func (*WrapEpoch) ProtoMessage() {}
 
 func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +1989,7 @@ func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
 func (*WrapEpoch) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WrapEpoch) GetEpoch() uint32 {
@@ -1964,7 +2042,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2054,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2067,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -2051,7 +2129,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2141,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2154,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Principal) GetId() []byte {
@@ -2160,7 +2238,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2250,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2263,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2304,7 +2382,7 @@ var File_tetrad_v1_types_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
+	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
@@ -2375,7 +2453,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\x85\a\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xb0\a\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2395,7 +2473,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\fattestations\x18\x0e \x03(\v2\x16.tetrad.v1.AttestationR\fattestations\x12\x16\n" +
 	"\x06author\x18\x0f \x01(\fR\x06author\x12\x1b\n" +
 	"\tfrozen_by\x18\x10 \x01(\fR\bfrozenBy\x12\x16\n" +
-	"\x06reason\x18\x11 \x01(\tR\x06reason\x12\x1d\n" +
+	"\x06reason\x18\x11 \x01(\tR\x06reason\x12)\n" +
+	"\x05limit\x18\x12 \x01(\v2\x13.tetrad.v1.KeyLimitR\x05limit\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x1e \x01(\fR\tpublicKey\x12\x14\n" +
 	"\x05point\x18\x1f \x01(\fR\x05point\x12\x1d\n" +
@@ -2430,7 +2509,12 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x05since\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"5\n" +
 	"\tEscrowBox\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x10\n" +
-	"\x03box\x18\x02 \x01(\fR\x03box\"\xae\x01\n" +
+	"\x03box\x18\x02 \x01(\fR\x03box\"\x9d\x01\n" +
+	"\bKeyLimit\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\rR\brequests\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x04R\x04used\x12.\n" +
+	"\x04room\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04room\"\xae\x01\n" +
 	"\aSharing\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
 	"\n" +
@@ -2560,7 +2644,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -2580,21 +2664,23 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(*Fallback)(nil),              // 15: tetrad.v1.Fallback
 	(*Escrow)(nil),                // 16: tetrad.v1.Escrow
 	(*EscrowBox)(nil),             // 17: tetrad.v1.EscrowBox
-	(*Sharing)(nil),               // 18: tetrad.v1.Sharing
-	(*Ceremony)(nil),              // 19: tetrad.v1.Ceremony
-	(*CeremonyFault)(nil),         // 20: tetrad.v1.CeremonyFault
-	(*WrapEpoch)(nil),             // 21: tetrad.v1.WrapEpoch
-	(*NoncePool)(nil),             // 22: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 23: tetrad.v1.Principal
-	(*Region)(nil),                // 24: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
+	(*KeyLimit)(nil),              // 18: tetrad.v1.KeyLimit
+	(*Sharing)(nil),               // 19: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 20: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 21: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 22: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),             // 23: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 24: tetrad.v1.Principal
+	(*Region)(nil),                // 25: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
 	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	25, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	26, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	25, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	26, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
 	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
 	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
@@ -2602,26 +2688,29 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	25, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	26, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
 	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	18, // 14: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
-	18, // 15: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
-	19, // 16: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
-	15, // 17: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
-	16, // 18: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
-	25, // 19: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
-	25, // 20: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
-	6,  // 21: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	25, // 22: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
-	20, // 23: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
-	6,  // 24: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	0,  // 25: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 26: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	18, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
+	19, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	19, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	20, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	15, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
+	16, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
+	26, // 20: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	26, // 21: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	27, // 22: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
+	26, // 23: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
+	6,  // 24: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	26, // 25: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	21, // 26: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	6,  // 27: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	0,  // 28: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 29: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2635,7 +2724,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
