@@ -44,13 +44,14 @@ func (s *Site) Host() string { return s.Name + ".test" }
 
 // Cluster is four sites and the network between them.
 type Cluster struct {
-	Net     *networktest.Net
-	Lab     *ceremonytest.Lab
-	Genesis *genesis.Genesis
-	Sites   []*Site
-	Timing  cluster.Timing
-	Logger  *slog.Logger
-	Watch   func(site int, m cluster.Machine, view func() fsm.View) cluster.Machine // see node.Config.Watch
+	Net      *networktest.Net
+	Lab      *ceremonytest.Lab
+	Genesis  *genesis.Genesis
+	Sites    []*Site
+	Timing   cluster.Timing
+	Logger   *slog.Logger
+	Watch    func(site int, m cluster.Machine, view func() fsm.View) cluster.Machine // see node.Config.Watch
+	Answered func(site int, answer []byte)                                           // see node.Config.Answered
 
 	tb     testing.TB
 	ending sync.WaitGroup // what is left of ended processes
@@ -90,6 +91,9 @@ func (c *Cluster) Start(i int) error {
 	}
 	if c.Watch != nil {
 		cfg.Watch = func(m cluster.Machine, view func() fsm.View) cluster.Machine { return c.Watch(i, m, view) }
+	}
+	if c.Answered != nil {
+		cfg.Answered = func(answer []byte) { c.Answered(i, answer) }
 	}
 	n, err := node.Start(context.Background(), cfg)
 	if err == nil {
