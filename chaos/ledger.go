@@ -27,7 +27,7 @@ type ledger struct {
 	requests map[command.RequestID]*request
 	drops    []drop
 	tries    map[command.CeremonyID]bool // at sharings, that got as far as a first dealing
-	shares   []share // of threshold signatures, each once, by time
+	shares   []share                     // of threshold signatures, each once, by time
 }
 
 type slot struct {
