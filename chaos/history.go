@@ -22,6 +22,9 @@ type History struct {
 	// what any node said.
 	Value func(command.Meta) ([32]byte, error)
 
+	// Liar is a region whose own words count for nothing, zero for none.
+	Liar identity.RegionID
+
 	mu         sync.Mutex
 	Ops        []Op
 	Boots      []Boot

@@ -59,7 +59,7 @@ func (l *ledger) collect() {
 	seen := map[string]bool{}
 	add := func(region identity.RegionID, at time.Time, it *command.AnswerItem) {
 		q := l.requests[it.Request]
-		if q == nil || !q.key.threshold || it.Code != errs.OK {
+		if region == l.history.Liar || q == nil || !q.key.threshold || it.Code != errs.OK {
 			return
 		}
 		for i, raw := range it.Signatures {
