@@ -128,6 +128,7 @@ func agreed(w *world) {
 		b, ok := body.(*command.FinishShare)
 		if err == nil && ok && e.Leaves[i].Code == errs.OK && b.Ceremony.Epoch == live.Epoch && b.Transcript == live.Transcript && !bytes.Equal(b.Public, live.Public) {
 			w.saw("a sharing went live that the holders do not agree on")
+			return
 		}
 	}
 	refreshedAfter(w)

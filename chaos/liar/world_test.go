@@ -70,6 +70,9 @@ func found(t *testing.T, ctx context.Context, l *lie) *world {
 	if os.Getenv("LIAR_LOG") != "" {
 		w.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	}
+	if l.joint {
+		w.pace = 500 * time.Millisecond
+	}
 	if l.joint && l.stay > time.Minute {
 		w.pace = 2 * time.Second
 	}

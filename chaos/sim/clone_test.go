@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -17,11 +18,19 @@ func shared(length time.Duration) *Plan {
 	return p
 }
 
+// onlyLong leaves a test to the long form: vault has the short one of it (TestClonedMemory).
+func onlyLong(t *testing.T) {
+	if !long() {
+		t.Skip("part of the long form: set CHAOS_SEEDS")
+	}
+	t.Parallel()
+}
+
 // TestCopiedRegion: a second process of a region runs on a copy of its disk, with its HSM,
 // beside it, in its place, and beside it again. No nonce makes two shares, and nothing is
 // signed that the log did not draw.
 func TestCopiedRegion(t *testing.T) {
-	t.Parallel()
+	onlyLong(t)
 	const site = 2
 	h, found := simulate(t, shared(40*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(4 * time.Second)
@@ -60,7 +69,7 @@ func TestCopiedRegion(t *testing.T) {
 
 // TestOldDisk: a region comes back on the disk and log it had before a refresh.
 func TestOldDisk(t *testing.T) {
-	t.Parallel()
+	onlyLong(t)
 	const site = 1
 	h, found := simulate(t, shared(40*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(2 * time.Second)
@@ -78,6 +87,25 @@ func TestOldDisk(t *testing.T) {
 		w.keepers[site].orders <- orderUp
 	}})
 	only(t, h, found)
+}
+
+// TestPlantedRevival: invariant 8. Somebody brings a wrapping key back that was destroyed,
+// and opens what lay under it.
+func TestPlantedRevival(t *testing.T) {
+	onlyLong(t)
+	p := shared(10 * time.Second)
+	p.Seed = shedOf // waits until the first epoch is destroyed
+	p.Shared = true
+	h, found := simulate(t, p, Options{NoAdmin: true})
+	if len(found) > 0 || len(h.Opened) == 0 {
+		t.Fatalf("%d uses of wrapping keys; found %v", len(h.Opened), found)
+	}
+	again := h.Opened[0]
+	again.At = time.Now().Add(24 * 365 * 100 * time.Hour) // after everything
+	h.Record(again)
+	if found := chaos.Check(h); !slices.Contains(chaos.Broken(found), 8) {
+		t.Errorf("a revived wrapping key was not noticed: %v", found)
+	}
 }
 
 // only wants shares to have left, and nothing found.
