@@ -27,7 +27,8 @@ type ledger struct {
 	requests map[command.RequestID]*request
 	drops    []drop
 	tries    map[command.CeremonyID]bool // at sharings, that got as far as a first dealing
-	shares   []share                     // of threshold signatures, each once, by time
+	finishes map[command.CeremonyID]map[identity.RegionID]string
+	shares   []share // of threshold signatures, each once, by time
 }
 
 type slot struct {
@@ -81,7 +82,8 @@ type filed struct {
 func readLedger(h *History, e Export) (*ledger, error) {
 	leaves := e.Leaves
 	l := &ledger{history: h, leaves: leaves, until: e.At, commands: map[slot][]int{}, sessions: map[identity.Fingerprint]session{},
-		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}, tries: map[command.CeremonyID]bool{}}
+		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}, tries: map[command.CeremonyID]bool{},
+		finishes: map[command.CeremonyID]map[identity.RegionID]string{}}
 	for i := range leaves {
 		leaf := &leaves[i]
 		if leaf.IsGenesis() {

@@ -13,8 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
-// sharing is what the holders of a threshold key last said of one sharing: of one that
-// went live, what all of them said.
+// sharing is what all holders of a threshold key said of one: so it went live.
 type sharing struct {
 	public []byte // frost.PublicKey
 	point  []byte
@@ -40,13 +39,28 @@ type share struct {
 	raw     []byte
 }
 
+// finished enters a sharing once all its holders said the same of it in one try.
 func (l *ledger) finished(leaf *audit.Leaf, b *command.FinishShare) {
-	if k := l.keys[b.Ceremony.Key]; k != nil {
-		k.sharings[b.Ceremony.Epoch] = &sharing{b.Public, b.Point, b.Chain, leaf.Meta.Index, leaf.Stamp}
+	k := l.keys[b.Ceremony.Key]
+	public, err := frost.DecodePublicKey(b.Public)
+	if k == nil || err != nil {
+		return
 	}
+	said := l.finishes[b.Ceremony]
+	if said == nil {
+		said = map[identity.RegionID]string{}
+		l.finishes[b.Ceremony] = said
+	}
+	said[l.sessions[leaf.Command.Principal].region] = string(b.Public)
+	for _, r := range public.Holders() {
+		if said[identity.RegionID(r)] != string(b.Public) {
+			return
+		}
+	}
+	k.sharings[b.Ceremony.Epoch] = &sharing{b.Public, b.Point, b.Chain, leaf.Meta.Index, leaf.Stamp}
 }
 
-// live counts the sharings that all holders finished, as far as that can be read off their last words.
+// live counts the sharings that went live.
 func (l *ledger) live() (n int) {
 	for _, k := range l.keys {
 		n += len(k.sharings)
