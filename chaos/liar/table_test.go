@@ -88,7 +88,7 @@ var lies = []lie{
 	{name: "ceremony-starved", tries: "keeps one region's messages out of a ceremony", bare: "a ceremony of all holders waits for each: the key goes on with the sharing it has, and under another leader the next one ends", joint: true, stay: 30 * time.Second, during: begun, after: refreshedAfter},
 	{name: "nonces-twice", tries: "offers nonces that it has offered before", lower: ds(liar.Serials), follower: true, joint: true, stay: 40 * time.Second},
 	{name: "wrong-share", tries: "answers with a share that is none", lower: ds(liar.Answers), follower: true, joint: true},
-	{name: "old-share", tries: "answers by a sharing that is over", lower: ds(liar.Answers), follower: true, joint: true},
+	{name: "old-share", tries: "answers under the number of a sharing that is over", lower: ds(liar.Answers), follower: true, joint: true},
 }
 
 func ds(d ...liar.Defence) []liar.Defence { return d }
