@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,11 +86,26 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
 		liar.Did("ignored-requests")
 		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true
+	case c.tells("ceremony-starved") && c.ofVictim(cmd):
+		liar.Did("ceremony-starved")
+		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
 	case c.tells("completion-hidden") && cmd.Type == command.TypeComplete:
 		liar.Did("completion-hidden")
 		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
 	}
 	return o, false
+}
+
+// ofVictim reports whether a command is the victim's part in a ceremony.
+func (c *Cluster) ofVictim(cmd *command.Command) bool {
+	switch cmd.Type {
+	case command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare:
+	default:
+		return false
+	}
+	return slices.ContainsFunc(c.Shown(liar.Told(c.book.self).Victim), func(cert *identity.SessionCert) bool {
+		return cert.Session.Fingerprint() == cmd.Principal
+	})
 }
 
 // falseEntry changes what this leader proposes.

@@ -9,6 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // The life of a ceremony: begun, step by step, tried again, live or failed.
@@ -124,7 +125,7 @@ func (w *work) advance(k *Key) {
 	case !w.stepDone(c):
 		w.putKey(k)
 	case c.Step == StepFinish:
-		if faults := c.differing(); len(faults) > 0 {
+		if faults := c.differing(); len(faults) > 0 && liar.Defends(liar.Agreement) {
 			w.failTry(k, faults)
 			return
 		}

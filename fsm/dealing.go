@@ -7,6 +7,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // What regions say in a ceremony. Each says each thing once, and only when it is its turn.
@@ -139,7 +140,7 @@ func (t *task) accuseDealer(b *command.AccuseDealer) (deed, error) {
 		n := k.ours()
 		p := n.Ceremony.own(r)
 		p.Accuses = append(slices.Clone(p.Accuses), Accusation{b.Against, bytes.Clone(b.Complaint), b.Note})
-		if by := n.Ceremony.accusers(b.Against); len(by) > 1 {
+		if by := n.Ceremony.accusers(b.Against); len(by) > 1 || !liar.Defends(liar.Accusers) {
 			t.failTry(n, []Fault{{Try: c.ID.Try, Step: c.Step, Region: b.Against, By: by, Note: b.Note}})
 			return
 		}

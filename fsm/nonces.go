@@ -8,6 +8,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // Nonce commitments are read as far as their first 15 bytes: format, suite, region, boot
@@ -88,7 +89,7 @@ func (p *NoncePool) admit(commitments []byte) error {
 			return errs.New(errs.Invalid, "a commitment of suite %d, region %d is none of region %d on %s", c[1], c[2], p.Region, p.Curve)
 		case boot != p.Boot && p.Offered > 0:
 			return errs.New(errs.Denied, "commitments of two boots of region %d in one session", p.Region)
-		case boot == p.Boot && serial <= p.Serial:
+		case boot == p.Boot && serial <= p.Serial && liar.Defends(liar.Serials):
 			return errs.New(errs.Replayed, "commitment %d of region %d on %s was offered before: the last is %d", serial, p.Region, p.Curve, p.Serial)
 		}
 		p.Boot, p.Serial = boot, serial

@@ -459,3 +459,35 @@ func TestRetiredSharingSignsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestNoncesLostByAll: where too few others hold the key, those that lost the nonces of an
+// attempt because they started anew are drawn again, with fresh ones.
+func TestNoncesLostByAll(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		first := w.ready(command.Ed25519, 2)
+		w.refresh(first.ID, 1, 2, 3)
+		k := w.live(first.ID, 2)
+		c := w.joint(k, "both started anew")
+		req := w.abandoned(c)
+		_, drawn := w.question(req)
+		for _, r := range drawn {
+			w.nodes[r].kill()
+			w.nodes[r].restart()
+		}
+		w.lead(4)
+		w.stocked(k.Curve)
+		w.eventually("signed", func() bool { return w.now(req.ID).State == fsm.RequestComplete })
+		w.proven(k, c, w.now(req.ID))
+		w.oneNonceOneMessage()
+		w.consistent()
+	})
+}
+
+// now is how a request stands.
+func (w *world) now(id command.RequestID) *fsm.Request {
+	req, ok := w.nodes[1].View().Request(id)
+	if !ok {
+		w.t.Fatalf("no request %s", id)
+	}
+	return req
+}

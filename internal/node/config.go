@@ -45,6 +45,9 @@ type Config struct {
 	// region applies. It may look at the state between two batches.
 	Watch func(m cluster.Machine, view func() fsm.View) cluster.Machine
 
+	// Answered, where set, is shown every answer to another region before it leaves.
+	Answered func(answer []byte)
+
 	Metrics *prometheus.Registry // nil: none
 	Logger  *slog.Logger
 	Started time.Time // when the process began, for the times it reports

@@ -116,6 +116,9 @@ func (p falseProposer) Propose(ctx context.Context, c *command.Command) (fsm.Out
 		liar.Did("refund-released: kept")
 		return fsm.Outcome{}, errs.New(errs.Unavailable, "not now")
 	}
+	if told := liar.Told(p.n.region()); sharingLies[told.Name] && c.Principal == p.n.session.Public().Fingerprint() {
+		return p.n.falseSharing(ctx, told, p.Proposer, c)
+	}
 	if !p.n.tells("foreign-key") || c.Type != command.TypeAttestKey || c.Principal != p.n.session.Public().Fingerprint() {
 		return p.Proposer.Propose(ctx, c)
 	}
@@ -193,7 +196,7 @@ type falseCosigner struct {
 func (f falseCosigner) HandleCoSign(ctx context.Context, from identity.RegionID, question []byte) ([]byte, error) {
 	raw, err := f.Cosigner.HandleCoSign(ctx, from, question)
 	told := liar.Told(f.n.region())
-	if err != nil || told.Name != "wrong-signature" && told.Name != "other-digest" {
+	if err != nil || told.Name != "wrong-signature" && told.Name != "other-digest" && told.Name != "wrong-share" && told.Name != "old-share" {
 		return raw, err
 	}
 	a, err := command.DecodeAnswer(raw)
@@ -213,8 +216,15 @@ func (f falseCosigner) HandleCoSign(ctx context.Context, from identity.RegionID,
 
 func (f falseCosigner) falsify(ctx context.Context, name string, it *command.AnswerItem, j int) (err error) {
 	liar.Did(name)
-	if name == "wrong-signature" {
+	switch name {
+	case "wrong-signature":
 		_, _ = rand.Read(it.Signatures[j])
+		return nil
+	case "wrong-share":
+		it.Signatures[j][len(it.Signatures[j])-1] ^= 1
+		return nil
+	case "old-share":
+		it.Signatures[j][6]-- // the last byte of the sharing's number
 		return nil
 	}
 	req, ok := f.n.fsm.View().Request(it.Request)

@@ -64,6 +64,7 @@ type Device struct {
 	hang   chan struct{}
 	lie    func(*seal.Attributes)
 	watch  func(Signature)
+	opened func(label string)
 	serial string
 	counts map[Op]int
 }
@@ -151,6 +152,27 @@ type Signature struct {
 
 // Watch hands every signature to f, before the caller has it; f must not block.
 func (d *Device) Watch(f func(Signature)) { d.mu.Lock(); defer d.mu.Unlock(); d.watch = f }
+
+// WatchOpened tells f the key of every successful decryption; f must not block.
+func (d *Device) WatchOpened(f func(label string)) { d.mu.Lock(); defer d.mu.Unlock(); d.opened = f }
+
+func (d *Device) decrypted(label string) {
+	d.mu.Lock()
+	opened := d.opened
+	d.mu.Unlock()
+	if opened != nil {
+		opened(label)
+	}
+}
+
+// Revive brings destroyed keys back, as a backup of the device would.
+func (d *Device) Revive() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.keys {
+		k.destroyed = [2]bool{}
+	}
+}
 
 func (d *Device) made(s Signature) {
 	d.mu.Lock()

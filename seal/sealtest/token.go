@@ -258,6 +258,7 @@ func (s *session) Decrypt(o seal.Object, h seal.Hash, ciphertext []byte) ([]byte
 	if err != nil {
 		return nil, fault(seal.FaultToken, OpDecrypt, errCiphertext)
 	}
+	s.tok.dev.decrypted(k.spec.Label)
 	return plain, nil
 }
 
