@@ -218,3 +218,15 @@ func TestEscrowLimits(t *testing.T) {
 		want(t, l, code, l.Dual(escrowing(id)))
 	}
 }
+
+// TestEscrowSnapshotVector: a vault with an escrow that is live and one that waits, as
+// stored.
+func TestEscrowSnapshotVector(t *testing.T) {
+	l, _, id := escrowed(t)
+	later(l, day)
+	for _, r := range ids(1, 2, 4) {
+		l.Must(boxOf(l, r, id, 1, 1))
+	}
+	l.Must(l.Dual(escrowing(id)))
+	snapshotVector(t, "snapshot-escrow", l)
+}
