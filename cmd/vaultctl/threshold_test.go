@@ -51,7 +51,7 @@ func newStage(t *testing.T) *stage {
 		n.OnSign(s.sign)
 		n.OnSubmit(s.submit)
 		n.Adds = s.add
-		n.Attach()
+		n.GiveWords(nil)
 	}
 	return s
 }
