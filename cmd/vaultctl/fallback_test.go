@@ -91,9 +91,6 @@ func TestFallbackOfAnother(t *testing.T) {
 	_, flag := owners(2)
 	create := []string{"key", "create", "tap", "--tenant", "acme", "--scheme", "threshold", "--fallback", flag, "--cosign-key", s.path("bob.key")}
 	shown := row(1, "tap", command.Secp256k1, k, 1)
-	for _, n := range s.c.Nodes {
-		n.GiveWords(nil)
-	}
 	s.onSubmit(func(_ context.Context, c *command.Command) (fsm.Outcome, error) {
 		o, err := s.c.State.Decide(c)
 		if body, bodyErr := c.Body(); bodyErr == nil {
