@@ -70,7 +70,9 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 }
 
 // everything is states that together have every kind of row there is.
-func everything(t testing.TB) []*fsmtest.Log { return []*fsmtest.Log{varied(t), variedThreshold(t)} }
+func everything(t testing.TB) []*fsmtest.Log {
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t)}
+}
 
 func written(t testing.TB, m *fsm.Machine) []byte {
 	t.Helper()
