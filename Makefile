@@ -7,7 +7,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/tetrad-vault/tetrad/internal/version.Version=$(VERSION)
 PKGS    := ./...
 
-.PHONY: deps build test test-long liar lint generate demo demo-stop bench chaos fuzz clean
+.PHONY: deps build test test-long frost-long liar lint generate demo demo-stop bench chaos fuzz clean
 
 ## deps: system packages (idempotent); the other targets call it when something is missing
 deps:
@@ -28,9 +28,13 @@ test: need build
 	@$(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
-## test-long: four real processes with the race detector in them, and longer pauses
+## test-long: every place a key ceremony can be struck at; four real processes with the race detector in them, and longer pauses
 test-long: need
-	@TETRAD_LONG=1 $(GO) test -timeout 20m -count 1 ./deploy/lab
+	@TETRAD_LONG=1 $(GO) test -timeout 30m -count 1 ./vault ./deploy/lab
+
+## frost-long: FROST_ROUNDS (default a million) threshold signatures, judged by crypto/ed25519 and btcec; about three hours on two cores
+frost-long: need
+	@FROST_ROUNDS=$${FROST_ROUNDS:-1000000} $(GO) test -run RandomRounds -timeout 0 -count 1 -v ./vault/frost
 
 ## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence
 liar: need

@@ -50,7 +50,7 @@ func Check(h *History) []Violation {
 	for _, c := range []struct {
 		invariant int
 		check     func(*ledger, *findings)
-	}{{1, released}, {2, frozen}, {5, lasting}, {6, replicas}, {8, current}, {9, selection}} {
+	}{{1, released}, {2, frozen}, {4, nonces}, {5, lasting}, {6, replicas}, {7, limited}, {8, current}, {9, selection}} {
 		f := &findings{invariant: c.invariant}
 		c.check(l, f)
 		if f.more > 0 {

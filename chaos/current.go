@@ -15,9 +15,11 @@ const (
 // as current, or signs.
 func current(l *ledger, f *findings) {
 	reads(l.history, f)
+	outlived(l, f)
 	acks := l.history.acknowledged(OpSubmit)
-	for i := range l.history.Made {
-		m := &l.history.Made[i]
+	uses := l.uses()
+	for i := range uses {
+		m := &uses[i]
 		k := l.keyOf(m.Label)
 		if k == nil || string(m.Data) == string(l.possession(k, m.Region)) {
 			continue

@@ -22,8 +22,9 @@ func frozen(l *ledger, f *findings) {
 			spans[b.Key] = append(spans[b.Key], span{o.Return, l.thawed(b.Key, o)})
 		}
 	}
-	for i := range l.history.Made {
-		m := &l.history.Made[i]
+	uses := l.uses()
+	for i := range uses {
+		m := &uses[i]
 		k := l.keyOf(m.Label)
 		if k == nil || bytes.Equal(m.Data, l.possession(k, m.Region)) {
 			continue

@@ -22,11 +22,16 @@ type History struct {
 	// what any node said.
 	Value func(command.Meta) ([32]byte, error)
 
+	// Liar is a region whose own words count for nothing, zero for none.
+	Liar identity.RegionID
+
 	mu         sync.Mutex
 	Ops        []Op
 	Boots      []Boot
 	Applied    []Applied
 	Made       []Made
+	Answers    []Answered
+	Opened     []Opened
 	Isolations []Isolation
 	Exports    []Export // of every region, at the end
 }
@@ -52,6 +57,7 @@ type Op struct {
 	Command *command.Command  // OpSign, OpSubmit
 	Index   uint64            // OpSubmit: where the vault says it was decided
 	Signed  []SignatureSet    // OpSign
+	Sums    [][]byte          // OpSign with a threshold key: the signatures
 	Region  identity.RegionID // OpRead: who was asked
 	Tenants []string          // OpRead: the answer, ascending
 	Adds    string            // OpSubmit: the tenant it creates
@@ -70,7 +76,7 @@ func (o *Op) OK() bool { return o.Err == nil }
 func (o *Op) Refused() bool {
 	switch errs.CodeOf(o.Err) {
 	case errs.Malformed, errs.TooLarge, errs.Invalid, errs.Unauthenticated, errs.Denied, errs.NotFound,
-		errs.Exists, errs.Replayed, errs.NeedsSecondAdmin, errs.PayloadRejected, errs.BlindDenied:
+		errs.Exists, errs.Replayed, errs.NeedsSecondAdmin, errs.PayloadRejected, errs.BlindDenied, errs.OverLimit:
 		return true
 	}
 	return false
@@ -102,6 +108,20 @@ type Made struct {
 	Data   []byte
 }
 
+// Answered is an answer that left a region for another one.
+type Answered struct {
+	Region identity.RegionID
+	At     time.Time
+	Raw    []byte // command.Answer
+}
+
+// Opened is one use of a key that an HSM decrypts with.
+type Opened struct {
+	Region identity.RegionID
+	At     time.Time
+	Label  string
+}
+
 // Isolation is a time in which a region was cut off from all others.
 type Isolation struct {
 	Region   identity.RegionID
@@ -129,6 +149,10 @@ func (h *History) Record(what any) {
 		h.Applied = append(h.Applied, x)
 	case Made:
 		h.Made = append(h.Made, x)
+	case Answered:
+		h.Answers = append(h.Answers, x)
+	case Opened:
+		h.Opened = append(h.Opened, x)
 	case Isolation:
 		h.Isolations = append(h.Isolations, x)
 	case Export:

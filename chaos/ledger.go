@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
@@ -20,10 +21,15 @@ type ledger struct {
 	history  *History
 	leaves   []audit.Leaf
 	until    time.Time      // when the log was exported
+	clock    time.Time      // committed, at the leaf being read
 	commands map[slot][]int // leaves of one command id
 	sessions map[identity.Fingerprint]session
 	keys     map[command.KeyID]*key
 	requests map[command.RequestID]*request
+	drops    []drop
+	tries    map[command.CeremonyID]bool // at sharings, that got as far as a first dealing
+	finishes map[command.CeremonyID]map[identity.RegionID]string
+	shares   []share // of threshold signatures, each once, by time
 }
 
 type slot struct {
@@ -42,12 +48,18 @@ type key struct {
 	signers uint8
 	blind   bool
 	public  map[identity.RegionID][]byte
+	limits  []limit
+
+	threshold bool
+	sharings  map[uint32]*sharing // by epoch
 }
 
 type request struct {
 	id       command.RequestID
 	key      *key
+	at       time.Time // committed clock when it was opened
 	messages [][]byte
+	spends   []intent.Spend      // of a threshold key, one a message
 	eligible []identity.RegionID // for the first attempt
 	attempts []attempt
 	answers  []filed
@@ -58,6 +70,9 @@ type attempt struct {
 	seq   uint64
 	drawn []identity.RegionID // in order
 	words [][]byte            // the reason of a further attempt
+
+	epoch  uint32                         // of a threshold key's sharing
+	nonces map[identity.RegionID][][]byte // and the commitments each eligible region gave, one a message
 }
 
 // filed is one answer of a Complete command.
@@ -70,9 +85,11 @@ type filed struct {
 func readLedger(h *History, e Export) (*ledger, error) {
 	leaves := e.Leaves
 	l := &ledger{history: h, leaves: leaves, until: e.At, commands: map[slot][]int{}, sessions: map[identity.Fingerprint]session{},
-		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}}
+		keys: map[command.KeyID]*key{}, requests: map[command.RequestID]*request{}, tries: map[command.CeremonyID]bool{},
+		finishes: map[command.CeremonyID]map[identity.RegionID]string{}}
 	for i := range leaves {
 		leaf := &leaves[i]
+		l.clocked(leaf)
 		if leaf.IsGenesis() {
 			continue
 		}
@@ -82,6 +99,7 @@ func readLedger(h *History, e Export) (*ledger, error) {
 			return nil, errs.Wrap(errs.CodeOf(err), err, "audit leaf %d", leaf.Seq)
 		}
 	}
+	l.collect()
 	return l, nil
 }
 
@@ -97,7 +115,14 @@ func (l *ledger) read(leaf *audit.Leaf) error {
 	switch b := body.(type) {
 	case *command.CreateKey:
 		id := command.KeyIDOf(leaf.Command.Principal, leaf.Command.ID)
-		l.keys[id] = &key{id, b.Curve, b.Signers, b.AllowBlind, map[identity.RegionID][]byte{}}
+		l.keys[id] = &key{id: id, curve: b.Curve, signers: b.Signers, blind: b.AllowBlind, public: map[identity.RegionID][]byte{},
+			threshold: b.Scheme == command.SchemeThreshold, sharings: map[uint32]*sharing{}}
+	case *command.FinishShare:
+		l.finished(leaf, b)
+	case *command.HashDealing:
+		l.tries[b.Ceremony] = true
+	case *command.DropWrap:
+		l.drops = append(l.drops, drop{l.sessions[leaf.Command.Principal].region, b.Epoch, leaf.Meta.Index})
 	case *command.RegisterSession:
 		c, err := identity.DecodeSessionCert(b.Cert)
 		if err != nil {
@@ -106,6 +131,9 @@ func (l *ledger) read(leaf *audit.Leaf) error {
 		l.sessions[c.Session.Fingerprint()] = session{c.Region, c.Session}
 	case *command.AttestKey:
 		l.keys[b.Key].public[l.sessions[leaf.Command.Principal].region] = b.PublicKey
+	case *command.LimitKey:
+		k := l.keys[b.Key]
+		k.limits = append(k.limits, limit{leaf.Seq, l.clock, int(b.Requests), b.Window})
 	case *command.Complete:
 		err = l.complete(leaf, b)
 	}
@@ -140,12 +168,10 @@ func (l *ledger) open(leaf *audit.Leaf, body command.Body, o *audit.OpenedAttemp
 	t := attempt{meta: leaf.Meta, seq: leaf.Seq}
 	switch b := body.(type) {
 	case *command.RequestSignature:
-		q := &request{id: o.Request, key: l.keys[o.Key], eligible: o.Eligible}
-		in, err := intent.Decode(b.Kind, b.Hash, b.Payload, q.key.info())
-		if err != nil {
+		q := &request{id: o.Request, key: l.keys[o.Key], at: l.clock, eligible: o.Eligible}
+		if err := q.read(b); err != nil {
 			return err
 		}
-		q.messages = in.Messages
 		l.requests[o.Request] = q
 	case *command.OpenAttempt:
 		t.words = b.Words
@@ -162,12 +188,30 @@ func (l *ledger) open(leaf *audit.Leaf, body command.Body, o *audit.OpenedAttemp
 		t.drawn = append(t.drawn, identity.RegionID(r))
 	}
 	q := l.requests[o.Request]
+	if q.key.threshold {
+		t.epoch, t.nonces = o.Epoch, map[identity.RegionID][][]byte{}
+		for i := range min(len(o.Nonces), len(o.Eligible)) {
+			t.nonces[o.Eligible[i]] = slices.Collect(slices.Chunk(o.Nonces[i], fsm.CommitmentLen(q.key.curve)))
+		}
+	}
 	q.attempts = append(q.attempts, t)
 	return nil
 }
 
+// read takes from the payload what is to be signed.
+func (q *request) read(b *command.RequestSignature) error {
+	in, err := intent.Decode(b.Kind, b.Hash, b.Payload, q.key.info(), b.Path...)
+	if err == nil {
+		q.messages, q.spends = in.Messages, in.Spends
+	}
+	return err
+}
+
 func (k *key) info() intent.KeyInfo {
-	info := intent.KeyInfo{Curve: k.curve, Signers: k.signers, AllowBlind: k.blind}
+	info := intent.KeyInfo{Curve: k.curve, Signers: k.signers, AllowBlind: k.blind, Threshold: k.threshold}
+	if s := k.sharings[1]; s != nil {
+		info.Point, info.Chain = s.point, s.chain
+	}
 	for r, p := range k.public {
 		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: r, Key: p})
 	}

@@ -62,6 +62,9 @@ func (l *ledger) received(o *Op, f *findings) {
 		return
 	}
 	var by []identity.RegionID
+	if q.key.threshold {
+		l.sums(o, q, f)
+	}
 	for _, s := range o.Signed {
 		by = append(by, s.Region)
 		if len(s.Signatures) != len(q.messages) {
@@ -69,7 +72,7 @@ func (l *ledger) received(o *Op, f *findings) {
 			continue
 		}
 		for i, sig := range s.Signatures {
-			if !intent.Verify(q.key.curve, q.key.public[s.Region], q.messages[i], sig) {
+			if !q.key.threshold && !intent.Verify(q.key.curve, q.key.public[s.Region], q.messages[i], sig) {
 				f.add("request %s: the signature of region %d does not verify", id, s.Region)
 			}
 		}

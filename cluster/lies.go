@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,6 +86,9 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
 		liar.Did("ignored-requests")
 		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true
+	case c.tells("ceremony-starved") && c.ofVictim(cmd):
+		liar.Did("ceremony-starved")
+		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
 	case c.tells("completion-hidden") && cmd.Type == command.TypeComplete:
 		liar.Did("completion-hidden")
 		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
@@ -92,10 +96,23 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	return o, false
 }
 
+// ofVictim reports whether a command is the victim's part in a ceremony.
+func (c *Cluster) ofVictim(cmd *command.Command) bool {
+	switch cmd.Type {
+	case command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare:
+	default:
+		return false
+	}
+	return slices.ContainsFunc(c.Shown(liar.Told(c.book.self).Victim), func(cert *identity.SessionCert) bool {
+		return cert.Session.Fingerprint() == cmd.Principal
+	})
+}
+
 // falseEntry changes what this leader proposes.
 func (c *Cluster) falseEntry(e *command.Entry) *command.Entry {
 	told := liar.Told(c.book.self)
-	move := map[string]time.Duration{"stamp-forward": time.Hour, "stamp-backward": -time.Hour, "stamp-idle-forward": 48 * time.Hour, "stamp-idle-backward": -48 * time.Hour}
+	move := map[string]time.Duration{"stamp-forward": time.Hour, "stamp-backward": -time.Hour, "stamp-idle-forward": 48 * time.Hour, "stamp-idle-backward": -48 * time.Hour,
+		"window-early": 5 * time.Minute}
 	if by, ok := move[told.Name]; ok {
 		liar.Did(told.Name)
 		return &command.Entry{Stamp: c.cfg.Now().Add(by).UTC().Truncate(time.Millisecond), Commands: e.Commands}

@@ -41,6 +41,11 @@ limits {
   min_free_disk               = "256MiB"
 }
 
+shares {
+  keep = "10m" # decrypted shares of threshold keys, unused
+  most = 4096
+}
+
 log {
   level  = "info"
   format = "json"

@@ -40,6 +40,9 @@ func (w *work) apply(in Input) Result {
 		res.Outcomes[i] = w.judge(c, &cm)
 		w.leaf(&res.Leaves[i], i, c, cm, res.Outcomes[i].Code)
 	}
+	if len(commands) > 0 {
+		w.roll()
+	}
 	w.fileDue()
 	return res
 }
@@ -97,7 +100,7 @@ func (w *work) refused(err error) Outcome {
 // author's back; except where asking again is what the author is meant to do.
 func (w *work) refuse(t *task, err error) Outcome {
 	out := w.refused(err)
-	if out.Code != errs.NeedsSecondAdmin && out.Code != errs.Throttled && !t.idempotent() {
+	if out.Code != errs.NeedsSecondAdmin && out.Code != errs.Throttled && !t.again && !t.idempotent() {
 		w.memorize(t, out)
 	}
 	return out
@@ -254,6 +257,7 @@ type task struct {
 	slot    command.RequestID
 	hash    [32]byte
 	kept    bool // the request itself is the memory of the command
+	again   bool // a refusal is for the moment: the same bytes may be sent again
 }
 
 type deed func(*Outcome)
@@ -293,10 +297,10 @@ func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
-		*command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
+		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
 		return true
 	case *command.CreateKey:
-		return b.AllowBlind
+		return b.AllowBlind || b.Fallback != nil
 	}
 	return false
 }
@@ -341,12 +345,51 @@ func (t *task) dispatch(body command.Body) (deed, error) {
 		return t.reportHealth(b)
 	case *command.Tick:
 		return func(*Outcome) {}, nil
+	case *command.IssueAddresses:
+		return t.issueAddresses(b)
+	case *command.LimitKey:
+		return t.limitKey(b)
+	case *command.RefundRequest:
+		return t.refundRequest(b)
+	}
+	if t.region != nil {
+		return t.dispatchCeremony(body)
+	}
+	return t.dispatchControl(body)
+}
+
+func (t *task) dispatchCeremony(body command.Body) (deed, error) {
+	switch b := body.(type) {
+	case *command.OfferWrap:
+		return t.offerWrap(b)
+	case *command.HashDealing:
+		return t.hashDealing(b)
+	case *command.Deal:
+		return t.deal(b)
+	case *command.DealShares:
+		return t.dealShares(b)
+	case *command.FinishShare:
+		return t.finishShare(b)
+	case *command.AccuseDealer:
+		return t.accuseDealer(b)
+	case *command.DropWrap:
+		return t.dropWrap(b)
+	case *command.OfferNonces:
+		return t.offerNonces(b)
+	case *command.EscrowShare:
+		return t.escrowShare(b)
 	}
 	return t.dispatchControl(body)
 }
 
 func (t *task) dispatchControl(body command.Body) (deed, error) {
 	switch b := body.(type) {
+	case *command.RefreshKey:
+		return t.refreshKey(b)
+	case *command.EscrowKey:
+		return t.escrowKey(b)
+	case *command.CancelEscrow:
+		return t.cancelEscrow(b)
 	case *command.QuarantineRegion:
 		return t.quarantineRegion(b)
 	case *command.MuteRegion:

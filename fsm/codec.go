@@ -162,6 +162,10 @@ func (k *Key) encode() []byte {
 	w.Fixed(k.Author[:])
 	w.Fixed(k.FrozenBy[:])
 	w.String(k.Reason)
+	if k.Scheme == command.SchemeThreshold {
+		k.writeThreshold(w)
+	}
+	k.writeExtras(w)
 	return w.Bytes()
 }
 
@@ -198,13 +202,17 @@ func decodeKey(b []byte) (*Key, error) {
 	k.Author = readFingerprint(r)
 	k.FrozenBy = readFingerprint(r)
 	k.Reason = r.String(command.MaxNote)
+	if k.Scheme == command.SchemeThreshold {
+		k.readThreshold(r)
+	}
+	k.readExtras(r)
 	return k, r.Done()
 }
 
 func (q *Request) encode() []byte {
 	n := 200 + len(q.Tenant) + len(q.Note) + len(q.Payload) + 64*len(q.Attempts)
 	for i := range q.Results {
-		n += 5 + 68*len(q.Results[i].Signatures)
+		n += 5 + 76*len(q.Results[i].Signatures)
 	}
 	w := wire.NewWriter(n)
 	w.Fixed(q.ID[:])
@@ -219,7 +227,7 @@ func (q *Request) encode() []byte {
 	w.Blob(q.Payload)
 	w.String(q.Note)
 	w.Time(q.Expiry)
-	w.U8(uint8(q.State))
+	w.U8(uint8(q.State) | uint8(q.Charge)<<chargeShift)
 	w.U8(uint8(len(q.Attempts)))
 	for i := range q.Attempts {
 		a := &q.Attempts[i]
@@ -240,6 +248,9 @@ func (q *Request) encode() []byte {
 	w.U64(q.Opened)
 	w.U64(q.Closed)
 	w.U64(q.Leaf)
+	if q.threshold() {
+		q.writeThreshold(w)
+	}
 	return w.Bytes()
 }
 
@@ -257,7 +268,7 @@ func decodeRequest(b []byte) (*Request, error) {
 	q.Payload = clone(r, command.MaxPayload)
 	q.Note = r.String(command.MaxNote)
 	q.Expiry = r.Time()
-	q.State = RequestState(r.U8())
+	q.readState(r)
 	for range few(r, MaxAttempts) {
 		a := Attempt{Number: r.U8(), Meta: readMeta(r), Stamp: r.Time(), Eligible: readRegions(r)}
 		q.Attempts = append(q.Attempts, a)
@@ -274,6 +285,9 @@ func decodeRequest(b []byte) (*Request, error) {
 	}
 	q.Value = readHash(r)
 	q.Opened, q.Closed, q.Leaf = r.U64(), r.U64(), r.U64()
+	if rest := r.Rest(); len(rest) > 0 {
+		return q, q.readThreshold(rest)
+	}
 	return q, r.Done()
 }
 
@@ -354,10 +368,14 @@ type head struct {
 	pruned   bucketKey // buckets up to here are gone
 	frontier audit.Frontier
 	control  *control // a record of its own; nil while there is nothing to say
+	rollout  *rollout // likewise: the refresh of all keys that is going on
 
 	// Counted, not stored.
-	tenants, principals, keys, open, settled, memos, buckets uint64
-	admins                                                   int
+	tenants, principals, keys, open, settled, memos, buckets, wraps, pools uint64
+
+	admins     int
+	ceremonies int    // running
+	newest     uint32 // wrapping epoch; 0 before the first
 }
 
 type freeze struct {
@@ -382,6 +400,9 @@ func (h *head) encode() []byte {
 		w.U64(k.index)
 	}
 	w.Blob(h.frontier.Encode())
+	if d := h.settings.EscrowDelay; d != 0 { // heads of vaults without escrow are what they were
+		w.U64(uint64(d.Milliseconds()))
+	}
 	return w.Bytes()
 }
 
@@ -397,6 +418,15 @@ func decodeHead(b []byte) (*head, error) {
 	}
 	h.expired, h.pruned = readBucketKey(r), readBucketKey(r)
 	raw := r.Blob(4096)
+	if rest := r.Rest(); len(rest) > 0 {
+		e := wire.NewReader(rest)
+		if h.settings.EscrowDelay = readMillis(e); h.settings.EscrowDelay == 0 {
+			e.Fail("an escrow delay of zero")
+		}
+		if err := e.Done(); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.Done(); err != nil {
 		return nil, err
 	}

@@ -196,6 +196,7 @@ func (t *task) repairClock(b *command.RepairClock) (deed, error) {
 		c := t.head.changed()
 		c.floor = max(c.floor, t.head.pruned.second)
 		t.head.clock, t.head.expired, t.head.pruned = b.To, bucketKey{}, bucketKey{}
+		t.bringForward()
 		t.result.Clock = true
 	}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"testing"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -15,20 +16,24 @@ import (
 // state with everything in it: no panic, one outcome and leaf a command, never Internal.
 func FuzzApply(f *testing.F) {
 	trust := func(identity.PublicKey, []byte, []byte) bool { return true }
-	base := varied(f)
+	base := variedThreshold(f)
 	snapshot := written(f, base.Machine)
 	for i := range base.Inputs {
 		f.Add(base.Inputs[i].Entry.Encode())
 	}
-	l := varied(f)
+	l := variedThreshold(f)
 	l.Now = l.Now.Add(1)
 	for _, b := range []command.Body{&command.Complete{Answers: [][]byte{{1}}}, &command.OpenAttempt{Words: [][]byte{{}}},
-		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{}} {
+		&command.ReportHealth{Region: 2}, &command.ConfirmKey{}, &command.AttestKey{}, &command.RegisterSession{},
+		&command.AccuseDealer{Against: 2}, &command.DropWrap{Epoch: 1}, &command.FinishShare{}, &command.HashDealing{Seed: []byte{1}},
+		&command.OfferNonces{Curve: command.Ed25519, Commitments: l.Commitments(l.Region(1), command.Ed25519, 99, 2)},
+		&command.EscrowShare{Number: 1, Epoch: 1, Box: []byte{1}}} {
 		f.Add(l.Input(l.By(l.Region(1).Session, b)).Entry.Encode())
 	}
 	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
 		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
-		&command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}}} {
+		&command.RefreshKey{Holders: []identity.RegionID{1, 2, 3}}, &command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}},
+		&command.EscrowKey{Officers: []string{"age1a", "age1b"}, M: 2, Delay: time.Hour}, &command.CancelEscrow{}} {
 		f.Add(l.Input(l.Dual(b)).Entry.Encode())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -67,7 +72,7 @@ func FuzzApply(f *testing.F) {
 // FuzzRestore reads arbitrary records under the right header and checksum: what is
 // accepted is written again byte for byte.
 func FuzzRestore(f *testing.F) {
-	l := varied(f)
+	l := variedThreshold(f)
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		f.Fatal(err)

@@ -10,10 +10,16 @@ import (
 )
 
 func TestSnapshotVector(t *testing.T) {
+	for name, l := range map[string]*fsmtest.Log{"snapshot": varied(t), "snapshot-threshold": variedThreshold(t)} {
+		snapshotVector(t, name, l)
+	}
+}
+
+func snapshotVector(t *testing.T, name string, l *fsmtest.Log) {
+	t.Helper()
 	const root = ".."
-	l := varied(t)
 	d := l.Machine.View().Digest()
-	fsmtest.Golden(t, root, "snapshot", []fsmtest.Vector{fsmtest.NewVector("snapshot", written(t, l.Machine), "digest", d[:])})
+	fsmtest.Golden(t, root, name, []fsmtest.Vector{fsmtest.NewVector("snapshot", written(t, l.Machine), "digest", d[:])})
 
 	g, err := genesis.Decode(fsmtest.Vectors(t, root, "genesis")["genesis"])
 	if err != nil {
@@ -23,7 +29,7 @@ func TestSnapshotVector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := fsmtest.Vectors(t, root, "snapshot")["snapshot"]
+	b := fsmtest.Vectors(t, root, name)["snapshot"]
 	if err := m.Restore(bytes.NewReader(b)); err != nil || !bytes.Equal(written(t, m), b) {
 		t.Fatalf("the stored snapshot is not itself again: %v", err)
 	}

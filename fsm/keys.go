@@ -3,8 +3,10 @@ package fsm
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/liar"
@@ -21,7 +23,7 @@ func (t *task) createKey(b *command.CreateKey) (deed, error) {
 		return nil, errs.New(errs.NotFound, "there is no such tenant")
 	}
 	if t.keyByName(b.Tenant, b.Name) {
-		return nil, errs.New(errs.Exists, "the tenant has a key of that name; names of retired keys stay taken")
+		return nil, errs.New(errs.Exists, "the tenant has a key of that name; names of retired keys stay taken if the key was ever live")
 	}
 	if t.keys.count >= MaxKeys {
 		return nil, errs.New(errs.TooLarge, "there are %d keys, the most there may be", MaxKeys)
@@ -32,14 +34,21 @@ func (t *task) createKey(b *command.CreateKey) (deed, error) {
 	}
 	k := &Key{ID: command.KeyIDOf(t.command.Principal, t.command.ID), Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme,
 		Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind, Note: b.Note, State: KeyPending,
-		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id}
+		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id, Fallback: b.Fallback}
 	if _, ok := t.keys.get(k.ID); ok {
 		return nil, errs.New(errs.Replayed, "key %s was made by a command of the same id", k.ID)
+	}
+	threshold := b.Scheme == command.SchemeThreshold
+	if threshold && t.head.ceremonies >= MaxCeremonies {
+		return nil, t.busy()
 	}
 	return func(o *Outcome) {
 		o.Key = k.ID
 		t.keys.count++
 		t.keyChanged(k)
+		if threshold {
+			t.makeShares(k)
+		}
 	}, nil
 }
 
@@ -51,19 +60,38 @@ func checkKey(b *command.CreateKey) error {
 		return err
 	}
 	switch {
-	case b.Scheme != command.SchemeMultisig:
-		return errs.New(errs.Invalid, "this version makes multisig keys only")
+	case b.Scheme != command.SchemeMultisig && b.Scheme != command.SchemeThreshold:
+		return errs.New(errs.Invalid, "key scheme %d is unknown", b.Scheme)
 	case !b.Curve.Valid():
 		return errs.New(errs.Invalid, "curve %d is unknown", b.Curve)
+	case b.Scheme == command.SchemeThreshold && CommitmentLen(b.Curve) == 0:
+		return errs.New(errs.Invalid, "there are no threshold keys on %s: ed25519 and secp256k1 (BIP-340) have them", b.Curve)
 	case b.Signers < 2 || b.Signers > 4:
 		return errs.New(errs.Invalid, "%d signers, want 2 to 4", b.Signers)
 	}
-	return nil
+	return checkFallback(b)
+}
+
+// checkFallback asks for two keys at least: the script path goes past every draw.
+func checkFallback(b *command.CreateKey) error {
+	switch {
+	case b.Fallback == nil:
+		return nil
+	case b.Scheme != command.SchemeThreshold || b.Curve != command.Secp256k1:
+		return errs.New(errs.Invalid, "a %s key on %s has no script path: only a threshold key on secp256k1 has a fallback", b.Scheme, b.Curve)
+	case b.Fallback.Signers < 2:
+		return errs.New(errs.Invalid, "a fallback of %d signers, want 2 at least: one key alone would be the whole wallet", b.Fallback.Signers)
+	}
+	_, err := (*intent.Fallback)(b.Fallback).Script()
+	return err
 }
 
 // homes returns the regions that are to hold a new key: those listed, or every active
 // one whose HSM has the curve; at least three, and as many as sign.
 func (t *task) homes(b *command.CreateKey) ([]identity.RegionID, error) {
+	if b.Scheme == command.SchemeThreshold {
+		return t.holders(b.Regions, b.Signers) // whatever its HSM can
+	}
 	var ids []identity.RegionID
 	for _, r := range t.roster.regions {
 		listed := len(b.Regions) == 0 || slices.Contains(b.Regions, r.ID)
@@ -90,6 +118,8 @@ func (t *task) pending(id command.KeyID) (*Key, error) {
 		return nil, errs.New(errs.Denied, "key %s is not for region %d", id, t.region.ID)
 	case k.State != KeyPending:
 		return nil, errs.New(errs.BadState, "key %s is %s, not pending", id, k.State)
+	case k.Scheme != command.SchemeMultisig:
+		return nil, errs.New(errs.BadState, "key %s is a threshold key: it is made in a ceremony", id)
 	}
 	return k, nil
 }
@@ -222,6 +252,8 @@ func (t *task) retireKey(b *command.RetireKey) (deed, error) {
 	return func(*Outcome) {
 		n := *k
 		n.State = KeyRetired
+		n.Ceremony, n.Retiring, n.RetireAt = nil, nil, time.Time{}
+		n.dropEscrow()
 		t.keyChanged(&n)
 	}, nil
 }

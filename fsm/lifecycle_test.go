@@ -13,7 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
-func opened(t *testing.T, l *fsmtest.Log, signer identity.Signer, key command.KeyID) command.RequestID {
+func opened(t testing.TB, l *fsmtest.Log, signer identity.Signer, key command.KeyID) command.RequestID {
 	t.Helper()
 	return l.Must(l.By(signer, fsmtest.Digest(key, [32]byte{byte(len(l.Inputs))}))).Request
 }

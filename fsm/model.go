@@ -44,7 +44,9 @@ type Result struct {
 	Completed []command.RequestID
 	Failed    []command.RequestID // all attempts refused, or frozen meanwhile
 	Expired   []command.RequestID
-	Keys      []command.KeyID // keys created or changed
+	Keys      []command.KeyID // keys created or changed, or whose ceremony moved
+	Wraps     bool            // a wrapping epoch began, got a key, is doomed or gone
+	Nonces    bool            // a pool of nonce commitments was filled, emptied or taken from
 	Frozen    bool            // the vault was frozen or unfrozen
 	Regions   bool            // membership, health or sessions changed
 	Lifted    bool            // a local stop was lifted
@@ -135,6 +137,19 @@ type Key struct {
 	Author       identity.Fingerprint
 	FrozenBy     identity.Fingerprint
 	Reason       string
+	Limit        *Limit // nil: as many requests as are asked for
+
+	// Of threshold keys, see threshold.go.
+	Point    []byte            // 33 bytes compressed, or 32 for Ed25519; nil before it is made
+	Chain    [32]byte          // chain code, as of BIP-32
+	Sharing  *Sharing          // the live one; nil before the first
+	Retiring *Sharing          // the one before: attempts opened under it may still be answered
+	RetireAt time.Time         // by the committed clock
+	Ceremony *Ceremony         // the sharing being made, or whose making failed; nil at rest
+	Issued   uint64            // addresses given out
+	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
+	Escrows  []*Escrow         // in order of number; none unless somebody asked, see escrow.go
+	Escrowed uint32            // escrows ever asked for
 }
 
 // Attested returns the attestation of a region, or nil.
@@ -150,6 +165,7 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 // Info returns what decoding a payload must know of the key.
 func (k *Key) Info() intent.KeyInfo {
 	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
+		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback),
 		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
 	for i := range k.Attestations {
 		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}
@@ -182,6 +198,10 @@ type Attempt struct {
 	Meta     command.Meta        // of the entry that opened it: the beacon's input
 	Stamp    time.Time           // of that entry
 	Eligible []identity.RegionID // ascending
+	Epoch    uint32              // of the sharing whose shares sign; 0 for multisig keys
+	// Of threshold keys: one set for each of Eligible, in its order. Once the request is
+	// complete, only those of the regions that signed, in the attempt they signed.
+	Nonces []NonceSet
 }
 
 // SignatureSet is one drawn region's signatures, one a message.
@@ -206,11 +226,13 @@ type Request struct {
 	Expiry     time.Time
 	State      RequestState
 	Attempts   []Attempt      // last one is the open one
-	Results    []SignatureSet // once complete, in drawn order
+	Results    []SignatureSet // once complete, in drawn order; of threshold keys frost.SignatureShare
 	Value      [32]byte       // beacon value of the completing attempt
 	Opened     uint64         // index
 	Closed     uint64         // index, 0 while open
 	Leaf       uint64         // sequence number of the opening audit leaf
+	Path       []uint32       // derives the signing key from a threshold key
+	Charge     Charge         // against the limit of its key
 }
 
 // Open returns the open attempt, or nil.
@@ -219,4 +241,17 @@ func (q *Request) Open() *Attempt {
 		return nil
 	}
 	return &q.Attempts[len(q.Attempts)-1]
+}
+
+// Signed returns the attempt that completed a threshold key's request, or nil. Its Nonces
+// are those its Results were made with.
+func (q *Request) Signed() *Attempt {
+	if q.State == RequestComplete {
+		for i := range q.Attempts {
+			if len(q.Attempts[i].Nonces) > 0 {
+				return &q.Attempts[i]
+			}
+		}
+	}
+	return nil
 }

@@ -114,7 +114,7 @@ func (p *player) control() *command.Command {
 	clock := l.Machine.View().Clock()
 	to := clock.Add(-time.Duration(rapid.IntRange(-5, 900).Draw(p.T, "back")) * time.Second)
 	word := func(by identity.RegionID) []byte { return l.ClockWord(by, command.ClockWord{Clock: clock, At: to}) }
-	switch rapid.IntRange(0, 5).Draw(p.T, "control") {
+	switch rapid.IntRange(0, 7).Draw(p.T, "control") {
 	case 0:
 		return p.admin(&command.QuarantineRegion{Region: r.ID, Quarantined: on})
 	case 1:
@@ -125,9 +125,23 @@ func (p *player) control() *command.Command {
 		return p.admin(&command.RepairRegion{Region: r.ID, Keep: uint64(p.names)})
 	case 4:
 		return l.By(r.Session, &command.RegionFreeze{Key: pick(p, []command.KeyID{{}, p.key()})})
+	case 5:
+		return p.admin(&command.LimitKey{Key: p.key(), Requests: uint32(p.names % 3), Window: time.Duration(p.names%3) * time.Minute})
+	case 6:
+		return p.refund()
 	}
 	body := &command.RepairClock{To: to, Words: [][]byte{word(1), word(2)}}
 	return l.Command(body, to.Add(time.Minute), l.Admins[0], l.Admins[1])
+}
+
+// refund asks for a charge back, on words that may be too few.
+func (p *player) refund() *command.Command {
+	all := p.l.Machine.View().Requests("", command.RequestID{}, 50)
+	if len(all) == 0 {
+		return refund(p.l, 1, command.RequestID{1})
+	}
+	q := pick(p, all)
+	return refund(p.l, p.region().ID, q.ID, nothings(p.l, q.ID, pick(p, [][]identity.RegionID{{1, 2, 3, 4}, {1, 2, 3}})...)...)
 }
 
 func (p *player) open() *fsm.Request {

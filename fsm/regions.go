@@ -29,6 +29,7 @@ func (t *task) registerSession(b *command.RegisterSession) (deed, error) {
 		n.Sessions = n.Sessions[:min(len(n.Sessions), MaxSessions)]
 		n.Curves, n.Healthy, n.Since = curves, true, t.meta.Index
 		t.putRegion(&n)
+		t.dropNonces(n.ID)
 	}, nil
 }
 
@@ -140,6 +141,7 @@ func (t *task) replaceMember(b *command.ReplaceMember) (deed, error) {
 		n := *r
 		if n.ServerID != b.ServerID {
 			n.Sessions, n.Healthy, n.Since = nil, false, t.meta.Index
+			t.dropNonces(n.ID)
 		}
 		n.ServerID, n.RaftAddr, n.APIAddr, n.GossipAddr = b.ServerID, b.RaftAddr, b.APIAddr, b.GossipAddr // a quarantine stands
 		t.putRegion(&n)

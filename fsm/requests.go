@@ -25,9 +25,8 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	if err := checkPayload(k, b); err != nil {
 		return nil, err
 	}
-	// A payload that no region would sign is refused here, before it costs a draw. What
-	// intent accepts is thereby part of the replicated decision: see its package comment.
-	if _, err := intent.Messages(b.Kind, b.Hash, b.Payload, k.Info()); err != nil {
+	messages, err := messagesOf(k, b)
+	if err != nil {
 		return nil, err
 	}
 	if t.command.Expiry.Sub(t.head.clock) > t.head.settings.RequestMaxAge {
@@ -36,20 +35,50 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	if t.open.count >= uint64(t.head.settings.MaxOpen) {
 		return nil, errs.New(errs.Throttled, "%d requests are open, the most there may be", t.head.settings.MaxOpen)
 	}
-	eligible := t.eligible(k)
+	eligible, dry := t.eligible(k, messages)
 	if len(eligible) < int(k.Signers) {
-		return nil, errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
+		return nil, t.nobody(k, eligible, dry)
+	}
+	limit, charge, err := t.charge(k)
+	if err != nil {
+		return nil, err
 	}
 	q := &Request{ID: t.slot, Command: t.command.ID, Hash: t.hash, Author: t.author.id, Tenant: k.Tenant, Key: k.ID,
 		KeyVersion: k.Version, Kind: b.Kind, HashAlg: b.Hash, Payload: bytes.Clone(b.Payload), Note: b.Note,
-		Expiry: t.command.Expiry, State: RequestOpen, Opened: t.meta.Index, Leaf: t.head.frontier.Size()}
+		Expiry: t.command.Expiry, State: RequestOpen, Opened: t.meta.Index, Leaf: t.head.frontier.Size(),
+		Path: b.Path, Charge: charge}
 	return func(o *Outcome) {
 		o.Request = q.ID
-		t.openAttempt(q, 1, k.Signers, eligible)
+		t.openAttempt(q, k, 1, eligible, messages)
+		t.putLimit(k, limit)
 		t.open.insert(q.ID, q)
 		t.remember(q.ID, q.Expiry)
 		t.kept = true
 	}, nil
+}
+
+// messagesOf returns how many signatures a payload asks for. One that no region would sign
+// is refused here, before it costs a draw. What intent accepts is thereby part of the
+// replicated decision: see its package comment.
+func messagesOf(k *Key, b *command.RequestSignature) (int, error) {
+	if k.Scheme == command.SchemeThreshold {
+		spends, err := intent.Spends(b.Kind, b.Hash, b.Payload, b.Path, k.Info())
+		if n := len(spends); err == nil && (n == 0 || n > command.MaxMessages) {
+			err = errs.New(errs.PayloadRejected, "the payload asks for %d signatures, want 1 to %d", n, command.MaxMessages)
+		}
+		return len(spends), err
+	}
+	messages, err := intent.Messages(b.Kind, b.Hash, b.Payload, k.Info())
+	return len(messages), err
+}
+
+// nobody says that too few regions can sign. Where only nonces are lacking, the same bytes
+// may be sent again: pools fill by themselves, and the request cannot have been signed.
+func (t *task) nobody(k *Key, eligible []identity.RegionID, dry int) error {
+	if t.again = len(eligible)+dry >= int(k.Signers); t.again {
+		return errs.New(errs.NoEligiblePair, "%d regions have nonces left for key %s, want %d: their pools are being refilled; send the same again", len(eligible), k.ID, k.Signers)
+	}
+	return errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
 }
 
 // signable reports why a key does not sign now.
@@ -71,9 +100,12 @@ func checkPayload(k *Key, b *command.RequestSignature) error {
 		return err
 	}
 	hashed := b.Hash != command.HashNone
+	threshold := k.Scheme == command.SchemeThreshold
 	switch {
 	case !b.Kind.Valid() || !b.Hash.Valid():
 		return errs.New(errs.Invalid, "payload kind %d or hash %d is unknown", b.Kind, b.Hash)
+	case len(b.Path) > 0 && !threshold:
+		return errs.New(errs.Invalid, "key %s is a multisig key: it has no children", k.ID)
 	case len(b.Payload) == 0 || len(b.Payload) > command.MaxPayload:
 		return errs.New(errs.PayloadRejected, "payload of %d bytes, want 1 to %d", len(b.Payload), command.MaxPayload)
 	case b.Kind == command.KindDigest && !k.AllowBlind:
@@ -82,27 +114,41 @@ func checkPayload(k *Key, b *command.RequestSignature) error {
 		return errs.New(errs.PayloadRejected, "a digest is 32 bytes without a hash")
 	case b.Kind == command.KindPSBT && (hashed || k.Curve != command.Secp256k1):
 		return errs.New(errs.PayloadRejected, "a PSBT needs a secp256k1 key and no hash")
+	case b.Kind == command.KindSolana && (hashed || !threshold || k.Curve != command.Ed25519):
+		return errs.New(errs.PayloadRejected, "a Solana message needs a threshold key on ed25519 and no hash")
 	case b.Kind == command.KindMessage && hashed == (k.Curve == command.Ed25519):
-		return errs.New(errs.PayloadRejected, "a message to a %s key: ECDSA needs a hash, Ed25519 none", k.Curve)
+		return errs.New(errs.PayloadRejected, "a message to a %s key: ECDSA and BIP-340 need a hash, Ed25519 none", k.Curve)
 	}
 	return nil
 }
 
-// eligible returns the regions a draw for k is among at this index. Health is that of
-// before the entry: a change counts for later entries, wherever in the entry it stands.
-func (w *work) eligible(k *Key) []identity.RegionID {
-	ids := make([]identity.RegionID, 0, len(k.Regions))
+// eligible returns the regions a draw for k is among at this index, and how many more were
+// among them if they had nonces for so many messages. Health is that of before the entry:
+// a change counts for later entries, wherever in the entry it stands.
+func (w *work) eligible(k *Key, messages int) (ids []identity.RegionID, dry int) {
+	ids = make([]identity.RegionID, 0, len(k.Regions))
 	for _, r := range w.roster.regions {
-		if was, ok := w.before.region(r.ID); ok && was.Healthy && r.able(k) {
+		was, ok := w.before.region(r.ID)
+		switch {
+		case !ok || !was.Healthy || !r.able(k):
+		case k.Scheme == command.SchemeThreshold && w.nonces(r, k.Curve) < messages:
+			dry++
+		default:
 			ids = append(ids, r.ID)
 		}
 	}
-	return ids
+	return ids, dry
 }
 
-// able reports whether a region, if healthy, can sign with k.
-func (r *Region) able(k *Key) bool {
-	return r.Status == RegionActive && len(r.Sessions) > 0 && k.Attested(r.ID) != nil && slices.Contains(r.Curves, k.Curve)
+// able reports whether a region, if healthy (and with nonces enough), can sign with k.
+func (g *Region) able(k *Key) bool {
+	if g.Status != RegionActive || len(g.Sessions) == 0 {
+		return false
+	}
+	if k.Scheme == command.SchemeThreshold {
+		return k.Holds(g.ID)
+	}
+	return k.Attested(g.ID) != nil && slices.Contains(g.Curves, k.Curve)
 }
 
 // word decodes and verifies one region's word.
@@ -154,7 +200,8 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 	if p, ok := t.principals.get(q.Author); !ok || !p.signs(q.Tenant) {
 		return nil, errs.New(errs.Denied, "who asked for request %s may not sign any more", q.ID)
 	}
-	eligible := t.eligible(k)
+	messages := q.messages()
+	eligible, dry := t.eligible(k, messages)
 	if some := without(eligible, about); len(some) >= int(k.Signers) {
 		eligible = some
 	}
@@ -162,14 +209,23 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 		eligible = some
 	}
 	if len(eligible) < int(k.Signers) {
-		return nil, errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
+		return nil, t.nobody(k, eligible, dry)
 	}
 	return func(o *Outcome) {
 		n := *q
-		t.openAttempt(&n, b.Attempt, k.Signers, eligible)
+		t.openAttempt(&n, k, b.Attempt, eligible, messages)
 		t.open.put(n.ID, &n)
 		o.Request = n.ID
 	}, nil
+}
+
+// messages is how many signatures a threshold key's request asks for: as many nonces as
+// each region gave at its first attempt.
+func (q *Request) messages() int {
+	if !q.threshold() {
+		return 0
+	}
+	return len(q.Attempts[0].Nonces[0].Commitments)
 }
 
 func without(ids, out []identity.RegionID) []identity.RegionID {
@@ -240,9 +296,10 @@ func (t *task) complete(b *command.Complete) (deed, error) {
 		if !ok {
 			continue
 		}
-		if results, value := agree(q, b.Index, int(k.Signers), votes[id]); results != nil {
+		if results, first := agree(q, k, b.Index, votes[id]); results != nil {
 			now := *q
-			now.Results, now.Value = results, value
+			now.Results, now.Value = results, first.value
+			now.Attempts = withNonces(q.Attempts, first.item.Attempt, first.item.Signers)
 			done = append(done, agreed{q, now})
 		}
 	}
@@ -285,26 +342,31 @@ func (t *task) votes(b *command.Complete) (map[command.RequestID][]vote, []comma
 	return votes, order, nil
 }
 
-// agree returns the results of a request, if k eligible regions agree who was drawn at an
-// index, by which value, and each of them signed everything.
-func agree(q *Request, index uint64, k int, votes []vote) ([]SignatureSet, [32]byte) {
+// agree returns the results of a request and the vote they agree with, if k eligible
+// regions agree who was drawn at an index, by which value, and each of them signed
+// everything.
+func agree(q *Request, k *Key, index uint64, votes []vote) ([]SignatureSet, *vote) {
+	length := signatureLen
+	if k.Scheme == command.SchemeThreshold {
+		length = shareLen(k.Curve)
+	}
 	for i := range votes {
 		first := &votes[i]
 		at := attemptAt(q, index, first.item.Attempt)
-		if at == nil || !drawn(first.item.Signers, k, at.Eligible) {
+		if at == nil || !drawn(first.item.Signers, int(k.Signers), at.Eligible) || q.threshold() && len(first.item.Signatures) != q.messages() {
 			continue
 		}
 		var sets []SignatureSet
 		for _, region := range first.item.Signers {
-			if s := signed(votes, region, first); s != nil {
+			if s := signed(votes, region, first, length); s != nil {
 				sets = append(sets, *s)
 			}
 		}
-		if len(sets) == k {
-			return sets, first.value
+		if len(sets) == int(k.Signers) {
+			return sets, first
 		}
 	}
-	return nil, [32]byte{}
+	return nil, nil
 }
 
 func attemptAt(q *Request, index uint64, number uint8) *Attempt {
@@ -329,8 +391,8 @@ func drawn(signers []identity.RegionID, k int, eligible []identity.RegionID) boo
 	return true
 }
 
-// signed returns a region's signatures, if it agrees with first in everything.
-func signed(votes []vote, region identity.RegionID, first *vote) *SignatureSet {
+// signed returns a region's signatures, each of a length, if it agrees with first in everything.
+func signed(votes []vote, region identity.RegionID, first *vote, length int) *SignatureSet {
 	for i := range votes {
 		v := &votes[i]
 		if v.region != region || v.value != first.value || v.item.Attempt != first.item.Attempt || v.item.Code != errs.OK ||
@@ -339,7 +401,7 @@ func signed(votes []vote, region identity.RegionID, first *vote) *SignatureSet {
 			continue
 		}
 		for _, s := range v.item.Signatures {
-			if len(s) != signatureLen {
+			if len(s) != length {
 				return nil
 			}
 		}

@@ -33,7 +33,10 @@ const (
 	tagSettled   = 7
 	tagMemo      = 8
 	tagBucket    = 9
+	tagWrap      = 10
+	tagPool      = 11
 	tagControl   = 40 // only where administrators decided about regions or the clock
+	tagRollout   = 41 // only while all threshold keys are being refreshed
 	tagEnd       = 255
 )
 
@@ -81,8 +84,13 @@ func (s *state) writeRecords(w io.Writer) error {
 	recordAll(o, txn, settledTable, tagSettled, func(s *settled) []byte { return s.blob })
 	recordAll(o, txn, memoTable, tagMemo, (*memo).encode)
 	recordAll(o, txn, bucketTable, tagBucket, (*bucket).encode)
+	recordAll(o, txn, wrapTable, tagWrap, (*Wrap).encode)
+	recordAll(o, txn, poolTable, tagPool, (*NoncePool).encode)
 	if s.head.control != nil {
 		o.record(tagControl, s.head.control.encode())
+	}
+	if s.head.rollout != nil {
+		o.record(tagRollout, s.head.rollout.encode())
 	}
 	return o.err
 }
@@ -127,6 +135,7 @@ type restoring struct {
 	tag  uint8                          // of the last record
 	last []byte                         // its key
 	due  map[command.RequestID]struct{} // what buckets have still to name
+	uses map[uint32]uint32              // what lies under each wrapping epoch
 }
 
 func corrupt(format string, args ...any) error {
@@ -138,7 +147,7 @@ func corrupt(format string, args ...any) error {
 func readState(m *Machine, r io.Reader) (*state, *memdb.MemDB, error) {
 	db := newDB()
 	o := &restoring{in: bufio.NewReaderSize(r, 64<<10), sum: sha256.New(), txn: db.Txn(true),
-		due: map[command.RequestID]struct{}{}}
+		due: map[command.RequestID]struct{}{}, uses: map[uint32]uint32{}}
 	defer o.txn.Abort()
 	if err := o.header(m.lineage); err != nil {
 		return nil, nil, err
@@ -243,6 +252,15 @@ func (o *restoring) take(tag uint8, b []byte) (err error) {
 		err = load(o, memoTable, b, decodeMemo, &h.memos)
 	case tagBucket:
 		err = load(o, bucketTable, b, decodeBucket, &h.buckets)
+	case tagWrap:
+		err = load(o, wrapTable, b, decodeWrap, &h.wraps)
+	case tagPool:
+		err = load(o, poolTable, b, decodePool, &h.pools)
+	case tagRollout:
+		if h.rollout != nil {
+			return corrupt("a second refresh of all keys")
+		}
+		h.rollout, err = decodeRollout(b)
 	case tagControl:
 		if h.control != nil {
 			return corrupt("a second record of control")
@@ -292,9 +310,18 @@ func (o *restoring) account(r row) error {
 		if r.admin() {
 			o.head.admins++
 		}
+	case *Key:
+		return o.accountKey(r)
+	case *Wrap:
+		r.Live = o.uses[r.Epoch]
+		delete(o.uses, r.Epoch)
+		o.head.newest = r.Epoch
 	case *Request:
 		if r.State != RequestOpen || len(r.Attempts) == 0 {
 			return corrupt("request %s is among the open ones and is not", r.ID)
+		}
+		if r.threshold() && len(r.Attempts[0].Nonces) == 0 {
+			return corrupt("request %s has no nonces", r.ID)
 		}
 		o.due[r.ID] = struct{}{}
 	case *settled:
@@ -315,6 +342,42 @@ func (o *restoring) account(r row) error {
 	return nil
 }
 
+// accountKey counts what a threshold key uses. Ceremonies are of somebody, and only keys
+// in use have them.
+func (o *restoring) accountKey(k *Key) error {
+	for _, e := range k.wraps() {
+		o.uses[e]++
+	}
+	if c := k.Ceremony; c.Running() {
+		if len(c.Dealers) == 0 || len(c.Holders) == 0 {
+			return corrupt("nobody takes part in the ceremony of key %s", k.ID)
+		}
+		o.head.ceremonies++
+	}
+	if k.State == KeyRetired && (k.Ceremony != nil || k.Retiring != nil) {
+		return corrupt("key %s is retired and is not at rest", k.ID)
+	}
+	return nil
+}
+
+// checkWraps sees that what shares are sealed under is there, and that exactly what is of
+// no use any more is doomed.
+func (o *restoring) checkWraps() (err error) {
+	if len(o.uses) != 0 {
+		return corrupt("a share lies under a wrapping epoch that is not there")
+	}
+	if r := o.head.rollout; r != nil && (r.wrap == 0 || r.wrap > o.head.newest) {
+		return corrupt("keys are being refreshed for a wrapping epoch that is not there")
+	}
+	scan(o.txn, wrapTable, nil, func(e *Wrap) bool {
+		if (e.Doomed != 0) != (e.Epoch != o.head.newest && e.Live == 0) {
+			err = corrupt("wrapping epoch %d has %d uses and was given up at index %d", e.Epoch, e.Live, e.Doomed)
+		}
+		return err == nil
+	})
+	return err
+}
+
 func (o *restoring) check(m *Machine) error {
 	h := o.head
 	if h == nil {
@@ -322,6 +385,9 @@ func (o *restoring) check(m *Machine) error {
 	}
 	if h.frontier.Size() == 0 || len(o.due) != 0 {
 		return corrupt("%d rows without an end, audit tree of %d leaves", len(o.due), h.frontier.Size())
+	}
+	if err := o.checkWraps(); err != nil {
+		return err
 	}
 	founders := m.document().Regions
 	if len(o.regs) != len(founders) {

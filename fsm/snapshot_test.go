@@ -28,6 +28,52 @@ func varied(t testing.TB) *fsmtest.Log {
 	return l
 }
 
+// variedThreshold is varied with threshold keys in every state.
+func variedThreshold(t testing.TB) *fsmtest.Log {
+	l := varied(t)
+	l.Must(l.Dual(&command.UnfreezeVault{}))
+	signer := l.Signer("principal acme/service")
+	first := l.ThresholdKey("acme", "cold", command.Ed25519, 2)
+	other := l.ThresholdKey("acme", "warm", command.Secp256k1, 3)
+	l.FillPools(command.Ed25519, 4)
+	request := fsmtest.Message(first, "pay")
+	request.Path = []uint32{0, 7}
+	done, open := l.Must(l.By(signer, request)).Request, l.Must(l.By(signer, request)).Request
+	l.Must(next(l, 1, open, 2, refusal(l, 2, open, 1)))
+	l.Apply(l.Shares(l.Region(1), [32]byte{9}, ids(3, 1), done))
+	l.Must(l.By(signer, &command.IssueAddresses{Key: first, Paths: [][]byte{command.EncodePath([]uint32{1})}}))
+	failed := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "failed", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
+	for range fsm.MaxTries {
+		l.Must(l.By(l.Region(1).Session, l.Said(l.Region(1), failed)))
+		later(l, fsm.StepTime)
+	}
+	// Under way: at their dealings with an accusation, at their finish, and waiting.
+	l.Must(l.Dual(&command.RefreshKey{Key: other}))
+	l.Hold(other)
+	dealt := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "dealt", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
+	finishing := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "finishing", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2, Regions: ids(1, 2, 3)})).Key
+	for i, id := range []command.KeyID{dealt, finishing, finishing, finishing} {
+		for _, r := range ids(1, 2, 3, 4)[:4-min(i, 1)] {
+			l.Must(l.By(l.Region(r).Session, l.Said(l.Region(r), id)))
+		}
+	}
+	say(l, 1, dealt)
+	say(l, 2, finishing)
+	k, _ := l.Machine.View().Key(dealt)
+	l.Must(l.By(l.Region(2).Session, &command.AccuseDealer{Ceremony: k.Ceremony.ID, Against: 1, Complaint: []byte{1}, Note: "its dealing"}))
+	l.Must(l.Dual(&command.CreateKey{Name: "paths", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2, Fallback: outsiders(2, 4)}))
+	given := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "given-up", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
+	l.Must(l.Dual(&command.RetireKey{Key: given}))
+	l.Must(l.Dual(&command.RefreshKey{}))
+	l.Must(l.OfferWrap(l.Region(2), 3))
+	return l
+}
+
+// everything is states that together have every kind of row there is.
+func everything(t testing.TB) []*fsmtest.Log {
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t)}
+}
+
 func written(t testing.TB, m *fsm.Machine) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -38,7 +84,13 @@ func written(t testing.TB, m *fsm.Machine) []byte {
 }
 
 func TestSnapshotIsCanonical(t *testing.T) {
-	l := varied(t)
+	for _, l := range everything(t) {
+		canonical(t, l)
+	}
+}
+
+func canonical(t *testing.T, l *fsmtest.Log) {
+	t.Helper()
 	b := written(t, l.Machine)
 	if !bytes.Equal(b, written(t, l.Machine)) {
 		t.Fatal("two snapshots of one state differ")
@@ -74,8 +126,15 @@ func TestSnapshotIsOfItsMoment(t *testing.T) {
 }
 
 func TestDamagedSnapshots(t *testing.T) {
-	l := varied(t)
+	for _, l := range everything(t) {
+		damaged(t, l)
+	}
+}
+
+func damaged(t *testing.T, l *fsmtest.Log) {
+	t.Helper()
 	good := written(t, l.Machine)
+	step := 7 * (1 + len(good)/(8<<10))
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +149,7 @@ func TestDamagedSnapshots(t *testing.T) {
 			t.Fatalf("%s: a failed restore changed the state", what)
 		}
 	}
-	for i := 0; i < len(good); i += 7 {
+	for i := 0; i < len(good); i += step {
 		check("cut", good[:i], errs.Corrupt)
 		flipped := bytes.Clone(good)
 		flipped[i] ^= 0x40
@@ -113,7 +172,13 @@ func TestDamagedSnapshots(t *testing.T) {
 
 // TestInconsistentSnapshots: a right checksum over a wrong state does not help.
 func TestInconsistentSnapshots(t *testing.T) {
-	l := varied(t)
+	for _, l := range everything(t) {
+		inconsistent(t, l)
+	}
+}
+
+func inconsistent(t *testing.T, l *fsmtest.Log) {
+	t.Helper()
 	good := written(t, l.Machine)
 	type record struct{ tag, body []byte }
 	var records []record
@@ -148,7 +213,7 @@ func TestInconsistentSnapshots(t *testing.T) {
 			t.Fatalf("record %d of tag %d twice: %v", i, r.tag[0], err)
 		}
 		switch r.tag[0] {
-		case 1, 2, 6, 7, 8, 9: // head, regions, and what buckets and rows owe each other
+		case 1, 2, 6, 7, 8, 9, 10: // head, regions, what buckets and rows owe each other, what shares lie under
 			tried++
 			if err := m.Restore(bytes.NewReader(build(without))); errs.CodeOf(err) != errs.Corrupt {
 				t.Fatalf("without record %d of tag %d: %v", i, r.tag[0], err)

@@ -6,8 +6,8 @@ import (
 )
 
 // sweep does what time alone does, before the first command of an entry: open requests
-// past their grace expire, rows past their retention are forgotten. Each entry does a
-// bounded part; the rest waits for the next.
+// past their grace expire, rows past their retention are forgotten, tries of ceremonies
+// fail at their deadline. Each entry does a bounded part; the rest waits for the next.
 func (w *work) sweep() {
 	horizon := second(w.head.clock.Add(-CompletionGrace))
 	for _, b := range w.dueBuckets(w.head.expired, horizon) {
@@ -19,6 +19,9 @@ func (w *work) sweep() {
 		w.head.expired = b.key
 	}
 	w.prune()
+	for _, k := range w.dueKeys(w.head.clock, sweepKeys) {
+		w.timeOut(k)
+	}
 }
 
 // prune forgets rows of buckets that hold nothing open any more.

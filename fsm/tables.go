@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/go-memdb"
 
@@ -16,11 +17,13 @@ import (
 const (
 	tenantTable    = "tenant"    // tenant
 	principalTable = "principal" // Principal
-	keyTable       = "key"       // Key, also by name
+	keyTable       = "key"       // Key, also by name, and by when time changes it
 	openTable      = "open"      // Request, open: small and busy
 	settledTable   = "settled"   // settled: final requests, encoded
 	memoTable      = "memo"      // memo: outcomes of other commands
 	bucketTable    = "bucket"    // bucket: what to forget when
+	wrapTable      = "wrap"      // Wrap: epochs of wrapping keys
+	poolTable      = "pool"      // NoncePool
 )
 
 // row is what a table holds. Rows are never changed once inserted; rowKey may alias them.
@@ -74,6 +77,18 @@ func (q *Request) rowKey() []byte   { return q.ID[:] }
 func (s *settled) rowKey() []byte   { return s.id[:] }
 func (m *memo) rowKey() []byte      { return m.slot[:] }
 func (b *bucket) rowKey() []byte    { return b.raw[:] }
+func (e *Wrap) rowKey() []byte      { return epochKey(e.Epoch) }
+func (p *NoncePool) rowKey() []byte { return poolKey{p.Region, p.Curve}.bytes() }
+
+func epochKey(epoch uint32) []byte { return binary.BigEndian.AppendUint32(nil, epoch) }
+
+// poolKey finds a pool: there is one a region and curve.
+type poolKey struct {
+	region identity.RegionID
+	curve  command.Curve
+}
+
+func (k poolKey) bytes() []byte { return []byte{byte(k.region), byte(k.curve)} }
 
 // nameKey has no ambiguity: names hold no zero byte.
 func nameKey(tenant, name string) []byte { return []byte(tenant + "\x00" + name) }
@@ -88,18 +103,52 @@ type byName struct{}
 func (byName) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
 func (byName) FromObject(obj any) (bool, []byte, error) {
 	k := obj.(*Key)
+	if k.neverLive() {
+		return true, nameKey(k.Tenant, k.Name+"\x00"+string(k.ID[:])), nil // listed, but not in the way
+	}
 	return true, nameKey(k.Tenant, k.Name), nil
+}
+
+// byDue finds the keys that time alone changes, in order of when.
+type byDue struct{}
+
+func (byDue) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
+func (byDue) FromObject(obj any) (bool, []byte, error) {
+	k := obj.(*Key)
+	at, ok := k.due()
+	if !ok {
+		return false, nil, nil
+	}
+	return true, dueKey(at, k.ID), nil
+}
+
+// byEscrow finds the keys whose escrow waits for time or for regions.
+type byEscrow struct{}
+
+func (byEscrow) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
+func (byEscrow) FromObject(obj any) (bool, []byte, error) {
+	k := obj.(*Key)
+	if k.Escrowing() == nil {
+		return false, nil, nil
+	}
+	return true, k.rowKey(), nil
+}
+
+func dueKey(at time.Time, id command.KeyID) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())), id[:]...)
 }
 
 // newDB returns an empty database. It is a snapshot of itself, because only the primary
 // tracks watches, which nobody here uses.
 func newDB() *memdb.MemDB {
 	schema := &memdb.DBSchema{Tables: map[string]*memdb.TableSchema{}}
-	for _, t := range []string{tenantTable, principalTable, keyTable, openTable, settledTable, memoTable, bucketTable} {
+	for _, t := range []string{tenantTable, principalTable, keyTable, openTable, settledTable, memoTable, bucketTable, wrapTable, poolTable} {
 		schema.Tables[t] = &memdb.TableSchema{Name: t, Indexes: map[string]*memdb.IndexSchema{
 			"id": {Name: "id", Unique: true, Indexer: byKey{}}}}
 	}
 	schema.Tables[keyTable].Indexes["name"] = &memdb.IndexSchema{Name: "name", Unique: true, Indexer: byName{}}
+	schema.Tables[keyTable].Indexes["due"] = &memdb.IndexSchema{Name: "due", Unique: true, AllowMissing: true, Indexer: byDue{}}
+	schema.Tables[keyTable].Indexes["escrow"] = &memdb.IndexSchema{Name: "escrow", Unique: true, AllowMissing: true, Indexer: byEscrow{}}
 	db, err := memdb.NewMemDB(schema)
 	if err != nil {
 		panic(err) // the schema is a constant
@@ -121,12 +170,17 @@ func lookup[R row](txn *memdb.Txn, table, index string, key []byte) (r R, ok boo
 
 // scan calls f for every row from a key on (nil: all) in key order until f is false.
 func scan[R row](txn *memdb.Txn, table string, from []byte, f func(R) bool) {
+	scanBy(txn, table, "id", from, f)
+}
+
+// scanBy does the same in the order of an index.
+func scanBy[R row](txn *memdb.Txn, table, index string, from []byte, f func(R) bool) {
 	var it memdb.ResultIterator
 	var err error
 	if from == nil {
-		it, err = txn.Get(table, "id")
+		it, err = txn.Get(table, index)
 	} else {
-		it, err = txn.LowerBound(table, "id", from)
+		it, err = txn.LowerBound(table, index, from)
 	}
 	if err != nil {
 		panic(err) // tables and indexes are constants
@@ -194,8 +248,14 @@ func (t *writes[K, R]) all(key func(R) K) []R {
 
 // flush writes everything into txn. The order does not matter: a radix tree depends on
 // what it holds only.
-func (t *writes[K, R]) flush(txn *memdb.Txn) {
+func (t *writes[K, R]) flush(txn *memdb.Txn) { t.flushSome(txn, func(R) bool { return true }) }
+
+// flushSome writes the rows that f picks.
+func (t *writes[K, R]) flushSome(txn *memdb.Txn, f func(R) bool) {
 	for _, w := range t.rows {
+		if !f(w.row) {
+			continue
+		}
 		var err error
 		if !w.gone {
 			err = txn.Insert(t.table, w.row)

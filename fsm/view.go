@@ -191,8 +191,11 @@ func (v View) MaySign(p identity.Fingerprint, tenant string) bool {
 }
 
 // AttestationsHash returns what the regions of a key confirm: the key's parameters and
-// every attestation, in order of region.
+// every attestation, in order of region; of a threshold key, SharingHash.
 func AttestationsHash(k *Key) [32]byte {
+	if k.Scheme == command.SchemeThreshold {
+		return SharingHash(k)
+	}
 	w := wire.NewWriter(1024)
 	w.String("tetrad/attestations/v1")
 	w.Fixed(k.ID[:])

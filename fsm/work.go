@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/hashicorp/go-memdb"
@@ -24,6 +25,8 @@ type work struct {
 	settled    writes[command.RequestID, *settled]
 	memos      writes[command.RequestID, *memo]
 	buckets    writes[bucketKey, *bucket]
+	wraps      writes[uint32, *Wrap]
+	pools      writes[poolKey, *NoncePool]
 
 	// Of the entry in progress.
 	meta   command.Meta
@@ -46,6 +49,8 @@ func (m *Machine) begin() *work {
 	w.settled = writes[command.RequestID, *settled]{table: settledTable, base: w.base, bytes: slotBytes, count: h.settled}
 	w.memos = writes[command.RequestID, *memo]{table: memoTable, base: w.base, bytes: slotBytes, count: h.memos}
 	w.buckets = writes[bucketKey, *bucket]{table: bucketTable, base: w.base, bytes: func(k bucketKey) []byte { b := k.bytes(); return b[:] }, count: h.buckets}
+	w.wraps = writes[uint32, *Wrap]{table: wrapTable, base: w.base, bytes: epochKey, count: h.wraps}
+	w.pools = writes[poolKey, *NoncePool]{table: poolTable, base: w.base, bytes: poolKey.bytes, count: h.pools}
 	return w
 }
 
@@ -56,15 +61,19 @@ func (w *work) commit() {
 	txn := w.m.db.Txn(true)
 	w.tenants.flush(txn)
 	w.principals.flush(txn)
-	w.keys.flush(txn)
+	w.keys.flushSome(txn, (*Key).neverLive) // gives up a name that another row of the batch may have taken
+	w.keys.flushSome(txn, func(k *Key) bool { return !k.neverLive() })
 	w.open.flush(txn)
 	w.settled.flush(txn)
 	w.memos.flush(txn)
 	w.buckets.flush(txn)
+	w.wraps.flush(txn)
+	w.pools.flush(txn)
 	txn.Commit()
 	h := &w.head
 	h.tenants, h.principals, h.keys = w.tenants.count, w.principals.count, w.keys.count
 	h.open, h.settled, h.memos, h.buckets = w.open.count, w.settled.count, w.memos.count, w.buckets.count
+	h.wraps, h.pools = w.wraps.count, w.pools.count
 	w.m.publish(w.head, w.roster)
 }
 
@@ -88,6 +97,10 @@ func (w *work) fileDue() {
 
 // putKey writes a changed key and tells about it.
 func (w *work) putKey(k *Key) {
+	if k.Scheme == command.SchemeThreshold {
+		was, _ := w.keys.get(k.ID)
+		w.recount(was, k)
+	}
 	w.keys.put(k.ID, k)
 	for _, id := range w.result.Keys {
 		if id == k.ID {
@@ -108,12 +121,16 @@ func (w *work) keyChanged(k *Key) {
 
 func (w *work) keyByName(tenant, name string) bool {
 	for _, p := range w.keys.rows {
-		if p.row.Tenant == tenant && p.row.Name == name {
+		if p.row.Tenant == tenant && p.row.Name == name && !p.row.neverLive() {
 			return true
 		}
 	}
-	_, ok := lookup[*Key](w.base, keyTable, "name", nameKey(tenant, name))
-	return ok
+	k, ok := lookup[*Key](w.base, keyTable, "name", nameKey(tenant, name))
+	if !ok {
+		return false
+	}
+	_, written := w.keys.rows[k.ID]
+	return !written // else it stands above, if it has the name still
 }
 
 func (w *work) putRegion(r *Region) {
@@ -130,6 +147,9 @@ func (w *work) putRegion(r *Region) {
 func (w *work) finish(q *Request, s RequestState) *Request {
 	d := *q
 	d.State, d.Closed = s, w.meta.Index
+	if s != RequestComplete {
+		d.Attempts = withNonces(d.Attempts, 0, nil)
+	}
 	w.open.remove(q.ID, q)
 	w.settled.insert(q.ID, settle(&d))
 	switch s {
@@ -146,12 +166,20 @@ func (w *work) finish(q *Request, s RequestState) *Request {
 	return &d
 }
 
-// openAttempt records a draw among eligible and tells about it.
-func (w *work) openAttempt(q *Request, number uint8, signers uint8, eligible []identity.RegionID) {
-	q.Attempts = append(q.Attempts[:len(q.Attempts):len(q.Attempts)],
-		Attempt{Number: number, Meta: w.meta, Stamp: w.stamp, Eligible: eligible})
-	w.effect.Opened = append(w.effect.Opened, audit.OpenedAttempt{Request: q.ID, Number: number, Key: q.Key,
-		KeyVersion: q.KeyVersion, Signers: signers, Eligible: eligible})
+// openAttempt records a draw among eligible and tells about it. Of a threshold key every
+// eligible region gives a nonce for each of the messages.
+func (w *work) openAttempt(q *Request, k *Key, number uint8, eligible []identity.RegionID, messages int) {
+	a := Attempt{Number: number, Meta: w.meta, Stamp: w.stamp, Eligible: eligible}
+	told := audit.OpenedAttempt{Request: q.ID, Number: number, Key: q.Key, KeyVersion: q.KeyVersion, Signers: k.Signers, Eligible: eligible}
+	if k.Scheme == command.SchemeThreshold {
+		a.Epoch, a.Nonces = k.Sharing.Epoch, w.take(k.Curve, eligible, messages)
+		told.Epoch = a.Epoch
+		for _, s := range a.Nonces {
+			told.Nonces = append(told.Nonces, bytes.Join(s.Commitments, nil))
+		}
+	}
+	q.Attempts = append(q.Attempts[:len(q.Attempts):len(q.Attempts)], a)
+	w.effect.Opened = append(w.effect.Opened, told)
 	w.result.Opened = append(w.result.Opened, q.ID)
 }
 

@@ -170,14 +170,19 @@ func (h *HSM) Unwrap(ctx context.Context, wrapped []byte, label string) ([]byte,
 	if key.label == "" {
 		return nil, errs.New(errs.BadState, "no wrapping key is in use")
 	}
+	return h.unwrap(ctx, key.label, wrapped, label)
+}
+
+// unwrap opens what was wrapped to the key called name.
+func (h *HSM) unwrap(ctx context.Context, name string, wrapped []byte, label string) ([]byte, error) {
 	return openWrapped(wrapped, label, func(hash Hash, oaep []byte) ([]byte, error) {
-		plain, err := do(ctx, h.pool, h.pool.timeout, func(c *conn) ([]byte, error) { return c.decrypt(key.label, hash, oaep) })
+		plain, err := do(ctx, h.pool, h.pool.timeout, func(c *conn) ([]byte, error) { return c.decrypt(name, hash, oaep) })
 		var te *TokenError
 		if errors.As(err, &te) && te.Fault == FaultCall && !errors.Is(err, errNoKey) {
 			return nil, errs.Wrap(errs.Corrupt, err, "blob does not open with this HSM's wrapping key").
 				WithHint("it is damaged, or wrapped to another region's HSM")
 		}
-		return plain, notFound(err, key.label, coded(err, "unwrapping"))
+		return plain, notFound(err, name, coded(err, "unwrapping"))
 	})
 }
 

@@ -17,6 +17,7 @@ const (
 	maxMessage     = 1 << 20          // signed with Ed25519
 	maxHandles     = 4096             // object handles remembered by a session
 	maxHung        = 4                // calls that may hang in the token beside Sessions
+	maxCopies      = 16               // rounds of destroying keys of one label
 	defaultTimeout = 5 * time.Second  // of one token call
 	generateTime   = 60 * time.Second // of generating a key pair
 	retryAfter     = time.Second      // between attempts to initialise a failed token again

@@ -80,6 +80,7 @@ type Session interface {
 	// message, or RSASSA-PSS with SHA-256 and salt 32 over a message.
 	Sign(private Object, kind Kind, data []byte) ([]byte, error)
 	Decrypt(private Object, hash Hash, ciphertext []byte) ([]byte, error) // RSA-OAEP, no label
+	Destroy(o Object) error                                               // one half of a pair, for good
 	Close() error
 }
 

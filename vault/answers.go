@@ -23,6 +23,7 @@ type answers struct {
 	slots    map[Item]*slot
 	refusals map[Item]time.Time // faults of this region's own, the ground for a word, with the request's expiry
 	order    []Item             // of refusals, oldest first
+	past     past
 }
 
 // slot is the answer for one attempt, settled when done is closed. Its other fields
@@ -34,7 +35,7 @@ type slot struct {
 }
 
 func openAnswers(cfg *Config) (*answers, error) {
-	a := &answers{cfg: cfg, slots: map[Item]*slot{}, refusals: map[Item]time.Time{}}
+	a := &answers{cfg: cfg, slots: map[Item]*slot{}, refusals: map[Item]time.Time{}, past: past{given: map[Item]time.Time{}}}
 	book, old, err := openJournal(cfg)
 	if err != nil {
 		return nil, err
@@ -56,6 +57,11 @@ func openAnswers(cfg *Config) (*answers, error) {
 func (a *answers) claim(it Item, expiry time.Time) (s *slot, mine bool, err *errs.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	return a.claimHere(it, expiry)
+}
+
+// claimHere is claim for who holds the lock.
+func (a *answers) claimHere(it Item, expiry time.Time) (s *slot, mine bool, err *errs.Error) {
 	if s, ok := a.slots[it]; ok && s.Expiry.Equal(expiry) {
 		return s, false, nil
 	} else if ok && !s.settled() {
@@ -160,15 +166,7 @@ func (a *answers) renounce(ctx context.Context, it Item, expiry time.Time) error
 			return a.settle(ctx, []*slot{s})
 		}
 	}
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if s.err == nil && s.Refused {
-		return nil
-	}
-	return errs.New(errs.BadState, "attempt %d of request %s was answered here, not refused", it.Attempt, it.Request)
+	return s.refusal(ctx)
 }
 
 // held returns the slot of an attempt, nil without one, and whether it was refused here.
@@ -195,12 +193,16 @@ func (a *answers) live() []record {
 	return out
 }
 
-// forget drops the answers of requests that are final.
-func (a *answers) forget(ids []command.RequestID) {
+// forget drops the answers of requests that are final; of those that ended without
+// signatures it remembers that there were some.
+func (a *answers) forget(ids []command.RequestID, complete bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, id := range ids {
 		for n := uint8(1); n <= maxAttempts; n++ {
+			if !complete {
+				a.note(Item{id, n})
+			}
 			a.drop(Item{id, n})
 		}
 	}
@@ -212,9 +214,11 @@ func (a *answers) prune(now time.Time) {
 	defer a.mu.Unlock()
 	for it, s := range a.slots {
 		if s.spent(now) {
+			a.note(it)
 			a.drop(it)
 		}
 	}
+	a.prunePast(now)
 }
 
 // drop forgets a settled slot; one still being signed stays its claimant's.

@@ -13,6 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/liar"
+	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
 // bundle is what is asked together and filed together. Its fields belong to the one
@@ -30,8 +31,9 @@ type reply struct {
 	region  identity.RegionID
 	answer  *command.Answer // its session signature verified
 	refused map[*item]errs.Code
-	good    map[*item][][]byte // verified against the region's attested key
-	err     error              // no usable answer at all
+	good    map[*item][][]byte // verified against the region's attested key; shares of a threshold signature are not yet
+	shares  map[*item][]*frost.SignatureShare
+	err     error // no usable answer at all
 }
 
 func newBundle(r *round, d *drawn, items []*item) *bundle {
@@ -69,6 +71,7 @@ func (b *bundle) run(ctx context.Context) {
 		}
 		b.take(r)
 	}
+	b.unread()
 	if c := b.completion(); c != nil {
 		b.file(ctx, c)
 	}
@@ -89,7 +92,7 @@ func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*ite
 	}
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timing.answer(signatures))
 	defer cancel()
-	r := &reply{region: region, refused: map[*item]errs.Code{}, good: map[*item][][]byte{}}
+	r := &reply{region: region, refused: map[*item]errs.Code{}, good: map[*item][][]byte{}, shares: map[*item][]*frost.SignatureShare{}}
 	if r.answer, r.err = b.put(ctx, region, q); r.err == nil {
 		r.err = b.verify(r, items)
 	}
@@ -127,14 +130,14 @@ func (b *bundle) verify(r *reply, items []*item) error {
 	for _, it := range items {
 		keys.add(it.ground.key, a.Region)
 	}
-	faults := make([]error, len(items))
-	parallel(len(items), func(i int) { faults[i] = b.verifyItem(a, &a.Items[i], items[i], keys) })
+	faults, shares := make([]error, len(items)), make([][]*frost.SignatureShare, len(items))
+	parallel(len(items), func(i int) { shares[i], faults[i] = b.verifyItem(a, &a.Items[i], items[i], keys) })
 	for i, it := range items {
 		switch got := &a.Items[i]; {
 		case faults[i] != nil:
 			return faults[i]
 		case got.Code == errs.OK:
-			r.good[it] = got.Signatures
+			r.good[it], r.shares[it] = got.Signatures, shares[i]
 		default:
 			r.refused[it] = got.Code
 			b.cfg.Logger.Warn("co-signer refused", slog.Int("region", int(r.region)), slog.String("request", it.Request.String()),
@@ -144,24 +147,31 @@ func (b *bundle) verify(r *reply, items []*item) error {
 	return nil
 }
 
-func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item, keys verifiers) error {
+// verifyItem judges one region's answer on one item by itself. Shares of a threshold
+// signature are only decoded: whether they are right shows when they are added up.
+func (b *bundle) verifyItem(a *command.Answer, got *command.AnswerItem, it *item, keys verifiers) ([]*frost.SignatureShare, error) {
 	switch {
 	case got.Request != it.Request || got.Attempt != it.Attempt:
-		return b.blame(a.Region, "answer on another request")
+		return nil, b.blame(a.Region, "answer on another request")
 	case got.Code != errs.OK:
-		return nil
+		return nil, nil
 	case a.Value != b.drawn.value || !slices.Equal(got.Signers, it.signers) || len(got.Signatures) != len(it.messages):
-		return b.blame(a.Region, "answer for another draw")
-	}
-	if a.Region == b.cfg.Region {
-		return nil // the own co-signer verified what its HSM made
+		return nil, b.blame(a.Region, "answer for another draw")
+	case it.ground.threshold():
+		shares, err := decodeShares(a.Region, got.Signatures)
+		if err != nil {
+			return nil, b.blame(a.Region, err.Error())
+		}
+		return shares, nil
+	case a.Region == b.cfg.Region:
+		return nil, nil // the own co-signer verified what its HSM made
 	}
 	for i, m := range it.messages {
 		if !keys[it.ground.key.ID].Verify(m, got.Signatures[i]) && liar.Defends(liar.Answers) {
-			return b.blame(a.Region, "signature does not verify against the attested key")
+			return nil, b.blame(a.Region, "signature does not verify against the attested key")
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // blame records what no region in order does.
@@ -178,9 +188,15 @@ func (b *bundle) take(r *reply) {
 		b.cfg.Logger.Warn("no co-sign answer", slog.Int("region", int(r.region)), slog.Uint64("index", b.meta.Index), slog.Any("error", r.err))
 		return
 	}
+	var full []*item
 	for it, signatures := range r.good {
 		it.results[slices.Index(it.signers, r.region)].Signatures = signatures
-		it.done = !slices.ContainsFunc(it.results, func(s fsm.SignatureSet) bool { return s.Signatures == nil })
+		if !slices.ContainsFunc(it.results, func(s fsm.SignatureSet) bool { return s.Signatures == nil }) {
+			full = append(full, it)
+		}
+	}
+	b.combine(full)
+	for _, it := range full {
 		if it.done {
 			b.deliver(it)
 		}
@@ -193,6 +209,7 @@ func (b *bundle) deliver(it *item) {
 	req.State, req.Payload = fsm.RequestComplete, nil
 	req.Results, req.Value = it.results, b.drawn.value
 	b.stats.completed.Add(1)
+	b.sums.put(&req, it.sums)
 	b.waiting.signed(&req)
 	view := b.cfg.Replica.View()
 	if row, ok := view.Request(it.Request); !ok || row.State != fsm.RequestOpen {
@@ -211,12 +228,24 @@ func (b *bundle) completion() *command.Complete {
 		return nil
 	}
 	c := &command.Complete{Index: b.meta.Index, Partials: b.drawn.encoded()}
+	var voted []identity.RegionID
 	for _, region := range slices.Sorted(maps.Keys(b.replies)) {
-		if a := b.replies[region].answer; a != nil {
+		if a := b.replies[region].answer; a != nil && !b.undone(append(voted, region)) {
+			voted = append(voted, region)
 			c.Answers = append(c.Answers, a.Encode())
 		}
 	}
 	return c
+}
+
+// undone reports whether the answers of some regions would complete an item whose shares
+// do not make a signature: Apply counts answers, it adds nothing up.
+func (b *bundle) undone(voted []identity.RegionID) bool {
+	return slices.ContainsFunc(b.items, func(it *item) bool {
+		return !it.done && !slices.ContainsFunc(it.signers, func(s identity.RegionID) bool {
+			return !slices.Contains(voted, s) || b.replies[s].good[it] == nil
+		})
+	})
 }
 
 // file commits a completion. It rides in the next entry; until it is in the log the

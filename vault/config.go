@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -46,6 +47,24 @@ type Token interface {
 	Sign(ctx context.Context, label string, curve uint8, message []byte) ([]byte, error)
 	Health(ctx context.Context) error
 }
+
+// Wraps are the region's wrapping keys by epoch, to which its shares of threshold keys are
+// sealed (docs/design/threshold.md). Each hangs on a key in the HSM that exists for its
+// epoch only. Others seal to the public half with box.Seal.
+type Wraps interface {
+	// CreateWrap makes the key in the HSM, or finds it, and a fresh pair under it. What
+	// counts is the pair that was committed.
+	CreateWrap(ctx context.Context, epoch uint32) (public, sealed, attributes []byte, err error)
+	// OpenWrap opens the committed pair by one call of the HSM. errs.NotFound: the key is
+	// not in the HSM.
+	OpenWrap(ctx context.Context, epoch uint32, sealed []byte) (*box.Key, error)
+	// DropWrap destroys the key in the HSM and makes sure that it is gone; again is fine.
+	DropWrap(ctx context.Context, epoch uint32) error
+}
+
+// Escrow encrypts a region's share of the sharing of an epoch (frost.Share, stored form) as
+// a key's escrow says; the result is what the region files.
+type Escrow func(view fsm.View, key *fsm.Key, e *fsm.Escrow, epoch uint32, share []byte) ([]byte, error)
 
 // Peers reaches other regions over mutually authenticated connections; the far end is
 // their HandleCoSign, HandlePartial and HandleWord. Coded errors pass through, so
@@ -122,11 +141,13 @@ type Config struct {
 	Proposer Proposer
 	Replica  Replica
 	Token    Token
+	Wraps    Wraps
 	Peers    Peers
 	Leaves   Leaves
 	FS       durable.FS // answers already given, below "answers/"
 	Sealer   Sealer
 	Covers   Covers // optional, completions are filed without proofs
+	Escrow   Escrow // optional, this region escrows nothing whatever the vault decides
 
 	// Verify checks signatures of sessions; optional, the key's own. A memory shared with
 	// admission spares each node one of two checks of the same statement.
@@ -135,7 +156,9 @@ type Config struct {
 	// Attributes judges what a region read back of a new key; optional, none refused.
 	Attributes func(attributes []byte) error
 
-	HSMWorkers int // signatures in the HSM at once; optional, 2
+	HSMWorkers int     // signatures in the HSM at once; optional, 2
+	Nonces     int     // commitments a pool holds when nothing is asked of it; optional, 128
+	Shares     Keeping // of threshold keys, in memory; optional
 	Timing     Timing
 	Clock      clock.Clock
 	Random     io.Reader    // optional, crypto/rand
@@ -151,15 +174,24 @@ func (c *Config) validate() error {
 	}{
 		{"Region", c.Region == 0}, {"Identity", c.Identity == nil}, {"Session", c.Session == nil},
 		{"Share", c.Share.Region != uint8(c.Region)}, {"Proposer", c.Proposer == nil}, {"Replica", c.Replica == nil},
-		{"Token", c.Token == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
+		{"Token", c.Token == nil}, {"Wraps", c.Wraps == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
 		{"FS", c.FS == nil}, {"Sealer", c.Sealer == nil},
 	} {
 		if f.missing {
 			return errs.New(errs.Invalid, "vault configuration of region %d: %s is missing or of another region", c.Region, f.name)
 		}
 	}
+	if c.Nonces <= 0 {
+		c.Nonces = leastNonces
+	}
 	if c.HSMWorkers <= 0 {
 		c.HSMWorkers = defaultHSMWorkers
+	}
+	if c.Shares.Keep <= 0 {
+		c.Shares.Keep = defaultKeep
+	}
+	if c.Shares.Most <= 0 {
+		c.Shares.Most = defaultShares
 	}
 	c.Timing = c.Timing.withDefaults()
 	if c.Attributes == nil {

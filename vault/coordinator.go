@@ -21,6 +21,9 @@ type coordinator struct {
 	witness *witness
 	waiting *waiting
 	stats   *counters
+	keys    *keyring
+	nonces  *nonces
+	sums    *sums
 	wake    chan struct{} // capacity 1: queue or sweep changed
 
 	mu        sync.Mutex

@@ -24,7 +24,10 @@ type cosigner struct {
 	stats      *counters
 	asked      [command.MaxRegions + 1]chan struct{} // by region, so that none can crowd out another
 	hsm        chan struct{}                         // a place for each signature made at once
-	ailing     func()                                // HSM or disk failed: have the region's health looked at
+	keys       *keyring
+	nonces     *nonces
+	shares     *shares
+	ailing     func() // HSM or disk failed: have the region's health looked at
 }
 
 func (s *cosigner) handle(ctx context.Context, from identity.RegionID, raw []byte) ([]byte, error) {
@@ -133,6 +136,7 @@ type task struct {
 	refusal  *errs.Error         // nil while it stands
 	slot     *slot
 	messages [][]byte
+	parts    []part // of a threshold key, one a message
 }
 
 // judge decides every item by the own state. The draw is verified only if some item
@@ -157,7 +161,7 @@ func (s *cosigner) judge(q *Question, tasks []*task) error {
 		switch {
 		case !slices.Contains(t.signers, s.cfg.Region) && liar.Defends(liar.Drawn):
 			t.refusal = errs.New(errs.Denied, "this region is not drawn for attempt %d of request %s", t.item.Attempt, t.item.Request)
-		case t.ground.key.Attested(s.cfg.Region) == nil:
+		case !t.ground.holds(s.cfg.Region):
 			t.refusal = errs.New(errs.BadState, "this region does not hold key %s", t.ground.key.ID)
 		case unfit != nil:
 			s.fault(t, unfit)
@@ -202,8 +206,8 @@ func standing(tasks []*task) (out []*task) {
 	return out
 }
 
-// make signs claimed items in the HSM, writes the answers down and publishes them. After
-// the HSM failed once, the rest of the question is not tried.
+// make signs claimed items, in the HSM or with this region's shares, writes the answers
+// down and publishes them. After the HSM failed once, the rest of the question is not tried.
 //
 // The time for it is the region's own: a leader that hangs up early, or asks for more at
 // once than the HSM can do, must not make it look as if the HSM had failed, which would
@@ -212,8 +216,16 @@ func (s *cosigner) make(ctx context.Context, mine []*task, by time.Time) {
 	n := s.prepare(mine)
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), by.Add(time.Duration(n)*s.cfg.Timing.PerItem))
 	defer cancel()
+	open, shared := byScheme(standing(mine))
+	s.withShares(ctx, shared)
+	s.inHSM(ctx, open)
+	s.publish(ctx, mine)
+}
+
+// inHSM has the HSM sign items of multisig keys.
+func (s *cosigner) inHSM(ctx context.Context, open []*task) {
 	var broken atomic.Pointer[errs.Error]
-	open, keys := standing(mine), verifiers{}
+	keys := verifiers{}
 	for _, t := range open {
 		keys.add(t.ground.key, s.cfg.Region)
 	}
@@ -228,19 +240,23 @@ func (s *cosigner) make(ctx context.Context, mine []*task, by time.Time) {
 	if broken.Load() != nil {
 		s.ailing()
 	}
-	s.publish(ctx, mine)
 }
 
 // prepare rebuilds from the committed payloads what is to be signed, and returns how
-// many signatures that is. What was signed for an earlier attempt is not signed again.
+// many signatures that is. What the HSM signed for an earlier attempt is not signed again;
+// a share of a threshold signature serves its own attempt only, whose nonces it is made with.
 func (s *cosigner) prepare(mine []*task) (signatures int) {
 	parallel(len(mine), func(i int) {
 		t := mine[i]
+		if t.ground.threshold() {
+			s.prepareParts(t)
+			return
+		}
 		if t.slot.Signatures = s.answers.earlier(t.item, t.ground.req.Expiry); t.slot.Signatures != nil {
 			return
 		}
 		var err error
-		if t.messages, err = t.ground.messages(); err != nil {
+		if t.messages, _, err = t.ground.messages(); err != nil {
 			s.fault(t, err)
 		}
 	})

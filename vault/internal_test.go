@@ -100,7 +100,7 @@ func TestAnswersOnDisk(t *testing.T) {
 	for n := byte(1); n <= 5; n++ {
 		answered(t, a, item7(n, 1), "signature "+string('a'+n))
 	}
-	a.forget([]command.RequestID{{5}})
+	a.forget([]command.RequestID{{5}}, true)
 
 	t.Run("sealed", func(t *testing.T) {
 		for _, name := range disk.Names() {

@@ -82,6 +82,7 @@ func (k *keeper) tend(ctx context.Context, woken bool) error {
 	if err := k.cfg.Replica.Ready(); err != nil {
 		return err
 	}
+	k.answers.knows(k.cfg.Replica.View().Meta().Index)
 	k.check(ctx)
 	view := k.cfg.Replica.View()
 	row, ok := view.Region(k.cfg.Region)

@@ -18,7 +18,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
-// keymaker does this region's half of making keys: generate in the HSM, attest, verify
+// keymaker does this region's half of making multisig keys: generate in the HSM, attest, verify
 // what the others attested, confirm. Each step is read off the committed state and may
 // be repeated, so dying anywhere costs nothing.
 type keymaker struct {
@@ -54,7 +54,7 @@ func (k *keymaker) look(ids []command.KeyID) {
 func (k *keymaker) scan() {
 	var ids []command.KeyID
 	for _, key := range k.cfg.Replica.View().Keys("") {
-		if key.State == fsm.KeyPending {
+		if key.State == fsm.KeyPending && key.Scheme == command.SchemeMultisig {
 			ids = append(ids, key.ID)
 		}
 	}
@@ -120,7 +120,7 @@ func (k *keymaker) round(ctx context.Context) bool {
 func (k *keymaker) advance(ctx context.Context, id command.KeyID) (settled bool, err error) {
 	view := k.cfg.Replica.View()
 	key, ok := view.Key(id)
-	if !ok || key.State != fsm.KeyPending || !slices.Contains(key.Regions, k.cfg.Region) {
+	if !ok || key.Scheme != command.SchemeMultisig || key.State != fsm.KeyPending || !slices.Contains(key.Regions, k.cfg.Region) {
 		return true, nil
 	}
 	own := key.Attested(k.cfg.Region)

@@ -45,6 +45,9 @@ func (p peers) call(ctx context.Context, kind string, to identity.RegionID, ques
 		}
 	}
 	m.answer, m.err = do(ctx, w.nodes[to].vault, m.question)
+	if a, err := command.DecodeAnswer(m.answer); kind == "cosign" && m.err == nil && err == nil {
+		w.emitted("wire", to, a.Items)
+	}
 	if w.isCut(to, p.n.id) || w.nodes[to].isDown() {
 		return nil, errs.New(errs.Unavailable, "region %d fell silent", to)
 	}

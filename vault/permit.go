@@ -16,6 +16,7 @@ type ground struct {
 	req     *fsm.Request
 	attempt *fsm.Attempt
 	key     *fsm.Key
+	sharing *fsm.Sharing // of a threshold key: whose shares sign
 }
 
 // permit judges whether an attempt may be signed by this view and this clock. Both
@@ -44,7 +45,25 @@ func permit(view fsm.View, it Item, meta command.Meta, now time.Time) (ground, *
 			it.Request, attempt.Stamp.Sub(now)).WithHint("check the clocks of all regions")
 	}
 	key, err := permitKey(view, req)
-	return ground{req, attempt, key}, err
+	if err != nil {
+		return ground{req: req, attempt: attempt, key: key}, err
+	}
+	s, err := permitShares(view, key, attempt)
+	return ground{req, attempt, key, s}, err
+}
+
+// permitShares returns the sharing that signs, nil for a multisig key. One that was
+// replaced and has run out is every region's word: no other pair would sign either.
+func permitShares(view fsm.View, key *fsm.Key, attempt *fsm.Attempt) (*fsm.Sharing, *errs.Error) {
+	if key.Scheme != command.SchemeThreshold {
+		return nil, nil
+	}
+	s := sharing(view, key, attempt.Epoch)
+	if s == nil {
+		return nil, errs.New(errs.Stale, "attempt %d was opened under sharing %d of key %s, which does not sign any more",
+			attempt.Number, attempt.Epoch, key.ID).WithHint("send a new request with a new id")
+	}
+	return s, nil
 }
 
 // permitTime wants both clocks before the expiry: the committed one cannot be turned
@@ -88,7 +107,21 @@ func (g ground) signers(value [32]byte) []identity.RegionID {
 	return out
 }
 
-// messages rebuilds from the committed payload what each drawn region signs.
-func (g ground) messages() ([][]byte, error) {
-	return intent.Messages(g.req.Kind, g.req.HashAlg, g.req.Payload, g.key.Info())
+// messages rebuilds from the committed payload what each drawn region signs; of a
+// threshold key, what they sign together, and under which of its children.
+func (g ground) messages() ([][]byte, []intent.Spend, error) {
+	q := g.req
+	if !g.threshold() {
+		m, err := intent.Messages(q.Kind, q.HashAlg, q.Payload, g.key.Info())
+		return m, nil, err
+	}
+	spends, err := intent.Spends(q.Kind, q.HashAlg, q.Payload, q.Path, g.key.Info())
+	if err != nil {
+		return nil, nil, err
+	}
+	m := make([][]byte, len(spends))
+	for i := range spends {
+		m[i] = spends[i].Message
+	}
+	return m, spends, nil
 }

@@ -82,16 +82,22 @@ func (d *redraw) failedAt(region identity.RegionID, it *item) bool {
 	if !asked || !slices.Contains(it.signers, region) {
 		return false
 	}
-	_, refused := r.refused[it]
-	return refused || r.err != nil
+	code, refused := r.refused[it]
+	return refused && !spent(code) || r.err != nil
 }
+
+// spent tells the refusal of a region that has lost the nonce of this attempt, because it
+// started anew: the next attempt names a fresh one, and nothing is wrong with the region.
+func spent(c errs.Code) bool { return c == errs.Replayed }
 
 // notNow tells a refusal that who asks may have brought about itself: by keeping entries
 // or acks from the region, or by asking for more than it can do.
 func notNow(c errs.Code) bool { return c == errs.NotReady || c == errs.Throttled }
 
 // everywhere tells a refusal that every region would give.
-func everywhere(c errs.Code) bool { return c == errs.Frozen || c == errs.Expired || c == errs.Skewed }
+func everywhere(c errs.Code) bool {
+	return c == errs.Frozen || c == errs.Expired || c == errs.Skewed || c == errs.Stale
+}
 
 // refused asks a region for its word on its own refusals. One that refuses and will not
 // stand by it is as good as silent.

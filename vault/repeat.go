@@ -20,7 +20,11 @@ func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Qu
 	}
 	var unanswered []Item
 	for _, it := range items {
-		if code := r.refused[it]; r.good[it] == nil && !notNow(code) && !everywhere(code) {
+		c.plan(it)
+	}
+	b.checkShares(r)
+	for _, it := range items {
+		if code := r.refused[it]; it.bad == about || r.good[it] == nil && !notNow(code) && !everywhere(code) {
 			unanswered = append(unanswered, it.Item)
 		}
 	}
@@ -52,7 +56,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 		}
 		it := &item{Item: named, ground: g}
 		var err error
-		if it.messages, err = g.messages(); err != nil {
+		if it.messages, it.spends, err = g.messages(); err != nil {
 			return nil, err
 		}
 		items = append(items, it)
@@ -64,7 +68,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 		return nil, err
 	}
 	for _, it := range items {
-		if it.signers = it.ground.signers(q.Value); !slices.Contains(it.signers, about) {
+		if it.draw(q.Value); !slices.Contains(it.signers, about) {
 			return nil, errs.New(errs.Denied, "region %d is not drawn for attempt %d of request %s", about, it.Attempt, it.Request)
 		}
 	}

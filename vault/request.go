@@ -23,7 +23,7 @@ func (v *Vault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, err
 		return nil, err
 	}
 	defer v.waiting.leave(id, call)
-	out, err := v.Submit(ctx, c)
+	out, err := v.submitted(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -31,6 +31,22 @@ func (v *Vault) Sign(ctx context.Context, c *command.Command) (*fsm.Request, err
 		return nil, err
 	}
 	return v.wait(ctx, id, call)
+}
+
+// submitted proposes a request until it is decided. One that found too few regions with
+// nonces left is sent again: their pools are filled within moments, and the log remembers
+// no refusal for that.
+func (v *Vault) submitted(ctx context.Context, c *command.Command) (out fsm.Outcome, err error) {
+	end := time.Now().Add(v.cfg.Timing.Propose)
+	for pause, first := v.cfg.Timing.Retry/4, uint64(0); ; pause = min(2*pause, v.cfg.Timing.RetryMost) {
+		out, err = v.Submit(ctx, c)
+		if err != nil || out.Code != errs.NoEligiblePair || out.Index == first || time.Now().Add(pause).After(end) {
+			return out, err
+		}
+		if first = out.Index; !sleep(ctx, pause) {
+			return out, nil
+		}
+	}
 }
 
 // Result is what became of one command of a batch.
@@ -111,7 +127,7 @@ func (v *Vault) wait(ctx context.Context, id command.RequestID, c *call) (*fsm.R
 		default:
 		}
 		if req, ok := v.cfg.Replica.View().Request(id); ok && req.State != fsm.RequestOpen {
-			return req, verdict(req)
+			return v.final(req)
 		}
 		v.leader.attend(id)
 		select {
@@ -122,4 +138,14 @@ func (v *Vault) wait(ctx context.Context, id command.RequestID, c *call) (*fsm.R
 		case <-tick.C:
 		}
 	}
+}
+
+// final returns a request that is final in the committed state, or why it has no
+// signatures: of a threshold key, its parts must add up to some.
+func (v *Vault) final(req *fsm.Request) (*fsm.Request, error) {
+	if err := verdict(req); err != nil {
+		return req, err
+	}
+	_, err := v.Signatures(req)
+	return req, err
 }

@@ -30,6 +30,7 @@ type item struct {
 	results  []fsm.SignatureSet  // aligned with signers, verified; nil signatures are missing
 	done     bool                // all k are here
 	filed    bool                // its completion was proposed
+	joint                        // of a threshold key
 }
 
 func (r *round) run(ctx context.Context) {
@@ -48,16 +49,21 @@ func (r *round) run(ctx context.Context) {
 		return
 	}
 	for _, it := range items {
-		it.signers = it.ground.signers(d.value)
-		it.results = make([]fsm.SignatureSet, len(it.signers))
-		for i, region := range it.signers {
-			it.results[i].Region = region
-		}
+		it.draw(d.value)
 	}
 	var bundles sync.WaitGroup
 	defer bundles.Wait()
 	for _, part := range split(items) {
 		bundles.Go(func() { newBundle(r, d, part).run(ctx) })
+	}
+}
+
+// draw sets down who is to sign an item.
+func (it *item) draw(value [32]byte) {
+	it.signers = it.ground.signers(value)
+	it.results = make([]fsm.SignatureSet, len(it.signers))
+	for i, region := range it.signers {
+		it.results[i].Region = region
 	}
 }
 
@@ -77,12 +83,12 @@ func (r *round) load() []*item {
 			r.waiting.fail(req.ID, fault)
 			return
 		}
-		messages, err := g.messages()
+		messages, spends, err := g.messages()
 		if err != nil {
 			r.waiting.fail(req.ID, err)
 			return
 		}
-		it.ground, it.messages = g, messages
+		it.ground, it.messages, it.spends = g, messages, spends
 		all[i] = it
 	})
 	return slices.DeleteFunc(all, func(it *item) bool { return it == nil })
@@ -93,7 +99,7 @@ func (r *round) load() []*item {
 func split(items []*item) (parts [][]*item) {
 	from, size := 0, 0
 	for i, it := range items {
-		n := 64 + 68*len(it.messages)
+		n := 64 + 76*len(it.messages)
 		if i > from && (size+n > maxAnswerBytes || i-from >= command.MaxItems) {
 			parts = append(parts, items[from:i])
 			from, size = i, 0

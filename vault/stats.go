@@ -13,11 +13,17 @@ type Stats struct {
 	Completed      uint64 // requests whose signatures verified here
 	SecondAttempts uint64 // attempts opened after a failed one
 	BadAnswers     uint64 // answers of regions that did not verify
+	Shares         uint64 // of threshold signatures, made here
+	NoncesOffered  uint64 // commitments accepted into the committed pools
+	Ceremonies     uint64 // threshold keys whose sharing is being made now
+	FailedTries    uint64 // tries at one that failed
 }
 
 type counters struct {
 	questions, refusals, hsmSignatures, cachedAnswers atomic.Uint64
 	rounds, completed, secondAttempts, badAnswers     atomic.Uint64
+	shares, noncesOffered                             atomic.Uint64
+	ceremonies, failedTries                           atomic.Uint64
 }
 
 func (c *counters) stats() Stats {
@@ -25,5 +31,7 @@ func (c *counters) stats() Stats {
 		Questions: c.questions.Load(), Refusals: c.refusals.Load(), HSMSignatures: c.hsmSignatures.Load(),
 		CachedAnswers: c.cachedAnswers.Load(), Rounds: c.rounds.Load(), Completed: c.completed.Load(),
 		SecondAttempts: c.secondAttempts.Load(), BadAnswers: c.badAnswers.Load(),
+		Shares: c.shares.Load(), NoncesOffered: c.noncesOffered.Load(),
+		Ceremonies: c.ceremonies.Load(), FailedTries: c.failedTries.Load(),
 	}
 }

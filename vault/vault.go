@@ -22,8 +22,15 @@ type Vault struct {
 	witness    *witness
 	leader     *coordinator
 	keys       *keymaker
+	wraps      *wraps
+	shares     *shares
+	dealer     *dealer
+	escrower   *escrower
 	keeper     *keeper
 	statements *statements
+	refunds    *refunds
+	nonces     *nonces
+	sums       *sums
 	places     places
 }
 
@@ -32,7 +39,7 @@ func New(cfg Config) (*Vault, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	v := &Vault{cfg: cfg, waiting: newWaiting()}
+	v := &Vault{cfg: cfg, waiting: newWaiting(), sums: newSums()}
 	var err error
 	if v.cfg.stop, err = openOverlay(&v.cfg); err != nil {
 		return nil, err
@@ -41,21 +48,31 @@ func New(cfg Config) (*Vault, error) {
 		return nil, err
 	}
 	a := &author{&v.cfg}
+	if v.nonces, err = newNonces(&v.cfg, a, &v.stats); err != nil {
+		return nil, err
+	}
+	keys := newKeyring()
 	v.beacon = newBeacon(&v.cfg)
 	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
+	v.wraps = newWraps(&v.cfg, a)
+	v.shares = newShares(&v.cfg, v.wraps)
+	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
+	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: make(chan struct{}, 1)}
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
-		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers)}
+		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
+		keys: keys, nonces: v.nonces, shares: v.shares}
 	for i := range v.signer.asked {
 		v.signer.asked[i] = make(chan struct{}, maxQuestions)
 	}
 	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
-		waiting: v.waiting, stats: &v.stats, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
+		waiting: v.waiting, stats: &v.stats, keys: keys, nonces: v.nonces, sums: v.sums, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
 	v.witness.asker = v.leader
+	v.refunds = &refunds{coordinator: v.leader, news: make(chan struct{}, 1), due: map[command.RequestID]time.Time{}}
 	return v, nil
 }
 
@@ -64,8 +81,14 @@ func (v *Vault) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
+	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.shares.run(ctx) })
+	parts.Go(func() { v.dealer.run(ctx) })
+	parts.Go(func() { v.escrower.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
 	parts.Go(func() { v.keeper.tick(ctx, v.leader) })
+	parts.Go(func() { v.nonces.run(ctx) })
+	parts.Go(func() { v.refunds.run(ctx) })
 	parts.Wait()
 	return v.answers.book.close()
 }
@@ -82,12 +105,23 @@ func (v *Vault) Applied(results []fsm.Result) {
 			v.beacon.applied(r.Meta)
 			v.leader.opened(r.Meta, r.Opened)
 		}
-		for _, final := range [][]command.RequestID{r.Completed, r.Failed, r.Expired} {
+		for i, final := range [][]command.RequestID{r.Completed, r.Failed, r.Expired} {
 			v.waiting.applied(view, final)
-			v.answers.forget(final)
+			v.answers.forget(final, i == 0)
 		}
+		v.refunds.look(view, r.Failed)
+		v.refunds.look(view, r.Expired)
 		v.statements.completed(view, r.Completed)
 		v.keys.look(r.Keys)
+		v.nonces.applied(view, r)
+		v.dealer.look(r.Keys)
+		if len(r.Keys) > 0 {
+			v.escrower.signal()
+		}
+		v.shares.look(view, r.Keys)
+		if r.Wraps {
+			v.wraps.signal()
+		}
 		if r.Regions || r.Lifted {
 			v.keeper.signal()
 		}
@@ -122,6 +156,9 @@ func (v *Vault) HandlePartial(ctx context.Context, _ identity.RegionID, meta com
 func (v *Vault) HandleWord(ctx context.Context, _ identity.RegionID, ask []byte) ([]byte, error) {
 	return v.witness.handle(ctx, ask)
 }
+
+// Shares says what is in memory of this region's shares of threshold keys.
+func (v *Vault) Shares() Opened { return v.shares.status() }
 
 // Stats returns what was counted so far.
 func (v *Vault) Stats() Stats { return v.stats.stats() }

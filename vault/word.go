@@ -50,6 +50,8 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 	switch {
 	case ask.Kind == command.WordRefused && own:
 		return w.refused(ctx, ask)
+	case ask.Kind == command.WordNothing && own:
+		return w.nothing(ctx, ask)
 	case ask.Kind == command.WordReachable && own:
 		return w.present(ctx)
 	case ask.Kind == command.WordReachable:

@@ -1,11 +1,13 @@
 package vault_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -20,12 +22,18 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
+
+// poolAtRest is how many nonces a region of these worlds keeps: with the race detector they
+// cost more than all else.
+const poolAtRest = 24
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -56,6 +64,13 @@ type world struct {
 	sent     map[string]int                                      // messages by kind
 
 	uncovered bool // no entry has a proof
+
+	sharings *sharings                                                    // of threshold keys
+	twins    []*node                                                      // copies of regions, which the others know nothing of
+	rewrite  func(from identity.RegionID, body command.Body) command.Body // what a region files; nil keeps it out of the log
+	way      time.Duration                                                // a message takes between two regions
+	keys     int                                                          // threshold keys made
+	signs    int                                                          // requests made beside something else
 }
 
 // message is a call between regions on its way; answer is nil on the way there.
@@ -78,13 +93,17 @@ type node struct {
 	id      identity.RegionID
 	machine *fsm.Machine
 	token   *token
+	epochs  *epochs
+	opened  map[uint32]*box.Key // wrapping keys, for tests to look into boxes
 	disk    *durabletest.Disk
 	vault   *vault.Vault
 	session *identity.Session
+	random  io.Reader // nil: crypto/rand
 
 	mu      sync.Mutex
 	down    bool
 	paused  bool // applies nothing
+	lag     int  // entries it is behind the others
 	unready error
 	lease   func() error // nil: holds one
 	leaves  error
@@ -145,12 +164,13 @@ func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, kit: fsmtest.New(fsmtest.WithBeacon(beaconKey()), fsmtest.At(time.Now())),
 		nodes: map[identity.RegionID]*node{}, queue: make(chan proposal, 4096), stopped: make(chan struct{}),
-		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}}
+		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}, sharings: newSharings()}
 	w.meta = command.Meta{Term: 1, Chain: w.kit.Genesis.Document.Hash()}
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)
 	for _, r := range w.kit.Regions {
-		n := &node{world: w, id: r.ID, token: newToken(), disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
+		n := &node{world: w, id: r.ID, token: newToken(), epochs: newEpochs(w.kit.Cluster(), r.ID),
+			opened: map[uint32]*box.Key{}, disk: durabletest.New(), session: r.Session, news: make(chan struct{})}
 		m, err := fsm.New(w.kit.Genesis, fsm.Options{Verify: verifier.Verify})
 		w.ok(err)
 		n.machine = m
@@ -224,14 +244,14 @@ func (n *node) open() (*vault.Vault, error) {
 	return vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
 		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
-		Proposer: n, Replica: n, Token: n.token, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n,
+		Proposer: n, Replica: n, Token: n.token, Nonces: poolAtRest, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n, Escrow: n.escrow,
 		Attributes: func(a []byte) error {
-			if string(a) != goodAttributes {
-				return errs.New(errs.Invalid, "the key can leave its HSM")
+			if string(a) == goodAttributes {
+				return nil
 			}
-			return nil
+			return seal.AttributesOK(a, seal.Profile{})
 		},
-		Timing: vault.Timing{Tick: time.Hour}, Logger: logger})
+		Timing: vault.Timing{Tick: time.Hour}, Logger: logger, Random: n.random})
 }
 
 // kill ends the process at once: what it wrote stays, what it holds in memory does not.
@@ -267,7 +287,7 @@ func (w *world) lead(id identity.RegionID) {
 }
 
 func (w *world) close() {
-	for _, n := range w.all() {
+	for _, n := range slices.Concat(w.all(), w.copies()) {
 		if !n.isDown() {
 			n.kill()
 		}
@@ -284,7 +304,10 @@ func (w *world) sequence(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case p := <-w.queue:
-			time.Sleep(time.Millisecond) // an fsync, in which others may propose
+			w.mu.Lock()
+			way := w.way
+			w.mu.Unlock()
+			time.Sleep(time.Millisecond + 3*way) // an fsync, in which others may propose; to a quorum, back, and the news of it
 			batch := []proposal{p}
 			for more := true; more && len(batch) < 512; {
 				select {
@@ -341,6 +364,9 @@ func (w *world) commit(batch []proposal) {
 			w.mu.Unlock()
 		}
 	}
+	for _, n := range w.copies() {
+		n.catchUp()
+	}
 	if outcomes == nil && leader == 0 {
 		panic("nobody applied the entry")
 	}
@@ -361,16 +387,20 @@ func opensDraws(e *command.Entry) bool {
 func (n *node) catchUp() []fsm.Result {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.down || n.paused {
+	if n.down || n.paused || n.vault == nil {
 		return nil
 	}
 	n.world.mu.Lock()
 	missing := slices.Clone(n.log[n.machine.View().Meta().Index:])
+	missing = missing[:max(len(missing)-n.lag, 0)]
 	n.world.mu.Unlock()
 	if len(missing) == 0 {
 		return nil
 	}
 	results := n.machine.Apply(missing)
+	for _, r := range results {
+		n.world.given(n.machine.View(), r.Opened)
+	}
 	n.vault.Applied(results)
 	close(n.news)
 	n.news = make(chan struct{})
@@ -434,21 +464,57 @@ func (n *node) WaitApplied(ctx context.Context, index uint64) error {
 func (n *node) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
 	w := n.world
 	w.mu.Lock()
-	leader, withhold := w.leader, w.withhold
+	leader, withhold, rewrite, way := w.leader, w.withhold, w.rewrite, w.way
 	w.mu.Unlock()
+	if leader != n.id {
+		time.Sleep(way)
+	}
 	if leader == 0 || w.nodes[leader].isDown() || w.isCut(n.id, leader) || n.isDown() {
 		return fsm.Outcome{}, errs.New(errs.NoLeader, "no leader")
 	}
+	if rewrite != nil {
+		c = n.rewritten(c, rewrite)
+	}
 	p := proposal{c, make(chan fsm.Outcome, 1)}
-	if withhold == nil || !withhold(c) {
+	if c != nil && (withhold == nil || !withhold(c)) {
 		w.queue <- p
 	}
 	select {
 	case o := <-p.reply:
 		return o, nil
 	case <-ctx.Done():
-		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command %s", c.ID)
+		return fsm.Outcome{}, errs.Wrap(errs.OutcomeUnknown, ctx.Err(), "command")
 	}
+}
+
+// rewritten is what gets into the log of a region's command; nil for nothing.
+func (n *node) rewritten(c *command.Command, rewrite func(identity.RegionID, command.Body) command.Body) *command.Command {
+	body, err := c.Body()
+	n.ok(err)
+	switch b := rewrite(n.id, body); b {
+	case nil:
+		return nil
+	case body:
+		return c
+	default:
+		return n.command(b, time.Minute, n.session)
+	}
+}
+
+// restore gives the region another's state in place of its own, as a snapshot does.
+func (n *node) restore(from *node) {
+	var b bytes.Buffer
+	_, err := from.machine.Snapshot().WriteTo(&b)
+	n.ok(err)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ok(n.machine.Restore(&b))
+}
+
+func (n *node) set(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
 }
 
 // setUp waits for the sessions and makes a tenant with a signing service.

@@ -71,6 +71,7 @@ const (
 	NoLeader         = errs.NoLeader         // no quorum now
 	Unavailable      = errs.Unavailable      // no node could be reached
 	Throttled        = errs.Throttled        // too many calls
+	OverLimit        = errs.OverLimit        // make a new command when the key's limit has room again
 )
 
 // CodeOf returns an error's code.

@@ -102,6 +102,8 @@ func (c *Client) refused(ctx context.Context, cmd *Command, said error) (*Reques
 	switch {
 	case err != nil && o == nil && errs.CodeOf(err) != errs.OutcomeUnknown:
 		return nil, Proof{}, said // at the door, as before: nothing was proposed, the node says
+	case err != nil && o != nil && errs.CodeOf(err) == errs.CodeOf(said):
+		return nil, Proof{}, said // as it is proven; said first, it tells why
 	case err != nil:
 		return nil, Proof{}, err
 	}

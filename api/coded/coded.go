@@ -37,7 +37,7 @@ var grpcCodes = map[errs.Code]codes.Code{
 	errs.WrongPIN: codes.FailedPrecondition, errs.Corrupt: codes.DataLoss, errs.DiskFull: codes.ResourceExhausted,
 	errs.DiskFailed: codes.Internal, errs.Unverified: codes.FailedPrecondition, errs.Canceled: codes.Canceled,
 	errs.DeadlineExceeded: codes.DeadlineExceeded, errs.NoEligiblePair: codes.FailedPrecondition, errs.Stale: codes.Unavailable,
-	errs.Unacknowledged: codes.FailedPrecondition,
+	errs.Unacknowledged: codes.FailedPrecondition, errs.OverLimit: codes.ResourceExhausted,
 }
 
 // plainCodes reads a status that says nothing of ours: gRPC itself spoke, or a proxy.

@@ -32,6 +32,8 @@ type lie struct {
 	watch    func(*world) // what must not be, besides what look finds
 	after    func(*world) // likewise, when the lie is over and all defences are up
 	starves  bool         // without liar.Willing nothing is signed while it is told; the row's own defence is another
+	joint    bool         // signed is with a threshold key, which is refreshed meanwhile
+	first    bool         // told by region 1, which does not lead: the first of all holders
 	convicts bool         // the liar's own signatures convict it
 }
 
@@ -49,6 +51,9 @@ func tell(t *testing.T, l *lie, lowered bool) (harm []string, goesOn time.Durati
 		defer w.Close()
 		defer cancel()
 		w.choose(l.follower)
+		if l.first {
+			w.firstLies()
+		}
 		if l.before != nil {
 			l.before(w)
 		}

@@ -78,7 +78,20 @@ var lies = []lie{
 	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
 	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
 	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
+	{name: "refund-released", tries: "gets back the charges of signatures it has, on false and forged words", lower: ds(liar.Refunds), before: limitedKey(2, time.Hour), during: askBeyond},
+	{name: "window-early", tries: "moves time ahead to where a limit has room again", lower: ds(liar.Stamps), before: usedUp, during: askEarly},
+	{name: "limit-alone", tries: "raises a limit by one administrator's key alone", lower: ds(liar.DualControl), before: limitedKey(2, time.Hour), during: raiseAlone},
 	{name: "completion-hidden", tries: "releases a signature and keeps it out of the log", lower: ds(liar.Statements), stay: 70 * time.Second, during: collude},
+	{name: "other-dealing", tries: "reveals another dealing than it committed to", bare: "behind the hash stand the proof of possession and the polynomial itself, all in the arithmetic of vault/frost", follower: true, joint: true, during: refreshed(2)},
+	{name: "wrong-value", tries: "deals one holder what does not open", bare: "a holder that has not all values has no share to finish with", follower: true, joint: true, stay: 100 * time.Second, during: refreshed(2)},
+	{name: "finish-withheld", tries: "deals and never finishes", bare: "a sharing all have not finished is not used: the key goes on with the one it has", follower: true, joint: true, stay: 30 * time.Second, during: begun, after: refreshedAfter},
+	{name: "two-finishes", tries: "finishes with other shares than all others", lower: ds(liar.Agreement), follower: true, first: true, joint: true, stay: 30 * time.Second, during: begun, after: agreed},
+	{name: "lone-accusation", tries: "has honest dealers left out on its own word", lower: ds(liar.Accusers), follower: true, joint: true, stay: 40 * time.Second, during: refreshed(2), watch: framed},
+	{name: "soft-wrap", tries: "has shares sealed to a key that lies outside its HSM", lower: ds(liar.Wrapping), follower: true, joint: true, stay: 30 * time.Second, during: begun, watch: hardWraps},
+	{name: "ceremony-starved", tries: "keeps one region's messages out of a ceremony", bare: "a ceremony of all holders waits for each: the key goes on with the sharing it has, and under another leader the next one ends", joint: true, stay: 30 * time.Second, during: begun, after: refreshedAfter},
+	{name: "nonces-twice", tries: "offers nonces that it has offered before", lower: ds(liar.Serials), follower: true, joint: true, stay: 40 * time.Second},
+	{name: "wrong-share", tries: "answers with a share that is none", lower: ds(liar.Answers), follower: true, joint: true},
+	{name: "old-share", tries: "answers under the number of a sharing that is over", lower: ds(liar.Answers), follower: true, joint: true},
 }
 
 func ds(d ...liar.Defence) []liar.Defence { return d }

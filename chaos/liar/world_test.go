@@ -46,6 +46,9 @@ type world struct {
 	admin   *client.Client // of the honest sites
 	service *identity.KeySigner
 	key     client.KeyID
+	limited client.KeyID // where the lie is about a limit
+
+	pace time.Duration // between two requests of one signer
 
 	told    atomic.Int64 // when the lie began, nanoseconds; 0: not yet
 	first   atomic.Int64 // when the first request asked after that was answered
@@ -64,9 +67,15 @@ func region(site int) identity.RegionID { return identity.RegionID(site + 1) }
 
 // found starts a vault with a tenant, a signing service and a key.
 func found(t *testing.T, ctx context.Context, l *lie) *world {
-	w := &world{Cluster: nodetest.New(t), t: t, ctx: ctx, quit: make(chan struct{}), harm: map[string]bool{}, liar: -1, service: identity.GenerateEd25519()}
+	w := &world{Cluster: nodetest.New(t), t: t, ctx: ctx, quit: make(chan struct{}), harm: map[string]bool{}, liar: -1, pace: 200 * time.Millisecond, service: identity.GenerateEd25519()}
 	if os.Getenv("LIAR_LOG") != "" {
 		w.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	}
+	if l.joint {
+		w.pace = 500 * time.Millisecond
+	}
+	if l.joint && l.stay > time.Minute {
+		w.pace = 2 * time.Second
 	}
 	if l.marks > 0 {
 		w.Timing.SnapshotThreshold, w.Timing.SnapshotInterval, w.Timing.TrailingLogs = l.marks, 10*time.Second, 4*l.marks
@@ -80,12 +89,15 @@ func found(t *testing.T, ctx context.Context, l *lie) *world {
 		})
 		w.history.Record(chaos.Boot{Region: region(i), At: time.Now()})
 	}
+	w.Answered = func(i int, answer []byte) {
+		w.history.Record(chaos.Answered{Region: region(i), At: time.Now(), Raw: answer})
+	}
 	w.StartAll(ctx)
-	w.settle(ctx)
+	w.settle(ctx, l)
 	return w
 }
 
-func (w *world) settle(ctx context.Context) {
+func (w *world) settle(ctx context.Context, l *lie) {
 	admin := w.ClientAt("founder", w.Lab.Admins[0], 0, 1, 2, 3)
 	defer admin.Close()
 	for _, b := range []command.Body{
@@ -97,6 +109,9 @@ func (w *world) settle(ctx context.Context) {
 		}
 	}
 	w.key = w.createKey(ctx, admin, "main")
+	if l.joint {
+		w.key = w.createJoint(ctx, admin)
+	}
 }
 
 func (w *world) createKey(ctx context.Context, c *client.Client, name string) client.KeyID {
@@ -196,7 +211,7 @@ func (w *world) work() {
 				select {
 				case <-w.quit:
 					return
-				case <-time.After(200 * time.Millisecond):
+				case <-time.After(w.pace):
 					w.sign(c, fmt.Sprintf("payment %d of %d", n, i))
 				}
 			}
@@ -243,6 +258,7 @@ func (w *world) signOnce(c *client.Client, cmd *command.Command) error {
 	for _, s := range r.GetResults() {
 		op.Signed = append(op.Signed, chaos.SignatureSet{Region: identity.RegionID(s.Region), Signatures: s.Signatures})
 	}
+	op.Sums = r.GetSignatures()
 	w.history.Record(op)
 	return op.Err
 }
@@ -378,7 +394,8 @@ func (w *world) judge() (found []chaos.Violation) {
 		}
 		w.history.Record(e)
 	}
-	h := &chaos.History{Genesis: w.Genesis, Value: w.history.Value, Ops: w.history.Ops, Boots: w.history.Boots, Exports: w.history.Exports}
+	h := &chaos.History{Genesis: w.Genesis, Value: w.history.Value, Ops: w.history.Ops, Boots: w.history.Boots, Exports: w.history.Exports,
+		Liar: region(w.liar), Opened: w.history.Opened, Answers: w.history.Answers}
 	for _, a := range w.history.Applied { // of the liar's own state and HSM nobody asks
 		if a.Region != region(w.liar) {
 			h.Applied = append(h.Applied, a)

@@ -13,6 +13,7 @@ import (
 // Plan is everything the seed decides before the run begins.
 type Plan struct {
 	Seed    uint64
+	Shared  bool          // threshold keys too
 	WAN     bool          // periods and latencies between continents, not of one machine
 	Latency time.Duration // one way
 	Length  time.Duration // of the time with faults
@@ -44,7 +45,7 @@ func (p *Plan) String() string {
 // NewPlan draws a plan.
 func NewPlan(seed uint64, length time.Duration) *Plan {
 	rng := rand.New(rand.NewSource(int64(seed)))
-	p := &Plan{Seed: seed, Length: length, WAN: rng.Intn(3) == 0, Latency: time.Millisecond}
+	p := &Plan{Seed: seed, Length: length, Shared: true, WAN: rng.Intn(3) == 0, Latency: time.Millisecond}
 	if p.WAN {
 		p.Latency = time.Duration(20+rng.Intn(80)) * time.Millisecond
 	}

@@ -26,6 +26,7 @@ type Options struct {
 }
 
 const (
+	shedOf        = 3           // of so many runs one waits until all that was refreshed is destroyed
 	readyWithin   = time.Minute // from the founding to four regions that may sign
 	recoverWithin = time.Minute // for each step from the end of all faults to a vault that does all its work
 	lingering     = time.Minute // time stops with the run: what libraries leave behind must be over by then
@@ -130,6 +131,15 @@ func (w *World) recover(ctx context.Context, load *workload) (found []chaos.Viol
 		lacking("%v; %s", err, w.states())
 	}
 	w.log.Info("chaos: everything asked for is answered")
+	if w.plan.Shared {
+		err := load.ceremoniesOver(ctx)
+		if err == nil && w.plan.Seed%shedOf == 0 {
+			err = load.shed(ctx)
+		}
+		if err != nil {
+			lacking("%v; %s", err, w.states())
+		}
+	}
 	if !await(ctx, recoverWithin, w.settled) {
 		lacking("regions do not settle: %s", w.states())
 	}

@@ -13,6 +13,7 @@ import (
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/chaos"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -23,6 +24,9 @@ const (
 	readWithin = 2 * time.Second
 	tenant     = "desk"
 	askedAgain = 30 // acknowledged requests, after all
+
+	limitRequests = 3 // of the limited key
+	limitWindow   = 10 * time.Second
 )
 
 // workload is the people and services that use the vault while it is ill-treated: signing
@@ -46,8 +50,10 @@ type workload struct {
 }
 
 type key struct {
-	id    command.KeyID
-	curve command.Curve
+	id        command.KeyID
+	curve     command.Curve
+	threshold bool
+	wallet    *intent.Taproot // of a threshold key on secp256k1
 }
 
 func newWorkload(ctx context.Context, w *World, o Options) (*workload, error) {
@@ -72,11 +78,28 @@ func newWorkload(ctx context.Context, w *World, o Options) (*workload, error) {
 		}
 	}
 	for i, c := range []command.Curve{command.P256, command.Ed25519} {
-		if err := l.createKey(ctx, fmt.Sprintf("key-%d", i), c); err != nil {
+		if err := l.createKey(ctx, fmt.Sprintf("key-%d", i), command.SchemeMultisig, c); err != nil {
 			return l, err
 		}
 	}
-	return l, nil
+	for i, c := range []command.Curve{command.Secp256k1, command.Ed25519} {
+		if !w.plan.Shared {
+			break
+		}
+		if err := l.createKey(ctx, fmt.Sprintf("shared-%d", i), command.SchemeThreshold, c); err != nil {
+			return l, err
+		}
+	}
+	return l, l.limitKey(ctx)
+}
+
+// limitKey makes a key with a limit that the workload reaches all the time.
+func (l *workload) limitKey(ctx context.Context) error {
+	if err := l.createKey(ctx, "limited", command.SchemeMultisig, command.P256); err != nil {
+		return err
+	}
+	_, err := l.submit(ctx, &command.LimitKey{Key: l.keys[len(l.keys)-1].id, Requests: limitRequests, Window: limitWindow})
+	return err
 }
 
 func (l *workload) close() {
@@ -95,6 +118,9 @@ func (l *workload) start(ctx context.Context) {
 	}
 	if l.idle {
 		return
+	}
+	if l.w.plan.Shared {
+		l.loop(ctx, 301, time.Second, 20*time.Second, func(rng *rand.Rand, _ int) { l.refresh(ctx, rng) })
 	}
 	l.loop(ctx, 300, 500*time.Millisecond, 6*time.Second, func(rng *rand.Rand, n int) { l.administer(ctx, rng, n) })
 }
@@ -134,11 +160,7 @@ func (l *workload) sign(ctx context.Context, who, n int, rng *rand.Rand) {
 	l.mu.Lock()
 	k := l.keys[rng.Intn(len(l.keys))]
 	l.mu.Unlock()
-	hash := client.HashSHA256
-	if k.curve == command.Ed25519 {
-		hash = client.HashNone
-	}
-	cmd, err := l.signers[who].Command(client.NewSignMessage(k.id, hash, fmt.Appendf(nil, "payment %d of signer %d, seed %d", n, who, l.w.plan.Seed), ""))
+	cmd, err := l.signers[who].Command(k.payload(fmt.Appendf(nil, "payment %d of signer %d, seed %d", n, who, l.w.plan.Seed), rng))
 	if err != nil {
 		return
 	}
@@ -177,6 +199,7 @@ func (l *workload) signOnce(ctx context.Context, who int, cmd *command.Command) 
 	for _, s := range r.GetResults() {
 		op.Signed = append(op.Signed, chaos.SignatureSet{Region: identity.RegionID(s.Region), Signatures: s.Signatures})
 	}
+	op.Sums = r.GetSignatures()
 	l.w.History.Record(op)
 	return op.Err
 }
@@ -202,7 +225,7 @@ func (l *workload) administer(ctx context.Context, rng *rand.Rand, n int) {
 	l.mu.Unlock()
 	switch rng.Intn(8) {
 	case 0:
-		_ = l.createKey(ctx, fmt.Sprintf("spare-%d", n), []command.Curve{command.P256, command.Ed25519}[rng.Intn(2)])
+		_ = l.createKey(ctx, fmt.Sprintf("spare-%d", n), command.SchemeMultisig, []command.Curve{command.P256, command.Ed25519}[rng.Intn(2)])
 	case 1, 2:
 		if _, err := l.submit(ctx, &command.FreezeKey{Key: k.id, Reason: "drill"}); err != nil {
 			return
@@ -220,6 +243,11 @@ func (l *workload) administer(ctx context.Context, rng *rand.Rand, n int) {
 // submit sends a body signed by both administrators until there is an answer or the
 // workload ends.
 func (l *workload) submit(ctx context.Context, body command.Body) (*client.Outcome, error) {
+	return l.submitWhile(ctx, body, unsure)
+}
+
+// submitWhile is submit as long as the error is one to send the same command again for.
+func (l *workload) submitWhile(ctx context.Context, body command.Body, again func(error) bool) (*client.Outcome, error) {
 	cmd, err := l.admin.Command(body)
 	if err == nil {
 		err = cmd.Sign(ctx, l.w.Genesis.Document.Cluster, l.w.Lab.Admins[1])
@@ -229,7 +257,7 @@ func (l *workload) submit(ctx context.Context, body command.Body) (*client.Outco
 	}
 	for {
 		o, err := l.submitOnce(ctx, cmd, body)
-		if !unsure(err) {
+		if !again(err) {
 			return o, err
 		}
 		select {
@@ -255,17 +283,20 @@ func (l *workload) submitOnce(ctx context.Context, cmd *command.Command, body co
 	return o, err
 }
 
-func (l *workload) createKey(ctx context.Context, name string, c command.Curve) error {
-	o, err := l.submit(ctx, &command.CreateKey{Name: name, Tenant: tenant, Scheme: command.SchemeMultisig, Curve: c, Signers: 2})
+func (l *workload) createKey(ctx context.Context, name string, scheme command.Scheme, c command.Curve) error {
+	o, err := l.submit(ctx, &command.CreateKey{Name: name, Tenant: tenant, Scheme: scheme, Curve: c, Signers: 2})
 	if err != nil {
 		return err
 	}
-	k := &key{curve: c}
+	k := &key{curve: c, threshold: scheme == command.SchemeThreshold}
 	copy(k.id[:], o.KeyId)
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	if row, err := l.admin.AwaitKey(ctx, k.id); err != nil || row.State != tetradv1.KeyState_KEY_STATE_ACTIVE {
 		return errs.New(errs.BadState, "key %s is %s: %v", name, row.GetState(), err)
+	}
+	if row := l.w.row(k.id); k.threshold && c == command.Secp256k1 && row != nil {
+		k.wallet, _ = row.Info().Taproot() // without, it signs no payments
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -301,18 +332,16 @@ func (l *workload) finish(ctx context.Context) error {
 	return nil
 }
 
-// signAnew wants a new signature, with new requests while regions still count as ill.
+// signAnew wants a new signature, with new requests while regions still count as ill or
+// the key has no room.
 func (l *workload) signAnew(ctx context.Context, k *key) error {
-	hash := client.HashSHA256
-	if k.curve == command.Ed25519 {
-		hash = client.HashNone
-	}
+	rng := rand.New(rand.NewSource(int64(l.w.plan.Seed)))
 	for n := 0; ; n++ {
-		cmd, err := l.signers[0].Command(client.NewSignMessage(k.id, hash, fmt.Appendf(nil, "payment after all %d", n), ""))
+		cmd, err := l.signers[0].Command(k.payload(fmt.Appendf(nil, "payment after all %d", n), rng))
 		if err == nil {
 			err = l.insist(ctx, cmd)
 		}
-		if errs.CodeOf(err) != errs.NoEligiblePair || ctx.Err() != nil {
+		if c := errs.CodeOf(err); c != errs.NoEligiblePair && c != errs.OverLimit || ctx.Err() != nil {
 			return err
 		}
 		time.Sleep(time.Second)

@@ -49,8 +49,14 @@ func newWorld(t testing.TB, p *Plan, o Options) *World {
 		}
 		return &watched{Machine: m, w: w, site: i, view: view}
 	}
+	w.Answered = func(i int, answer []byte) {
+		w.History.Record(chaos.Answered{Region: region(i), At: time.Now(), Raw: answer})
+	}
 	for i, s := range w.Sites {
 		s.Device.Watch(func(m sealtest.Signature) { w.made(i, m) })
+		s.Device.WatchOpened(func(label string) {
+			w.History.Record(chaos.Opened{Region: region(i), At: time.Now(), Label: label})
+		})
 		w.keepers[i] = newKeeper(w, i)
 	}
 	return w

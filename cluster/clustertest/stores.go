@@ -73,6 +73,13 @@ func (s *Store) Kill() *Store { return s.end(func() image { return s.now }) }
 // Crash cuts the power: the returned store has what was synced.
 func (s *Store) Crash() *Store { return s.end(func() image { return s.synced }) }
 
+// CrashClone is Crash on a copy: s goes on working.
+func (s *Store) CrashClone() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Store{now: s.synced.clone(), synced: s.synced.clone()}
+}
+
 func (s *Store) end(side func() image) *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()

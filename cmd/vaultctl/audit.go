@@ -264,7 +264,7 @@ func (a *app) printReport(r *auditor.Report) error {
 		a.pairs(w, "audit log", verdict, "cluster", r.Name, "genesis", r.Genesis, "leaves", itoa(r.Leaves), "root", r.Root,
 			"from", stamp(r.First), "to", stamp(r.Last), "checkpoint by", strings.Join(r.SignedBy, ", "),
 			"requests", fmt.Sprintf("%d (%d complete, %d failed, %d expired, %d open)", r.Requests, r.Completed, r.Failed, r.Expired, r.Open),
-			"released", fmt.Sprintf("%d signatures", r.Released), "draws", fmt.Sprintf("%d (%d attempts were not drawn)", r.Draws, r.Undrawn),
+			"released", releasedText(r), "draws", fmt.Sprintf("%d (%d attempts were not drawn)", r.Draws, r.Undrawn),
 			"certified", certifiedEntries(r), "commands", counts(r.Commands), "outcomes", counts(r.Outcomes))
 		for _, s := range r.Selections {
 			var sets []string
@@ -286,6 +286,14 @@ func certifiedEntries(r *auditor.Report) string {
 	s := fmt.Sprintf("%d entries", r.Certified)
 	if r.Older > 0 {
 		s += fmt.Sprintf(", %d proofs not there (older format)", r.Older)
+	}
+	return s
+}
+
+func releasedText(r *auditor.Report) string {
+	s := fmt.Sprintf("%d signatures", r.Released)
+	if r.Summed > 0 {
+		s = fmt.Sprintf("%d signatures and parts, %d of threshold keys added up from theirs", r.Released, r.Summed)
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -30,6 +32,8 @@ type bench struct {
 	dir string
 	c   *nodetest.Cluster
 	env map[string]string
+
+	connect func(ctx context.Context, addr string) (net.Conn, error)
 }
 
 func newBench(t *testing.T) *bench {
@@ -39,21 +43,32 @@ func newBench(t *testing.T) *bench {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	c.StartAll(ctx)
-	b := &bench{t: t, dir: t.TempDir(), c: c}
-	text, err := c.Genesis.MarshalFile()
+	b := &bench{t: t, dir: t.TempDir(), c: c, connect: c.Net.Host("operator").Dial}
+	b.settle(c.Genesis, c.Lab.Admins[:])
+	return b
+}
+
+// settle writes whom vaultctl trusts and who it may be.
+func (b *bench) settle(g *genesis.Genesis, admins []*identity.KeySigner) {
+	b.t.Helper()
+	text, err := g.MarshalFile()
 	if err != nil {
-		t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	b.write("genesis.json", text)
 	for i, name := range []string{"alice.key", "bob.key"} {
-		der, err := x509.MarshalPKCS8PrivateKey(c.Lab.Admins[i].Private())
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.write(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+		b.writeKey(name, admins[i])
 	}
 	b.env = map[string]string{"TETRAD_GENESIS": b.path("genesis.json"), "TETRAD_KEY_FILE": b.path("alice.key"), "TETRAD_HOME": b.dir}
-	return b
+}
+
+func (b *bench) writeKey(name string, k *identity.KeySigner) {
+	b.t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(k.Private())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.write(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
@@ -68,7 +83,7 @@ func (b *bench) write(name string, data []byte) string {
 
 func (b *bench) run(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	var out, errOut bytes.Buffer
-	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errOut, getenv: func(k string) string { return b.env[k] }, connect: b.c.Net.Host("operator").Dial}
+	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errOut, getenv: func(k string) string { return b.env[k] }, connect: b.connect}
 	return exitStatus(a.execute(ctx, args)), out.String(), errOut.String()
 }
 
@@ -105,6 +120,7 @@ func TestAgainstACluster(t *testing.T) {
 	b.ok("key", "create", "doc", "--tenant", "acme", "--curve", "ed25519")
 	b.bitcoin()
 	b.messages()
+	b.limits()
 	b.freezes()
 	b.reads()
 	b.audits()
@@ -174,6 +190,31 @@ func (b *bench) messages() {
 	b.fails(errs.ExitDenied, "blind", "sign", "--key", "hot", "--digest", strings.Repeat("ab", 32), "--key-file", svc)
 	b.fails(errs.ExitFailure, "key list", "sign", "--key", "none", "--message", msg, "--key-file", svc)
 	b.fails(errs.ExitUsage, "", "sign", "--key", "hot", "--message", msg, "--hash", "md5", "--key-file", svc)
+}
+
+func (b *bench) limits() {
+	svc, msg, both := b.path("svc.key"), b.path("msg"), b.path("bob.key")
+	limit := func(args ...string) []string {
+		return append([]string{"key", "limit", "doc", "--tenant", "acme"}, args...)
+	}
+	b.fails(errs.ExitDenied, "two administrators", limit("--requests", "2", "--per", "24h")...)
+	b.fails(errs.ExitUsage, "", limit("--requests", "2")...)
+	b.fails(errs.ExitUsage, "", limit("--requests", "2", "--per", "24h", "--remove")...)
+	b.ok(limit("--requests", "2", "--per", "24h", "--cosign-key", both)...)
+	b.ok("sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
+	b.ok(limit("--requests", "1", "--per", "48h")...)
+	b.fails(errs.ExitDenied, "room again", "sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
+	var key signingKeyView
+	b.json(&key, "key", "show", "doc", "--tenant", "acme")
+	if l := key.Limit; l == nil || l.Requests != 1 || l.Window != "48h0m0s" || l.Used != 1 || l.Room == "" {
+		b.t.Errorf("limit: %+v", l)
+	}
+	if out := b.ok("key", "show", "doc", "--tenant", "acme"); !strings.Contains(out, "1 requests in 48h") {
+		b.t.Errorf("the limit is not shown:\n%s", out)
+	}
+	b.fails(errs.ExitDenied, "two administrators", limit("--remove")...)
+	b.ok(limit("--remove", "--cosign-key", both)...)
+	b.ok("sign", "--key", "doc", "--message", msg, "--wait", "--key-file", svc)
 }
 
 func (b *bench) freezes() {

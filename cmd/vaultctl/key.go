@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -43,6 +44,8 @@ type signingKeyView struct {
 	Descriptor string          `json:"descriptor,omitempty"`
 	Script     string          `json:"witness_script,omitempty"`
 	PkScript   string          `json:"script_pubkey,omitempty"`
+	Limit      *limitView      `json:"limit,omitempty"`
+	Threshold  *thresholdView  `json:"threshold,omitempty"`
 }
 
 var keyStates = map[tetradv1.KeyState]string{1: "pending", 2: "active", 3: "frozen", 4: "retired"}
@@ -54,7 +57,10 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 	for _, at := range k.Attestations {
 		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
 	}
-	if w, err := wallet(k); err == nil {
+	out.Limit = viewLimit(k.Limit)
+	if isThreshold(k) {
+		v.viewThreshold(&out, k, net)
+	} else if w, err := wallet(k); err == nil {
 		out.Address, out.Network, out.Descriptor = w.Address(net), net.String(), w.Descriptor()
 		out.Script, out.PkScript = hexOf(w.WitnessScript()), hexOf(w.PkScript())
 	}
@@ -63,7 +69,9 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 
 // keyInfo is what decoding payloads needs of a key.
 func keyInfo(k *client.Key, net intent.Network) intent.KeyInfo {
-	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), AllowBlind: k.AllowBlind, Network: net}
+	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), AllowBlind: k.AllowBlind, Network: net,
+		Threshold: isThreshold(k), Point: k.Point, Fallback: fallbackOf(k)}
+	copy(info.Chain[:], k.ChainCode)
 	for _, at := range k.Attestations {
 		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: identity.RegionID(at.Region), Key: at.PublicKey})
 	}
@@ -78,14 +86,21 @@ func wallet(k *client.Key) (*intent.Wallet, error) {
 }
 
 func (a *app) keyCmd() *cobra.Command {
-	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyRetire())
+	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyLimit(), a.keyRetire())
 }
 
 func (a *app) printKeyView(v signingKeyView) error {
 	return a.print(v, func(w io.Writer) {
-		a.pairs(w, "name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
+		kv := []string{"name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
 			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
-			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor)
+			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
+		if v.Limit != nil {
+			kv = append(kv, v.Limit.pairs()...)
+		}
+		if v.Threshold != nil {
+			kv = append(kv, v.Threshold.pairs()...)
+		}
+		a.pairs(w, kv...)
 		if len(v.Regions) > 0 {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"REGION", "CONFIRMED", "PUBLIC KEY"}}
@@ -101,31 +116,50 @@ func networkFlag(c *cobra.Command, to *string) {
 	c.Flags().StringVar(to, "network", "mainnet", "Bitcoin network for addresses: mainnet, testnet, signet, regtest")
 }
 
+// creation is one use of vaultctl key create.
+type creation struct {
+	name, tenant, scheme, curve, note, network string
+	fallback                                   string
+	signers                                    uint8
+	blind, noWait                              bool
+	regions                                    []string
+}
+
 func (a *app) keyCreate() *cobra.Command {
 	var d dual
-	var tenant, curve, note, network string
-	var signers uint8
-	var blind, noWait bool
-	var regions []string
-	c := a.leaf("create NAME --tenant T --curve CURVE", "Make a key in the regions' HSMs", `
-Every region makes a private key in its HSM and proves it; the key is active when all
-of them have verified each other's proofs. secp256k1 keys are Bitcoin wallets: P2WSH,
---signers of the regions. With --allow-blind the key also signs bare digests, which
-two administrators must sign for.`, cobra.ExactArgs(1),
+	var n creation
+	c := a.leaf("create NAME --tenant T [--scheme S] [--curve CURVE]", "Make a key", `
+A multisig key is a private key in the HSM of every region, which proves it; the key is
+active when all of them have verified each other's proofs. On secp256k1 it is a Bitcoin
+wallet: P2WSH, --signers of the regions.
+
+A threshold key exists nowhere: each region holds a share, sealed under its HSM, and
+--signers of them make one ordinary signature: Ed25519 (Solana, Cosmos) or on secp256k1
+BIP-340 (Taproot). Children of it are derived with vaultctl key derive. What its making
+waits for is shown until it is active.
+
+--fallback 2:KEY,KEY,KEY,KEY gives its Taproot outputs a second way to be spent: any two
+of these keys, without the vault, should the vault be lost. They are public keys in hex
+whose private keys their owners keep themselves, offline; the vault never signs that way.
+It cannot be changed later, and two administrators must sign for it.
+
+With --allow-blind the key also signs bare digests, which two administrators must sign
+for.`, cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
-			body, net, err := a.keyBody(args[0], tenant, curve, note, network, signers, blind, regions)
+			n.name = args[0]
+			body, net, err := a.keyBody(&n)
 			if err != nil {
 				return err
 			}
 			return a.send(ctx, &d, body, func(v *vault, cmd *command.Command, o *client.Outcome, proof client.Proof) error {
-				id := command.KeyIDOf(cmd.Principal, cmd.ID)
-				if noWait {
+				if n.noWait {
 					return a.outcome(v, cmd, o, proof, nil)
 				}
-				a.progress("the regions are making key %s in their HSMs", args[0])
-				ctx, cancel := a.deadline(ctx)
-				defer cancel()
-				k, err := v.AwaitKey(ctx, id)
+				a.progress("the regions are making key %s", n.name)
+				k, err := a.awaitKey(ctx, v, command.KeyIDOf(cmd.Principal, cmd.ID), body.Scheme)
+				if err == nil {
+					err = sameFallback(k, body.Fallback)
+				}
 				if err != nil {
 					return err
 				}
@@ -133,52 +167,68 @@ two administrators must sign for.`, cobra.ExactArgs(1),
 			})
 		})
 	f := c.Flags()
-	f.StringVar(&tenant, "tenant", "", "tenant the key belongs to")
-	f.StringVar(&curve, "curve", "secp256k1", "secp256k1, p256 or ed25519")
-	f.Uint8Var(&signers, "signers", 2, "how many regions sign: 2, 3 or 4")
-	f.StringSliceVar(&regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
-	f.BoolVar(&blind, "allow-blind", false, "allow signing bare digests")
-	f.StringVar(&note, "note", "", "a note for people")
-	f.BoolVar(&noWait, "no-wait", false, "do not wait until it is active")
-	networkFlag(c, &network)
+	f.StringVar(&n.tenant, "tenant", "", "tenant the key belongs to")
+	f.StringVar(&n.scheme, "scheme", "multisig", "multisig, or threshold")
+	f.StringVar(&n.curve, "curve", "secp256k1", "secp256k1, p256 (multisig only) or ed25519")
+	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
+	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
+	f.BoolVar(&n.blind, "allow-blind", false, "allow signing bare digests")
+	f.StringVar(&n.fallback, "fallback", "", "script path of a Taproot wallet: K:KEY,KEY,... (32 or 33 bytes each, hex)")
+	f.StringVar(&n.note, "note", "", "a note for people")
+	f.BoolVar(&n.noWait, "no-wait", false, "do not wait until it is active")
+	networkFlag(c, &n.network)
 	return d.flags(a, c)
 }
 
-func (a *app) keyBody(name, tenant, curve, note, network string, signers uint8, blind bool, regions []string) (*command.CreateKey, intent.Network, error) {
-	if err := need("tenant", tenant); err != nil {
+func (a *app) keyBody(n *creation) (*command.CreateKey, intent.Network, error) {
+	if err := need("tenant", n.tenant); err != nil {
 		return nil, 0, err
 	}
-	cv, err := command.ParseCurve(curve)
+	scheme, err := command.ParseScheme(n.scheme)
 	if err != nil {
 		return nil, 0, usageError{err}
 	}
-	net, err := intent.ParseNetwork(network)
+	cv, err := command.ParseCurve(n.curve)
 	if err != nil {
 		return nil, 0, usageError{err}
 	}
-	if signers < 2 || signers > 4 {
-		return nil, 0, usagef("--signers %d: want 2, 3 or 4", signers)
+	net, err := intent.ParseNetwork(n.network)
+	if err != nil {
+		return nil, 0, usageError{err}
 	}
-	body := &command.CreateKey{Name: name, Tenant: tenant, Scheme: command.SchemeMultisig, Curve: cv, Signers: signers, AllowBlind: blind, Note: note}
-	if len(regions) == 0 {
+	if scheme == command.SchemeThreshold && cv == command.P256 {
+		return nil, 0, usagef("--curve p256: a threshold key is on secp256k1 or ed25519")
+	}
+	if n.signers < 2 || n.signers > 4 {
+		return nil, 0, usagef("--signers %d: want 2, 3 or 4", n.signers)
+	}
+	body := &command.CreateKey{Name: n.name, Tenant: n.tenant, Scheme: scheme, Curve: cv, Signers: n.signers, AllowBlind: n.blind, Note: n.note}
+	if body.Fallback, err = parseFallback(n.fallback, body); err != nil {
+		return nil, 0, err
+	}
+	if len(n.regions) == 0 {
 		return body, net, nil
 	}
 	g, err := a.anchor()
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, r := range g.Document.Regions { // ascending, as the command wants them
-		for i, want := range regions {
-			if r.Name == want {
-				body.Regions = append(body.Regions, r.ID)
-				regions[i] = ""
-			}
+	body.Regions, err = regionIDs(g, "regions", n.regions)
+	return body, net, err
+}
+
+// regionIDs returns the regions a flag names, ascending, as commands want them.
+func regionIDs(g *genesis.Genesis, flag string, names []string) (ids []identity.RegionID, err error) {
+	left := slices.Clone(names)
+	for _, r := range g.Document.Regions {
+		if i := slices.Index(left, r.Name); i >= 0 {
+			ids, left = append(ids, r.ID), slices.Delete(left, i, i+1)
 		}
 	}
-	if left := strings.Join(regions, ""); left != "" {
-		return nil, 0, usagef("--regions: the genesis has no region %q", left)
+	if len(left) > 0 {
+		return nil, usagef("--%s: the genesis has no region %q, or it stands twice", flag, left[0])
 	}
-	return body, net, nil
+	return ids, nil
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -195,9 +245,9 @@ func (a *app) keyList() *cobra.Command {
 				out = append(out, v.viewKey(k, intent.Mainnet))
 			}
 			return a.print(out, func(w io.Writer) {
-				t := &table{head: []string{"NAME", "TENANT", "STATE", "CURVE", "SIGNERS", "ID", "NOTE"}}
+				t := &table{head: []string{"NAME", "TENANT", "STATE", "SCHEME", "CURVE", "SIGNERS", "ID", "NOTE"}}
 				for _, k := range out {
-					t.add(k.Name, k.Tenant, k.State, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
+					t.add(k.Name, k.Tenant, k.State, k.Scheme, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
 				}
 				a.table(w, t)
 			})
@@ -210,8 +260,8 @@ func (a *app) keyList() *cobra.Command {
 func (a *app) keyShow() *cobra.Command {
 	var tenant, network string
 	c := a.leaf("show KEY", "Show a key, its public keys and its wallet", `
-KEY is a name or an id. For secp256k1 keys the Bitcoin address and the descriptor are
-computed here from the regions' public keys.`, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
+KEY is a name or an id. Addresses and descriptors are computed here from the public keys.
+Of a threshold key it also shows who holds it, and what its making or refresh waits for.`, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
 		net, err := intent.ParseNetwork(network)
 		if err != nil {
 			return usageError{err}
@@ -223,7 +273,11 @@ computed here from the regions' public keys.`, cobra.ExactArgs(1), func(ctx cont
 			if err != nil {
 				return err
 			}
-			return a.printKeyView(v.viewKey(k, net))
+			view := v.viewKey(k, net)
+			if err := v.addWraps(ctx, view.Threshold); err != nil {
+				return err
+			}
+			return a.printKeyView(view)
 		})
 	})
 	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")

@@ -34,7 +34,9 @@ type requestView struct {
 	Author   string          `json:"author"`
 	Expiry   string          `json:"expiry"`
 	Attempts []attemptView   `json:"attempts"`
+	Path     string          `json:"path,omitempty"` // of a threshold key's child
 	Results  []signatureView `json:"signed_by"`
+	One      []string        `json:"signatures,omitempty"` // of a threshold key
 	Value    string          `json:"beacon_value,omitempty"`
 	Opened   uint64          `json:"opened_index"`
 	Closed   uint64          `json:"closed_index,omitempty"`
@@ -47,6 +49,12 @@ func (v *vault) viewRequest(r *client.Request, proof client.Proof) requestView {
 	out := requestView{ID: hexOf(r.Id), State: requestStates[r.State], Tenant: r.Tenant, Key: hexOf(r.KeyId), Kind: command.Kind(r.Kind).String(),
 		Hash: command.Hash(r.Hash).String(), Note: r.Note, Author: hexOf(r.Author), Expiry: iso(r.Expiry), Value: hexOf(r.Value),
 		Opened: r.OpenedIndex, Closed: r.ClosedIndex, Leaf: r.Leaf, Attempts: []attemptView{}, Results: []signatureView{}, proofView: v.proof(proof)}
+	if len(r.Path) > 0 {
+		out.Path = command.PathText(r.Path)
+	}
+	for _, sig := range r.Signatures {
+		out.One = append(out.One, hexOf(sig))
+	}
 	for _, at := range r.Attempts {
 		av := attemptView{at.Number, at.Index, []string{}}
 		for _, e := range at.Eligible {
@@ -56,8 +64,10 @@ func (v *vault) viewRequest(r *client.Request, proof client.Proof) requestView {
 	}
 	for _, res := range r.Results {
 		sv := signatureView{Region: regionName(v.genesis, identity.RegionID(res.Region))}
-		for _, sig := range res.Signatures {
-			sv.Signatures = append(sv.Signatures, hexOf(sig))
+		if len(r.Signatures) == 0 {
+			for _, sig := range res.Signatures {
+				sv.Signatures = append(sv.Signatures, hexOf(sig))
+			}
 		}
 		out.Results = append(out.Results, sv)
 	}
@@ -75,10 +85,17 @@ func (r requestView) pair() string {
 func (a *app) printRequest(v *vault, r *client.Request, proof client.Proof) error {
 	q := v.viewRequest(r, proof)
 	return a.print(q, func(w io.Writer) {
-		a.pairs(w, "request", q.ID, "state", q.State, "tenant", q.Tenant, "key", q.Key, "kind", q.Kind, "hash", q.Hash, "note", q.Note,
+		a.pairs(w, "request", q.ID, "state", q.State, "tenant", q.Tenant, "key", q.Key, "path", q.Path, "kind", q.Kind, "hash", q.Hash, "note", q.Note,
 			"author", q.Author, "valid until", q.Expiry, "attempts", fmt.Sprint(len(q.Attempts)), "signed by", q.pair(), "beacon value", q.Value,
 			"audit leaf", itoa(q.Leaf), "certified by", q.proofView.String())
-		if len(q.Results) > 0 {
+		if len(q.One) > 0 {
+			fmt.Fprintln(w)
+			t := &table{head: []string{"SIGNATURE"}}
+			for _, sig := range q.One {
+				t.add(sig)
+			}
+			a.table(w, t)
+		} else if len(q.Results) > 0 {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"REGION", "SIGNATURE"}}
 			for _, s := range q.Results {

@@ -32,7 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CONFIG_HOME", e.WorkDir)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sites": sites, "grab": grab, "kit": kit}})
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sites": sites, "grab": grab, "kit": kit, "escrowed": escrowed}})
 }
 
 // exits STATUS COMMAND... runs a command that must end with this status.

@@ -14,6 +14,7 @@ import (
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -22,6 +23,7 @@ import (
 type signing struct {
 	key, tenant, note, network  string
 	psbt, message, digest, hash string
+	asKind, at, namespace       string
 	out                         string
 	wait, finalize              bool
 
@@ -29,12 +31,13 @@ type signing struct {
 	hashAlg command.Hash
 	net     intent.Network
 	payload []byte
-	armored bool // the PSBT came as base64 and goes out so
+	path    []uint32
+	armored bool // the payload came as base64 and goes out so
 }
 
 func (a *app) signCmd() *cobra.Command {
 	var s signing
-	c := a.leaf("sign --key KEY (--psbt F|--message F|--digest HEX) [--wait] [--out F]", "Ask for a signature", `
+	c := a.leaf("sign --key KEY (--psbt F|--message F [--kind solana|--kind ssh --namespace N]|--digest HEX) [--path m/0/5] [--wait] [--out F]", "Ask for a signature", `
 Ask for signatures over a PSBT, a message or, where the key allows it, a bare digest.
 What the payload asks for is decoded here and shown first. Two or more regions, drawn
 at random, sign in their HSMs.
@@ -43,6 +46,14 @@ Without --wait the request's id is printed as soon as the vault accepted it (see
 vaultctl request). With --wait, --out or --finalize the signatures are waited for and
 verified against the key; a PSBT comes back with them merged in (binary or base64, as
 it was given), or with --finalize as the raw transaction in hex.
+
+With --kind solana the message is a Solana transaction message, binary or base64; it
+comes back as the transaction, with the places of other signers left zero. --path names
+the child of a threshold key that signs; the inputs of a PSBT name theirs themselves.
+
+With --kind ssh the file is signed as ssh-keygen -Y sign does, by a threshold key on
+ed25519, whose line for allowed_signers vaultctl key show and key derive print. The result
+is what ssh-keygen -Y verify, and git with --namespace git, read as the signature.
 
 If the outcome is unknown (exit status 6) ask with vaultctl request show ID: the id is
 printed on standard error before anything is sent.`, cobra.NoArgs,
@@ -59,6 +70,9 @@ printed on standard error before anything is sent.`, cobra.NoArgs,
 	f.StringVar(&s.message, "message", "", "file with a message; - is standard input")
 	f.StringVar(&s.digest, "digest", "", "32-byte digest in hex, for keys made with --allow-blind")
 	f.StringVar(&s.hash, "hash", "", "hash of a message: none, sha256, sha256d, keccak256, sha512-256 (default: sha256, none for ed25519)")
+	f.StringVar(&s.asKind, "kind", "", "what the file is, where the flag does not say: solana or ssh with --message")
+	f.StringVar(&s.namespace, "namespace", "", "what an SSH signature is for: git, file, ...")
+	f.StringVar(&s.at, "path", "m", "child of a threshold key that signs")
 	f.StringVar(&s.note, "note", "", "a note for people, in the audit log")
 	f.BoolVar(&s.wait, "wait", false, "wait for the signatures")
 	f.BoolVar(&s.finalize, "finalize", false, "make the raw transaction of a PSBT")
@@ -87,23 +101,41 @@ func (s *signing) parse(a *app) (err error) {
 	if s.hash != "" && s.message == "" {
 		return usagef("--hash is for --message")
 	}
+	if err := s.parseSSH(); err != nil {
+		return err
+	}
+	if err := s.parseKind(); err != nil {
+		return err
+	}
+	if s.path, err = command.ParsePath(s.at); err != nil {
+		return usageError{err}
+	}
 	if s.net, err = intent.ParseNetwork(s.network); err != nil {
 		return usageError{err}
 	}
 	s.wait = s.wait || s.finalize || s.out != ""
 	switch {
 	case s.psbt != "":
-		s.kind = command.KindPSBT
 		b, err := a.input(s.psbt, 2*command.MaxPayload)
 		if err != nil {
 			return err
 		}
 		s.payload, s.armored = intent.Armored(b)
+	case s.kind == command.KindSolana:
+		b, err := a.input(s.message, 2*command.MaxPayload)
+		if err != nil {
+			return err
+		}
+		s.payload, s.armored = unarmoured(b)
+	case s.asKind == sshKind:
+		b, err := a.input(s.message, maxSSHFile)
+		if err != nil {
+			return err
+		}
+		s.payload = sshSigned(s.namespace, b)
 	case s.message != "":
-		s.kind = command.KindMessage
 		s.payload, err = a.input(s.message, command.MaxPayload)
 	default:
-		s.kind = command.KindDigest
 		if s.payload, err = hex.DecodeString(s.digest); err != nil || len(s.payload) != 32 {
 			return usagef("--digest: want 64 hex digits")
 		}
@@ -116,6 +148,47 @@ func (s *signing) parse(a *app) (err error) {
 	return err
 }
 
+// parseKind settles what the payload is: --kind may only repeat what the flag says, or
+// call a message a Solana message.
+func (s *signing) parseKind() (err error) {
+	switch {
+	case s.psbt != "":
+		s.kind = command.KindPSBT
+	case s.message != "":
+		s.kind = command.KindMessage
+	default:
+		s.kind = command.KindDigest
+	}
+	if s.asKind == "" || s.asKind == sshKind {
+		return nil
+	}
+	said, err := command.ParseKind(s.asKind)
+	switch {
+	case err != nil:
+		return usageError{err}
+	case said == command.KindSolana && s.kind == command.KindMessage && s.hash == "":
+		s.kind = said
+	case said == command.KindSolana:
+		return usagef("--kind solana is for --message, without --hash")
+	case said != s.kind:
+		return usagef("--kind %s does not go with --%s", said, s.kind)
+	}
+	return nil
+}
+
+// unarmoured reads a Solana message that tools hand over in base64; bytes that are a
+// message as they are stay so.
+func unarmoured(b []byte) ([]byte, bool) {
+	if _, err := solana.Decode(b); err == nil {
+		return b, false
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(b)))
+	if err != nil {
+		return b, false
+	}
+	return raw, true
+}
+
 func (a *app) sign(ctx context.Context, v *vault, s *signing) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
@@ -126,12 +199,18 @@ func (a *app) sign(ctx context.Context, v *vault, s *signing) error {
 	if s.kind == command.KindMessage && s.hash == "" && k.Curve != tetradv1.Curve_CURVE_ED25519 {
 		s.hashAlg = command.HashSHA256
 	}
-	in, err := intent.Decode(s.kind, s.hashAlg, s.payload, keyInfo(k, s.net))
+	if isThreshold(k) && len(k.Point) == 0 {
+		return errs.New(errs.BadState, "key %s is not made yet", k.Name).WithHint("vaultctl key show says what it waits for")
+	}
+	if err := s.checkSSH(k); err != nil {
+		return err
+	}
+	in, err := intent.Decode(s.kind, s.hashAlg, s.payload, keyInfo(k, s.net), s.path...)
 	if err != nil {
 		return err
 	}
 	a.showIntent(in)
-	cmd, err := v.Command(&command.RequestSignature{Key: id, Kind: s.kind, Hash: s.hashAlg, Payload: s.payload, Note: s.note})
+	cmd, err := v.Command(&command.RequestSignature{Key: id, Kind: s.kind, Hash: s.hashAlg, Payload: s.payload, Note: s.note, Path: s.path})
 	if err != nil {
 		return err
 	}
@@ -178,14 +257,23 @@ type signatureView struct {
 	Signatures []string `json:"signatures"`
 }
 
+// spentView is one signature of a threshold key.
+type spentView struct {
+	Path      string `json:"path"`
+	PublicKey string `json:"public_key"` // under which it verifies; of Taproot the output key
+	Signature string `json:"signature"`
+}
+
 type signedView struct {
 	Request     string          `json:"request"`
 	State       string          `json:"state"`
 	Regions     []signatureView `json:"signed_by"`
-	Messages    []string        `json:"messages"` // digests, or for Ed25519 the messages
+	Signatures  []spentView     `json:"signatures,omitempty"` // of a threshold key, one a message
+	Messages    []string        `json:"messages"`             // digests, or for Ed25519 the messages
 	PSBT        string          `json:"psbt,omitempty"`
 	Transaction string          `json:"transaction,omitempty"`
 	TxID        string          `json:"txid,omitempty"`
+	SSH         string          `json:"ssh_signature,omitempty"`
 	File        string          `json:"file,omitempty"`
 
 	proofView
@@ -200,18 +288,11 @@ func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *
 	for _, m := range in.Messages {
 		view.Messages = append(view.Messages, hexOf(m))
 	}
-	sets, err := verified(k, in, r)
-	if err != nil {
-		return err
+	judge := s.multisig
+	if isThreshold(k) {
+		judge = s.threshold
 	}
-	for _, set := range sets {
-		sv := signatureView{Region: regionName(v.genesis, set.Region), PublicKey: hexOf(keyOf(k, set.Region))}
-		for _, sig := range set.Signatures {
-			sv.Signatures = append(sv.Signatures, hexOf(sig))
-		}
-		view.Regions = append(view.Regions, sv)
-	}
-	result, err := s.result(k, in, sets, &view)
+	result, err := judge(v, k, in, r, &view)
 	if err != nil {
 		return err
 	}
@@ -227,12 +308,15 @@ func (a *app) signed(v *vault, s *signing, k *client.Key, in *intent.Intent, r *
 }
 
 func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
-	if v.File == "" && len(result) > 0 && (v.Transaction != "" || v.PSBT != "") {
+	if v.File == "" && v.SSH != "" {
+		fmt.Fprint(w, v.SSH)
+		return
+	}
+	if made := v.Transaction + v.PSBT; v.File == "" && len(result) > 0 && made != "" {
 		if v.Transaction != "" {
-			fmt.Fprintln(w, v.Transaction)
-		} else {
-			fmt.Fprintln(w, v.PSBT)
+			made = v.Transaction
 		}
+		fmt.Fprintln(w, made)
 		return
 	}
 	var names []string
@@ -241,20 +325,32 @@ func (a *app) printSigned(w io.Writer, v signedView, result []byte) {
 	}
 	a.pairs(w, "request", v.Request, "state", v.State, "signed by", strings.Join(names, ", "), "certified by", v.proofView.String(),
 		"txid", v.TxID, "file", v.File)
-	if v.PSBT != "" {
-		return
+	if v.PSBT == "" && v.Transaction == "" && v.SSH == "" {
+		a.table(w, v.table())
 	}
+}
+
+func (v signedView) table() *table {
 	t := &table{head: []string{"REGION", "SIGNATURE"}}
+	if len(v.Signatures) > 0 {
+		t.head = []string{"PATH", "PUBLIC KEY", "SIGNATURE"}
+	}
+	for _, s := range v.Signatures {
+		t.add(s.Path, s.PublicKey, s.Signature)
+	}
 	for _, r := range v.Regions {
 		for _, sig := range r.Signatures {
 			t.add(r.Region, sig)
 		}
 	}
-	a.table(w, t)
+	return t
 }
 
 func signatureLines(v signedView) []byte {
 	var b strings.Builder
+	for _, s := range v.Signatures {
+		fmt.Fprintf(&b, "%s %s %s\n", s.Path, s.PublicKey, s.Signature)
+	}
 	for _, r := range v.Regions {
 		for _, sig := range r.Signatures {
 			fmt.Fprintf(&b, "%s %s %s\n", r.Region, r.PublicKey, sig)
@@ -270,57 +366,4 @@ func keyOf(k *client.Key, region identity.RegionID) []byte {
 		}
 	}
 	return nil
-}
-
-// verified checks every signature against the key's attested public keys: the vault's
-// word is not enough.
-func verified(k *client.Key, in *intent.Intent, r *client.Request) ([]intent.SignatureSet, error) {
-	if len(r.Results) < int(k.Signers) {
-		return nil, errs.New(errs.Unverified, "request %s: %d regions signed, want %d", hexOf(r.Id), len(r.Results), k.Signers)
-	}
-	var out []intent.SignatureSet
-	seen := map[identity.RegionID]bool{}
-	for _, res := range r.Results {
-		region := identity.RegionID(res.Region)
-		pub := keyOf(k, region)
-		if pub == nil || seen[region] || len(res.Signatures) != len(in.Messages) {
-			return nil, errs.New(errs.Unverified, "request %s: the result of region %d does not fit the key or the payload", hexOf(r.Id), region)
-		}
-		seen[region] = true
-		for i, sig := range res.Signatures {
-			if !intent.Verify(command.Curve(k.Curve), pub, in.Messages[i], sig) {
-				return nil, errs.New(errs.Unverified, "request %s: signature %d of region %d does not verify", hexOf(r.Id), i, region)
-			}
-		}
-		out = append(out, intent.SignatureSet{Region: region, Signatures: res.Signatures})
-	}
-	return out, nil
-}
-
-// result makes the PSBT or transaction; nil for other payloads.
-func (s *signing) result(k *client.Key, in *intent.Intent, sets []intent.SignatureSet, view *signedView) ([]byte, error) {
-	if s.kind != command.KindPSBT {
-		return nil, nil
-	}
-	w, err := wallet(k)
-	if err != nil {
-		return nil, err
-	}
-	merged, err := w.Combine(s.payload, sets)
-	if err != nil {
-		return nil, err
-	}
-	view.PSBT, view.TxID = base64.StdEncoding.EncodeToString(merged), in.Transaction.TxID
-	if s.finalize {
-		raw, err := w.Finalize(merged)
-		if err != nil {
-			return nil, err
-		}
-		view.Transaction = hexOf(raw)
-		return []byte(view.Transaction + "\n"), nil
-	}
-	if s.armored {
-		return []byte(view.PSBT + "\n"), nil
-	}
-	return merged, nil
 }

@@ -380,10 +380,15 @@ func (a *app) configureCmd() *cobra.Command {
 	var d dual
 	var skew, age time.Duration
 	var open uint32
-	c := a.leaf("configure --max-skew D --request-max-age D --max-open N", "Change the replicated limits", `
+	var escrow string
+	c := a.leaf("configure --max-skew D --request-max-age D --max-open N --escrow-delay D", "Change the replicated limits", `
 What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		if skew == 0 && age == 0 && open == 0 {
+		if skew == 0 && age == 0 && open == 0 && escrow == "" {
 			return usagef("nothing to change: give at least one setting")
+		}
+		least, err := escrowDelay(escrow)
+		if err != nil {
+			return err
 		}
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			short, cancel := a.deadline(ctx)
@@ -393,7 +398,8 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 				return advise(err)
 			}
 			set := command.Settings{MaxSkew: time.Duration(s.Settings.GetMaxSkewMs()) * time.Millisecond,
-				RequestMaxAge: time.Duration(s.Settings.GetRequestMaxAgeMs()) * time.Millisecond, MaxOpen: s.Settings.GetMaxOpen()}
+				RequestMaxAge: time.Duration(s.Settings.GetRequestMaxAgeMs()) * time.Millisecond, MaxOpen: s.Settings.GetMaxOpen(),
+				EscrowDelay: time.Duration(s.Settings.GetEscrowDelayMs()) * time.Millisecond}
 			if skew != 0 {
 				set.MaxSkew = skew
 			}
@@ -402,6 +408,9 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 			}
 			if open != 0 {
 				set.MaxOpen = open
+			}
+			if escrow != "" {
+				set.EscrowDelay = least
 			}
 			if err := set.Check(); err != nil {
 				return err
@@ -412,7 +421,20 @@ What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(
 	c.Flags().DurationVar(&skew, "max-skew", 0, "how far a command's time may be ahead")
 	c.Flags().DurationVar(&age, "request-max-age", 0, "longest life of a signature request")
 	c.Flags().Uint32Var(&open, "max-open", 0, "open requests at once")
+	c.Flags().StringVar(&escrow, "escrow-delay", "", "allow escrow of keys, and have each wait at least so long (24h is sensible); off: none")
 	return d.flags(a, c)
+}
+
+// escrowDelay reads the flag; 0 for none.
+func escrowDelay(flag string) (time.Duration, error) {
+	if flag == "" || flag == "off" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(flag)
+	if err != nil || d < command.MinEscrowDelay {
+		return 0, usagef("--escrow-delay %q: want off, or a duration of at least %s", flag, command.MinEscrowDelay)
+	}
+	return d, nil
 }
 
 func (a *app) versionCmd() *cobra.Command {

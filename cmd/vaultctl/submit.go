@@ -15,7 +15,9 @@ import (
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 var randomReader = rand.Reader
@@ -322,6 +324,9 @@ func describe(cmd *command.Command, body command.Body) []string {
 	case *command.CreateKey:
 		add("name", b.Name, "tenant", b.Tenant, "scheme", b.Scheme.String(), "curve", b.Curve.String(), "signers", strconv.Itoa(int(b.Signers)),
 			"blind signing", yesNo(b.AllowBlind), "regions", fmt.Sprint(b.Regions), "note", b.Note)
+		if b.Fallback != nil {
+			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)), "warning", "these keys spend its outputs without the vault")
+		}
 	case *command.FreezeKey:
 		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.UnfreezeKey:
@@ -332,11 +337,29 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("reason", b.Reason)
 	case *command.Configure:
 		s := b.Settings
-		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)))
+		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)), "escrow of keys", escrowText(s.EscrowDelay))
 	case *command.ReplaceMember:
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
 		add("key", b.Key.String())
+	case *command.LimitKey:
+		add("key", b.Key.String(), "limit", limitText(uint64(b.Requests), b.Window))
+	case *command.RefreshKey:
+		key := b.Key.String()
+		if b.Key == (command.KeyID{}) {
+			key = "(every threshold key)"
+		}
+		add("key", key, "holders", holdersText(b.Holders), "reason", b.Reason)
+	case *command.EscrowKey:
+		add("key", b.Key.String(), "quorum", fmt.Sprintf("%d of %d officers", b.M, len(b.Officers)), "without any region", yesNo(b.Disaster),
+			"delay", b.Delay.String(), "reason", b.Reason)
+		for i, o := range b.Officers {
+			add(fmt.Sprintf("officer %d", i+1), o)
+		}
+	case *command.CancelEscrow:
+		add("key", b.Key.String(), "reason", b.Reason)
+	case *command.IssueAddresses:
+		add("key", b.Key.String(), "addresses", strconv.Itoa(len(b.Paths)), "note", b.Note)
 	case *command.QuarantineRegion:
 		add("region", itoa(uint64(b.Region)), "quarantined", yesNo(b.Quarantined), "evidence", hexOf(b.Evidence[:]), "reason", b.Reason)
 	case *command.MuteRegion:
@@ -349,6 +372,20 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("set the clock to", stamp(b.To), "words of regions", strconv.Itoa(len(b.Words)), "reason", b.Reason)
 	}
 	return kv
+}
+
+func escrowText(d time.Duration) string {
+	if d == 0 {
+		return "impossible"
+	}
+	return "ALLOWED, after at least " + d.String()
+}
+
+func holdersText(holders []identity.RegionID) string {
+	if len(holders) == 0 {
+		return "(as before)"
+	}
+	return fmt.Sprint(holders)
 }
 
 func vaultItself(tenant string) string {

@@ -29,6 +29,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/version"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/seal/pkcs11"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // shutdownGrace bounds an orderly shutdown; systemd kills later than that
@@ -171,7 +172,7 @@ func nodeConfig(cfg *config.Config, log *slog.Logger, registry *prometheus.Regis
 	}
 	return &node.Config{FS: fs, Stores: stores, HSM: token, Network: network.OS{},
 		Listen: node.Addresses{Raft: cfg.Listen.Raft, API: cfg.Listen.API, Gossip: cfg.Listen.Gossip},
-		Timing: periods, MinFree: cfg.Limits.MinFreeDisk,
+		Timing: periods, MinFree: cfg.Limits.MinFreeDisk, Shares: vault.Keeping{Keep: cfg.Shares.Keep, Most: cfg.Shares.Most},
 		Limits: rpc.Limits{Connections: cfg.Limits.MaxConnections, ConnectionsPerAddress: cfg.Limits.MaxConnectionsPerAddress,
 			Streams: cfg.Limits.MaxStreams, Rate: cfg.Limits.RequestRate, Burst: cfg.Limits.RequestBurst},
 		Metrics: registry, Logger: log, Started: started}, nil

@@ -119,6 +119,7 @@ func worker(ctx context.Context, c *client.Client, key client.KeyID, hash client
 	for time.Now().Before(until) && ctx.Err() == nil {
 		message := make([]byte, 300)
 		_, _ = rand.Read(message)
+		message[0] = 'm' // what may pass for a payment no key signs as a message
 		begin := time.Now()
 		if err := signOnce(ctx, c, client.NewSignMessage(key, hash, message, "")); err != nil {
 			f.failed++

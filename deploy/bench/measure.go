@@ -24,6 +24,7 @@ var measurements = []measurement{
 	{"one", (*bench).one},
 	{"p256", (*bench).p256},
 	{"curves", (*bench).curves},
+	{"frost", (*bench).frost},
 	{"grow", (*bench).grow},
 	{"memory", (*bench).memory},
 	{"restart", (*bench).restart},
@@ -107,6 +108,19 @@ func (b *bench) curves(ctx context.Context, o options) error {
 	for _, name := range []string{"secp256k1", "Ed25519"} {
 		if _, err := b.load(ctx, name, many, o.duration); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// frost signs with keys that exist nowhere: one signature made by two regions of four.
+func (b *bench) frost(ctx context.Context, o options) error {
+	defer b.profile(ctx, o, "frost")()
+	for _, name := range []string{"FROST Ed25519", "FROST BIP-340"} {
+		for _, workers := range []int{1, many} {
+			if _, err := b.load(ctx, name, workers, o.duration); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

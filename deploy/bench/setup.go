@@ -15,8 +15,11 @@ import (
 
 const tenant = "bench"
 
-// curves are the keys made, by the name in the table.
+// curves are the multisig keys made, by the name in the table.
 var curves = map[string]command.Curve{"P-256": command.P256, "secp256k1": command.Secp256k1, "Ed25519": command.Ed25519}
+
+// shared are the threshold keys.
+var shared = map[string]command.Curve{"FROST BIP-340": command.Secp256k1, "FROST Ed25519": command.Ed25519}
 
 // bench is a running lab with everything there is to sign with.
 type bench struct {
@@ -77,21 +80,31 @@ func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
 			return nil, err
 		}
 	}
-	for name, curve := range curves {
-		cmd, err := admins[0].Command(&command.CreateKey{Name: "bench-" + curve.String(), Tenant: tenant,
-			Scheme: command.SchemeMultisig, Curve: curve, Signers: 2})
-		if err != nil {
-			return nil, err
-		}
-		if b.keys[name], err = admins[0].CreateKey(ctx, cmd); err != nil {
-			return nil, fmt.Errorf("key on %s: %w", name, err)
-		}
-		if s := b.keys[name].State; s != tetradv1.KeyState_KEY_STATE_ACTIVE {
-			return nil, fmt.Errorf("key on %s is %s", name, s)
+	for scheme, keys := range map[command.Scheme]map[string]command.Curve{command.SchemeMultisig: curves, command.SchemeThreshold: shared} {
+		for name, curve := range keys {
+			if b.keys[name], err = makeKey(ctx, admins[0], scheme, curve); err != nil {
+				return nil, fmt.Errorf("key on %s: %w", name, err)
+			}
 		}
 	}
 	b.service, err = l.Client(b.signer)
 	return b, err
+}
+
+func makeKey(ctx context.Context, admin *client.Client, scheme command.Scheme, curve command.Curve) (*client.Key, error) {
+	cmd, err := admin.Command(&command.CreateKey{Name: fmt.Sprintf("bench-%s-%s", scheme, curve), Tenant: tenant,
+		Scheme: scheme, Curve: curve, Signers: 2})
+	if err != nil {
+		return nil, err
+	}
+	key, err := admin.CreateKey(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	if key.State != tetradv1.KeyState_KEY_STATE_ACTIVE {
+		return nil, fmt.Errorf("it is %s", key.State)
+	}
+	return key, nil
 }
 
 func administrators(l *lab.Lab) (out []*client.Client, err error) {

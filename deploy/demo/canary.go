@@ -15,7 +15,7 @@ import (
 // only encrypted: names of tenants, keys and services, notes, and the PIN.
 func (d *demo) canaries(context.Context) error {
 	d.step("canaries: names, notes and the PIN are searched for in every file and log of every region")
-	words := [][]byte{[]byte(tenant), []byte(service), []byte(key), []byte(note), []byte(lab.PIN), []byte("withdrawal 1 of the demo")}
+	words := [][]byte{[]byte(tenant), []byte(service), []byte(key), []byte(taprootKey), []byte(solanaKey), []byte(note), []byte(lab.PIN), []byte("withdrawal 1 of the demo")}
 	files, size := 0, int64(0)
 	for _, r := range d.Regions {
 		err := filepath.WalkDir(r.Dir, func(path string, e fs.DirEntry, err error) error {

@@ -72,7 +72,7 @@ func run(ctx context.Context, bin string, keep bool) (err error) {
 	if d.Lab, err = lab.New(ctx, dir, bin); err != nil {
 		return err
 	}
-	for _, part := range []func(context.Context) error{d.found, d.start, d.wallet, d.pay, d.ten, d.lose, d.audit, d.canaries} {
+	for _, part := range []func(context.Context) error{d.found, d.start, d.wallet, d.pay, d.threshold, d.ten, d.lose, d.audit, d.canaries} {
 		if err := part(ctx); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -40,6 +41,32 @@ func everything() audit.Effect {
 		Regions:    []audit.RegionChange{{Region: 2, Status: 1, Healthy: true, Session: identity.Fingerprint{10}}},
 		Principals: []audit.PrincipalChange{{Principal: identity.Fingerprint{11}, Roles: command.RoleSigner, Removed: true}},
 		Vault:      &audit.VaultChange{Frozen: true}}
+}
+
+// threshold is an effect of format 2.
+func threshold() audit.Effect {
+	return audit.Effect{Opened: []audit.OpenedAttempt{{Request: command.RequestID{1}, Number: 1, Key: command.KeyID{2}, KeyVersion: 1, Signers: 2,
+		Eligible: []identity.RegionID{1, 2, 4}, Epoch: 3, Nonces: [][]byte{{1, 2}, {3, 4}, {5, 6}}}}}
+}
+
+// TestEffectFormats: format 2 is for what names nonces, and for nothing else.
+func TestEffectFormats(t *testing.T) {
+	a, b := everything(), threshold()
+	if a.Encode()[0] != 1 || b.Encode()[0] != 2 {
+		t.Fatal("formats", a.Encode()[0], b.Encode()[0])
+	}
+	got, err := audit.DecodeEffect(b.Encode())
+	if err != nil || !reflect.DeepEqual(*got, b) {
+		t.Fatalf("%+v: %v", got, err)
+	}
+	b.Opened[0].Epoch, b.Opened[0].Nonces = 0, nil
+	raw := b.Encode()
+	raw[0] = 2
+	at := 1 + 1 + 4 + 16 + 1 + 16 + 4 + 1 + 1 + 3 // after the attempt
+	raw = slices.Insert(raw, at, make([]byte, 5)...)
+	if _, err := audit.DecodeEffect(raw); errs.CodeOf(err) != errs.Malformed {
+		t.Fatalf("an effect without nonces in the format that has them: %v", err)
+	}
 }
 
 func TestLeafRoundTrip(t *testing.T) {

@@ -1,13 +1,16 @@
 package audit
 
 import (
+	"bytes"
+
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
-// EffectFormat is the newest effect format this version writes.
-const EffectFormat = 1
+// EffectFormat is the newest effect format this version writes. Format 2 is that of
+// effects that open an attempt of a threshold key; all others are written as format 1.
+const EffectFormat = 2
 
 // Effect is what a command changed, as far as an outsider needs it to judge every
 // signature: which draws were opened among whom, what ended how, and how keys,
@@ -36,6 +39,11 @@ type OpenedAttempt struct {
 	KeyVersion uint32
 	Signers    uint8               // k: the first k of the permutation sign
 	Eligible   []identity.RegionID // ascending, fixed at this index
+
+	// Of threshold keys: the sharing that signs, and for each of Eligible the nonce
+	// commitments (frost.Commitment) it gave, one a message, one after the other.
+	Epoch  uint32
+	Nonces [][]byte
 }
 
 // KeyChange is a key's standing after the command. State carries the numbers of
@@ -78,11 +86,12 @@ func (e *Effect) Encode() []byte {
 		return nil
 	}
 	w := wire.NewWriter(64 + 40*len(e.Opened) + 16*len(e.Completed))
-	w.U8(EffectFormat)
+	format := e.format()
+	w.U8(format)
 	w.Bool(e.Repeated)
 	w.U32(uint32(len(e.Opened)))
 	for i := range e.Opened {
-		e.Opened[i].write(w)
+		e.Opened[i].write(w, format)
 	}
 	for _, ids := range [][]command.RequestID{e.Completed, e.Failed, e.Expired} {
 		w.U32(uint32(len(ids)))
@@ -109,17 +118,30 @@ func (e *Effect) Encode() []byte {
 	return w.Bytes()
 }
 
+func (e *Effect) format() uint8 {
+	for i := range e.Opened {
+		if e.Opened[i].Epoch != 0 {
+			return EffectFormat
+		}
+	}
+	return 1
+}
+
 // DecodeEffect parses the canonical form.
 func DecodeEffect(b []byte) (*Effect, error) {
 	if len(b) == 0 {
 		return &Effect{}, nil
 	}
 	r := wire.NewReader(b)
-	if v := r.U8(); v != EffectFormat {
-		r.Fail("effect format %d, this version reads %d", v, EffectFormat)
+	format := r.U8()
+	if format == 0 || format > EffectFormat {
+		r.Fail("effect format %d, this version reads up to %d", format, EffectFormat)
 	}
 	e := &Effect{Repeated: r.Bool()}
-	e.Opened = readList(r, readOpened)
+	e.Opened = readList(r, func(r *wire.Reader) OpenedAttempt { return readOpened(r, format) })
+	if r.Err() == nil && format != e.format() {
+		r.Fail("an effect of format %d written as format %d", e.format(), format)
+	}
 	e.Completed = readList(r, readRequestID)
 	e.Failed = readList(r, readRequestID)
 	e.Expired = readList(r, readRequestID)
@@ -146,7 +168,7 @@ func readList[T any](r *wire.Reader, read func(*wire.Reader) T) []T {
 
 func readRequestID(r *wire.Reader) (id command.RequestID) { r.Fixed(id[:]); return id }
 
-func (o *OpenedAttempt) write(w *wire.Writer) {
+func (o *OpenedAttempt) write(w *wire.Writer, format uint8) {
 	w.Fixed(o.Request[:])
 	w.U8(o.Number)
 	w.Fixed(o.Key[:])
@@ -156,9 +178,17 @@ func (o *OpenedAttempt) write(w *wire.Writer) {
 	for _, id := range o.Eligible {
 		w.U8(uint8(id))
 	}
+	if format == 1 {
+		return
+	}
+	w.U32(o.Epoch)
+	w.U8(uint8(len(o.Nonces)))
+	for _, n := range o.Nonces {
+		w.Blob(n)
+	}
 }
 
-func readOpened(r *wire.Reader) (o OpenedAttempt) {
+func readOpened(r *wire.Reader, format uint8) (o OpenedAttempt) {
 	r.Fixed(o.Request[:])
 	o.Number = r.U8()
 	r.Fixed(o.Key[:])
@@ -171,6 +201,17 @@ func readOpened(r *wire.Reader) (o OpenedAttempt) {
 	}
 	for range n {
 		o.Eligible = append(o.Eligible, identity.RegionID(r.U8()))
+	}
+	if format == 1 {
+		return o
+	}
+	o.Epoch = r.U32()
+	if n = int(r.U8()); n > command.MaxRegions {
+		r.Fail("nonces of %d regions, limit %d", n, command.MaxRegions)
+		return o
+	}
+	for range n {
+		o.Nonces = append(o.Nonces, bytes.Clone(r.Blob(command.MaxMessages*command.CommitmentLen)))
 	}
 	return o
 }

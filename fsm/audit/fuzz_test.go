@@ -32,6 +32,8 @@ func FuzzDecodeLeaf(f *testing.F) {
 func FuzzDecodeEffect(f *testing.F) {
 	e := everything()
 	f.Add(e.Encode())
+	e = threshold()
+	f.Add(e.Encode())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, err := audit.DecodeEffect(b); err == nil && !bytes.Equal(e.Encode(), b) {

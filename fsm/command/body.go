@@ -213,3 +213,38 @@ func (f *fields) regions(name string, p *[]identity.RegionID) {
 		*p = append(*p, identity.RegionID(v))
 	}
 }
+
+// path is a field of at most MaxDepth derivation indices, four bytes each.
+func (f *fields) path(name string, p *[]uint32) {
+	b := EncodePath(*p)
+	f.bytes(name, &b, 4*MaxDepth)
+	if f.decoding && f.err == nil {
+		var err error
+		if *p, err = DecodePath(b); err != nil {
+			f.fail(name, "%v", err)
+		}
+	}
+}
+
+// EncodePath returns four bytes, big-endian, for each index of a derivation path.
+func EncodePath(path []uint32) (b []byte) {
+	for _, i := range path {
+		b = binary.BigEndian.AppendUint32(b, i)
+	}
+	return b
+}
+
+// DecodePath parses EncodePath's form: at most MaxDepth indices, none hardened.
+func DecodePath(b []byte) (path []uint32, err error) {
+	if len(b)%4 != 0 || len(b) > 4*MaxDepth {
+		return nil, errs.New(errs.Malformed, "a derivation path of %d bytes, want four each for at most %d indices", len(b), MaxDepth)
+	}
+	for ; len(b) > 0; b = b[4:] {
+		i := binary.BigEndian.Uint32(b)
+		if i >= 1<<31 {
+			return nil, errs.New(errs.Malformed, "index %d of a derivation path is hardened: nobody has the secret that needs", i)
+		}
+		path = append(path, i)
+	}
+	return path, nil
+}

@@ -284,3 +284,22 @@ func TestSettings(t *testing.T) {
 		}
 	}
 }
+
+// TestPaths: a path has one form, four bytes an index, and nothing in it is hardened.
+func TestPaths(t *testing.T) {
+	path := []uint32{0, 1, 1<<31 - 1}
+	b := command.EncodePath(path)
+	if got, err := command.DecodePath(b); err != nil || !reflect.DeepEqual(got, path) {
+		t.Fatal(got, err)
+	}
+	for what, b := range map[string][]byte{"cut": b[:7], "long": make([]byte, 4*command.MaxDepth+4), "hardened": {0x80, 0, 0, 0}} {
+		if _, err := command.DecodePath(b); errs.CodeOf(err) != errs.Malformed {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	c := certified(fsmtest.New())[2]
+	c.Fields[5].Value = []byte{0x80, 0, 0, 1}
+	if _, err := c.Body(); errs.CodeOf(err) != errs.Malformed {
+		t.Errorf("a request for a hardened child: %v", err)
+	}
+}

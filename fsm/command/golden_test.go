@@ -18,6 +18,7 @@ func samples(k *fsmtest.Kit) []*command.Command {
 	at := k.Start.Add(time.Minute)
 	admin, session, r := k.Admins[0], k.Region(1).Session, k.Region(1)
 	key := command.KeyID{1, 2, 3}
+	ceremony := command.CeremonyID{Key: key, Epoch: 2, Try: 3}
 	word := k.Word(2, command.Word{Kind: command.WordUnreachable, About: 3, Request: command.RequestID{4}, Attempt: 1, At: k.Start})
 	return []*command.Command{
 		k.Command(&command.CreateTenant{Name: "acme"}, at, admin, k.Admins[1]),
@@ -46,7 +47,28 @@ func samples(k *fsmtest.Kit) []*command.Command {
 		k.Command(&command.RepairRegion{Region: 3, Keep: 700, Reason: "why"}, at, admin),
 		k.Command(&command.RepairClock{To: k.Start, Words: [][]byte{clockWord(k), clockWord(k)}, Reason: "why"}, at, admin),
 		k.Command(&command.RegionFreeze{Key: key, Reason: "why"}, at, session),
+		k.Command(&command.RefreshKey{Key: key, Holders: []identity.RegionID{1, 3, 4}, Reason: "why"}, at, admin, k.Admins[1]),
+		k.Command(&command.IssueAddresses{Key: key, Paths: [][]byte{command.EncodePath([]uint32{0, 1}), command.EncodePath([]uint32{2})}, Note: "n"}, at, admin),
+		k.Command(&command.OfferWrap{Epoch: 2, Public: []byte{2}, Sealed: []byte{3}, Attributes: []byte{4}, Identity: []byte{5}}, at, session),
+		k.Command(&command.HashDealing{Ceremony: ceremony, Hash: [32]byte{8}, Seed: []byte{2}}, at, session),
+		k.Command(&command.Deal{Ceremony: ceremony, Dealing: []byte{2, 3}}, at, session),
+		k.Command(&command.DealShares{Ceremony: ceremony, Sealed: [][]byte{{1}, {2}, {3}, {4}}}, at, session),
+		k.Command(&command.FinishShare{Ceremony: ceremony, Transcript: [32]byte{8}, Public: []byte{2}, Point: []byte{3}, Chain: [32]byte{9}, Share: []byte{4}}, at, session),
+		k.Command(&command.AccuseDealer{Ceremony: ceremony, Against: 3, Complaint: []byte{2}, Note: "n"}, at, session),
+		k.Command(&command.DropWrap{Epoch: 2}, at, session),
+		k.Command(&command.OfferNonces{Curve: command.Ed25519, Commitments: []byte{2, 3}}, at, session),
+		k.Command(&command.EscrowKey{Key: key, Officers: []string{"age1a", "age1b", "age1c"}, M: 2, Delay: 36 * time.Hour, Disaster: true, Reason: "why"}, at, admin, k.Admins[1]),
+		k.Command(&command.CancelEscrow{Key: key, Reason: "why"}, at, admin),
+		k.Command(&command.EscrowShare{Key: key, Number: 2, Epoch: 3, Box: []byte{4}}, at, session),
+		k.Command(&command.Configure{Settings: command.Settings{MaxSkew: 1500 * time.Millisecond, RequestMaxAge: time.Hour, MaxOpen: 9, EscrowDelay: 24 * time.Hour}}, at, admin),
+		k.Command(&command.LimitKey{Key: key, Requests: 12, Window: 24 * time.Hour}, at, admin, k.Admins[1]),
+		k.Command(&command.RefundRequest{Request: command.RequestID{4}, Words: [][]byte{nothing(k)}}, at, session),
 	}
+}
+
+func nothing(k *fsmtest.Kit) []byte {
+	opened := command.Meta{Index: 7, Term: 2, Chain: [32]byte{3}}
+	return k.Word(3, command.Word{Kind: command.WordNothing, About: 3, Request: command.NothingOf(command.RequestID{4}, 1, opened), Attempt: 1, At: k.Start})
 }
 
 func clockWord(k *fsmtest.Kit) []byte {
@@ -79,13 +101,14 @@ func answer(k *fsmtest.Kit) []byte {
 		{Request: command.RequestID{5}, Attempt: 2, Signers: []identity.RegionID{1, 2}, Code: errs.Frozen, Text: "frozen"}}})
 }
 
-// certified returns the commands that carry proofs older ones do not.
+// certified returns the commands that carry what older ones do not: proofs, a path.
 func certified(k *fsmtest.Kit) []*command.Command {
 	at, session := k.Start.Add(time.Minute), k.Region(1).Session
 	word := k.Word(2, command.Word{Kind: command.WordUnreachable, About: 3, Request: command.RequestID{4}, Attempt: 1, At: k.Start})
 	return []*command.Command{
 		k.Command(&command.OpenAttempt{Request: command.RequestID{4}, Attempt: 2, Words: [][]byte{word}, Partials: [][]byte{{1}, {2}, {3}}}, at, session),
 		k.Command(&command.Complete{Index: 7, Partials: [][]byte{{1}, {2}, {3}}, Answers: [][]byte{answer(k)}, Cover: []byte{4, 5}}, at, session),
+		k.Command(&command.RequestSignature{Key: command.KeyID{1}, Kind: command.KindMessage, Payload: []byte("payload"), Note: "n", Path: []uint32{0, 1<<31 - 1}}, at, k.Admins[0]),
 	}
 }
 
@@ -93,7 +116,7 @@ func certified(k *fsmtest.Kit) []*command.Command {
 func TestProofFields(t *testing.T) {
 	k := fsmtest.New()
 	old := samples(k)
-	for _, c := range old[15:17] {
+	for _, c := range append(old[15:17], old[4]) {
 		body, err := c.Body()
 		if err != nil {
 			t.Fatalf("%s of before the field: %v", c.Type, err)
@@ -106,6 +129,10 @@ func TestProofFields(t *testing.T) {
 		case *command.Complete:
 			if b.Cover != nil {
 				t.Error("a cover out of nothing")
+			}
+		case *command.RequestSignature:
+			if b.Path != nil {
+				t.Error("a path out of nothing")
 			}
 		}
 		c.Fields = append(c.Fields, command.Field{})
@@ -127,6 +154,10 @@ func TestProofFields(t *testing.T) {
 			if !bytes.Equal(b.Cover, []byte{4, 5}) {
 				t.Errorf("cover %x", b.Cover)
 			}
+		case *command.RequestSignature:
+			if len(b.Path) != 2 || b.Path[1] != 1<<31-1 {
+				t.Errorf("path %v", b.Path)
+			}
 		}
 		c.Fields[3].Value = make([]byte, command.MaxField+1)
 		if _, err := c.Body(); errs.CodeOf(err) != errs.TooLarge {
@@ -138,7 +169,7 @@ func TestProofFields(t *testing.T) {
 func TestVectors(t *testing.T) {
 	k := fsmtest.New()
 	var proven []fsmtest.Vector
-	for _, c := range certified(fsmtest.New()) {
+	for _, c := range append(certified(fsmtest.New()), withFallback(fsmtest.New())) {
 		cm := c.Commitment()
 		proven = append(proven, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
 	}
@@ -179,6 +210,7 @@ func TestVectors(t *testing.T) {
 		fsmtest.NewVector("word", raw, "signed", w.SignedBytes(cluster)),
 		fsmtest.NewVector("possession", command.PossessionBytes(cluster, key, 2)),
 		fsmtest.NewVector("attestation", command.AttestationBytes(cluster, key, 2, []byte{1}, []byte{2})),
+		fsmtest.NewVector("wrapping key", command.WrapBytes(cluster, 2, 3, []byte{1}, []byte{2}, []byte{4})),
 		fsmtest.NewVector("outcome word", outcome.Encode(), "signed", outcome.SignedBytes(cluster), "standing", outcome.Standing[:]),
 		fsmtest.NewVector("outcome word without place", placeless(k)),
 		fsmtest.NewVector("clock word", hour.Encode(), "signed", hour.SignedBytes(cluster)))

@@ -81,6 +81,8 @@ func (s Settings) Check() error {
 		return errs.New(errs.Invalid, "request_max_age must be whole milliseconds from %s to %s", MinAge, MaxLifetime)
 	case s.MaxOpen < 1 || s.MaxOpen > MaxOpen:
 		return errs.New(errs.Invalid, "max_open must be from 1 to %d", MaxOpen)
+	case s.EscrowDelay != 0 && (s.EscrowDelay < MinEscrowDelay || s.EscrowDelay > MaxEscrowDelay || s.EscrowDelay%time.Millisecond != 0):
+		return errs.New(errs.Invalid, "escrow_delay must be zero (no escrow) or whole milliseconds from %s to a year", MinEscrowDelay)
 	}
 	return nil
 }
@@ -170,10 +172,10 @@ func ParseScheme(s string) (Scheme, error) {
 	return Scheme(i), err
 }
 
-var kindNames = []string{"", "psbt", "message", "digest"}
+var kindNames = []string{"", "psbt", "message", "digest", "solana"}
 
 // Valid reports whether this version knows the kind.
-func (k Kind) Valid() bool { return k >= KindPSBT && k <= KindDigest }
+func (k Kind) Valid() bool { return k >= KindPSBT && k <= KindSolana }
 
 // String returns the name used on the command line.
 func (k Kind) String() string { return nameAt(kindNames, uint8(k)) }

@@ -134,6 +134,7 @@ const (
 	WordRefused     WordKind = 1 // by About itself: it will not sign this attempt, and released nothing
 	WordUnreachable WordKind = 2 // by another region: it cannot reach About either
 	WordReachable   WordKind = 3 // by another region: it can reach About, which says it is ready
+	WordNothing     WordKind = 4 // by About itself: it released nothing for this attempt, and never will
 )
 
 // Word is one region's signed statement about another, the reason a second attempt
@@ -141,7 +142,7 @@ const (
 type Word struct {
 	Kind    WordKind
 	About   identity.RegionID
-	Request RequestID // in a word on health HealthSpell, and attempt 0
+	Request RequestID // in a word on health HealthSpell, and attempt 0; in WordNothing NothingOf
 	Attempt uint8
 	By      identity.RegionID
 	Session identity.Fingerprint

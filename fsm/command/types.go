@@ -24,6 +24,11 @@ const (
 	TypeConfigure        Type = 10
 	TypeReplaceMember    Type = 11
 	TypeRetireKey        Type = 12
+	TypeRefreshKey       Type = 13
+	TypeIssueAddresses   Type = 14
+	TypeEscrowKey        Type = 15
+	TypeCancelEscrow     Type = 16
+	TypeLimitKey         Type = 20
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -39,7 +44,19 @@ const (
 	TypeReportHealth    Type = 105
 	TypeTick            Type = 106
 
-	TypeRegionFreeze Type = 126
+	// Of threshold keys, see threshold.go.
+	TypeOfferWrap    Type = 107
+	TypeHashDealing  Type = 108
+	TypeDeal         Type = 109
+	TypeDealShares   Type = 110
+	TypeFinishShare  Type = 111
+	TypeAccuseDealer Type = 112
+	TypeDropWrap     Type = 113
+	TypeOfferNonces  Type = 114
+	TypeEscrowShare  Type = 115
+
+	TypeRefundRequest Type = 125
+	TypeRegionFreeze  Type = 126
 )
 
 var bodies = map[Type]func() Body{
@@ -68,6 +85,21 @@ var bodies = map[Type]func() Body{
 	TypeRepairRegion:     func() Body { return &RepairRegion{} },
 	TypeRepairClock:      func() Body { return &RepairClock{} },
 	TypeRegionFreeze:     func() Body { return &RegionFreeze{} },
+	TypeRefreshKey:       func() Body { return &RefreshKey{} },
+	TypeIssueAddresses:   func() Body { return &IssueAddresses{} },
+	TypeOfferWrap:        func() Body { return &OfferWrap{} },
+	TypeHashDealing:      func() Body { return &HashDealing{} },
+	TypeDeal:             func() Body { return &Deal{} },
+	TypeDealShares:       func() Body { return &DealShares{} },
+	TypeFinishShare:      func() Body { return &FinishShare{} },
+	TypeAccuseDealer:     func() Body { return &AccuseDealer{} },
+	TypeDropWrap:         func() Body { return &DropWrap{} },
+	TypeOfferNonces:      func() Body { return &OfferNonces{} },
+	TypeEscrowKey:        func() Body { return &EscrowKey{} },
+	TypeCancelEscrow:     func() Body { return &CancelEscrow{} },
+	TypeEscrowShare:      func() Body { return &EscrowShare{} },
+	TypeLimitKey:         func() Body { return &LimitKey{} },
+	TypeRefundRequest:    func() Body { return &RefundRequest{} },
 }
 
 var typeNames = map[Type]string{
@@ -79,6 +111,11 @@ var typeNames = map[Type]string{
 	TypeOpenAttempt: "open-attempt", TypeComplete: "complete", TypeReportHealth: "report-health", TypeTick: "tick",
 	TypeQuarantineRegion: "quarantine-region", TypeMuteRegion: "mute-region", TypeLiftStop: "lift-stop",
 	TypeRepairRegion: "repair-region", TypeRepairClock: "repair-clock", TypeRegionFreeze: "region-freeze",
+	TypeRefreshKey: "refresh-key", TypeIssueAddresses: "issue-addresses", TypeOfferWrap: "offer-wrap",
+	TypeHashDealing: "hash-dealing", TypeDeal: "deal", TypeDealShares: "deal-shares", TypeFinishShare: "finish-share",
+	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
+	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
+	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
 }
 
 // Known reports whether this version has a body for t.
@@ -124,7 +161,7 @@ type Scheme uint8
 // The schemes.
 const (
 	SchemeMultisig  Scheme = 1 // one private key in each region's HSM
-	SchemeThreshold Scheme = 2 // FROST shares; not yet
+	SchemeThreshold Scheme = 2 // FROST shares: the key exists nowhere (docs/design/threshold.md)
 )
 
 // Kind says what a payload is.
@@ -135,6 +172,7 @@ const (
 	KindPSBT    Kind = 1 // BIP-174 or BIP-370 bytes
 	KindMessage Kind = 2 // bytes, hashed as Hash says
 	KindDigest  Kind = 3 // a bare digest, only where the key allows blind signing
+	KindSolana  Kind = 4 // a Solana message, legacy or v0, of a threshold Ed25519 key
 )
 
 // Hash is the declared hash of a message.
@@ -164,8 +202,9 @@ type PutPrincipal struct {
 // RemovePrincipal revokes a credential for ever. Two administrators.
 type RemovePrincipal struct{ Principal identity.Fingerprint }
 
-// CreateKey asks every listed region to make a private key in its HSM. Empty
-// Regions means: every active region whose HSM has the curve (at least three).
+// CreateKey asks every listed region to make a private key in its HSM, or (threshold) to
+// take part in making one that exists nowhere. Empty Regions means: every active region
+// whose HSM has the curve (at least three); of a threshold key, the four members.
 type CreateKey struct {
 	Name       string
 	Tenant     string
@@ -175,6 +214,7 @@ type CreateKey struct {
 	AllowBlind bool  // digest payloads allowed; needs two administrators
 	Regions    []identity.RegionID
 	Note       string
+	Fallback   *Fallback // of threshold keys on secp256k1; needs two administrators. nil: none
 }
 
 // RequestSignature asks for signatures over everything Payload names.
@@ -184,6 +224,11 @@ type RequestSignature struct {
 	Hash    Hash
 	Payload []byte
 	Note    string
+
+	// Path derives the key that signs from a threshold key, non-hardened indices from the
+	// root; empty is the root itself, and in commands older than this field. A PSBT names
+	// the paths of its inputs itself.
+	Path []uint32
 }
 
 // FreezeKey stops a key; UnfreezeKey (two administrators) lets it sign again.
@@ -212,6 +257,9 @@ type Settings struct {
 	MaxSkew       time.Duration // how far a command's or stamp's time may be ahead, milliseconds resolution
 	RequestMaxAge time.Duration // longest life of a signature request
 	MaxOpen       uint32        // open requests at once, over all tenants
+
+	// EscrowDelay is how long an escrow of a key must wait at least; 0: there is none.
+	EscrowDelay time.Duration
 }
 
 // ReplaceMember approves a server for a region: the first one when it joins, a new
@@ -326,6 +374,9 @@ func (b *CreateKey) fields(f *fields) {
 	f.flag("allow_blind", &b.AllowBlind)
 	f.regions("regions", &b.Regions)
 	f.text("note", &b.Note, MaxNote)
+	if !f.absent("fallback", b.Fallback == nil) {
+		f.fallback("fallback", &b.Fallback)
+	}
 }
 
 func (b *RequestSignature) fields(f *fields) {
@@ -334,6 +385,9 @@ func (b *RequestSignature) fields(f *fields) {
 	f.u8("hash", (*uint8)(&b.Hash))
 	f.bytes("payload", &b.Payload, MaxPayload)
 	f.text("note", &b.Note, MaxNote)
+	if !f.absent("path", len(b.Path) == 0) {
+		f.path("path", &b.Path)
+	}
 }
 
 func (b *FreezeKey) fields(f *fields) {
@@ -362,6 +416,12 @@ func (b *Configure) fields(f *fields) {
 		}
 		b.Settings.MaxSkew = time.Duration(skew) * time.Millisecond
 		b.Settings.RequestMaxAge = time.Duration(age) * time.Millisecond
+	}
+	if !f.absent("escrow_delay_ms", b.Settings.EscrowDelay == 0) {
+		f.millis("escrow_delay_ms", &b.Settings.EscrowDelay)
+		if f.decoding && b.Settings.EscrowDelay == 0 {
+			f.fail("escrow_delay_ms", "there, but zero")
+		}
 	}
 }
 

@@ -42,6 +42,9 @@ func (d *Document) Check() error {
 	if err := d.Officers.check(); err != nil {
 		return err
 	}
+	if d.Settings.EscrowDelay != 0 {
+		return errs.New(errs.Invalid, "no vault begins with escrow allowed: two administrators may allow it later")
+	}
 	if err := d.Settings.Check(); err != nil {
 		return err
 	}

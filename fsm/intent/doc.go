@@ -5,9 +5,10 @@
 //	psbt     BIP-174 or BIP-370; every input must be the key's own P2WSH k-of-n wallet
 //	message  bytes, under the declared hash (Ed25519: the bytes themselves)
 //	digest   32 bytes, only where the key allows blind signing
+//	solana   a Solana transaction message, in which the key must be a signer
 //
-// Taproot does the same for the wallet of a threshold key (BIP-371, key path); package solana
-// reads Solana messages. Nothing calls these two yet.
+// A threshold key's psbt spends its Taproot wallet by the key path (BIP-371), and Spends
+// says under which child of the key each message is signed.
 //
 // It also builds what comes of it: wallet script, address and descriptor, the combined
 // PSBT, the final transaction. The package is pure: no clock, no randomness, no I/O, no

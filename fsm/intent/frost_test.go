@@ -1,102 +1,50 @@
 package intent_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
+	"reflect"
 	"testing"
 
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
 	"github.com/tetrad-vault/tetrad/vault/frost"
+	"github.com/tetrad-vault/tetrad/vault/frost/frosttest"
 )
 
 // threshold is a key that exists nowhere: four regions made it, any two sign.
-type threshold struct {
-	results map[uint8]*frost.Result
-	pools   map[uint8]*frost.Pool
-	chain   [32]byte
+type threshold struct{ *frosttest.Key }
+
+func newThreshold(suite *frost.Suite) *threshold {
+	return &threshold{frosttest.New(suite, 2, 1, 2, 3, 4)}
 }
 
-func newThreshold(t *testing.T, suite *frost.Suite) *threshold {
-	t.Helper()
-	ok := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	regions := []uint8{1, 2, 3, 4}
-	terms := frost.NewKey(suite, []byte("the test's own session"), "intent test", 2, regions)
-	all, k := map[uint8]*frost.Ceremony{}, &threshold{results: map[uint8]*frost.Result{}, pools: map[uint8]*frost.Pool{}}
-	for _, r := range regions {
-		c, err := frost.Begin(rand.Reader, terms, r, nil)
-		ok(err)
-		all[r] = c
-	}
-	each := func(send func(from, to *frost.Ceremony, f, t uint8) error) {
-		for _, f := range regions {
-			for _, to := range regions {
-				ok(send(all[f], all[to], f, to))
-			}
-		}
-	}
-	each(func(from, to *frost.Ceremony, f, _ uint8) error { h, _ := from.Hash(); return to.AddHash(f, h) })
-	each(func(from, to *frost.Ceremony, f, _ uint8) error {
-		d, err := from.Reveal()
-		ok(err)
-		return to.AddDealing(f, d)
-	})
-	each(func(from, to *frost.Ceremony, f, n uint8) error {
-		d, err := from.Dealt(n)
-		ok(err)
-		return to.AddDealt(f, d)
-	})
-	for _, r := range regions {
-		result, err := all[r].Finish()
-		ok(err)
-		pool, err := frost.NewPool(result.Share, result.Key, 1)
-		ok(err)
-		k.results[r], k.pools[r] = result, pool
-		k.chain = frost.ChainCode(result.Transcript)
-	}
-	return k
+func (k *threshold) info(curve command.Curve) intent.KeyInfo {
+	return intent.KeyInfo{Curve: curve, Signers: 2, Threshold: true, Point: k.Public.Compressed(), Chain: k.Chain}
 }
 
-func (k *threshold) key() *frost.PublicKey { return k.results[1].Key }
-
-func (k *threshold) sign(t *testing.T, key *frost.PublicKey, message []byte, signers ...uint8) []byte {
-	t.Helper()
-	var named []*frost.Commitment
-	var parts []*frost.SignatureShare
-	for _, r := range signers {
-		c, err := k.pools[r].Prepare(rand.Reader, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		named = append(named, c...)
+// spend signs as the regions do: from the shares, under what they derive themselves.
+func (k *threshold) spend(s intent.Spend, signers ...uint8) []byte {
+	root := s.Root
+	if s.Taproot {
+		root = append([]byte{}, root...)
 	}
-	for _, r := range signers {
-		part, err := k.pools[r].Sign(key, message, named)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, part)
-	}
-	sig, err := key.Aggregate(message, named, parts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sig
+	return k.Sign(s.Message, s.Path, root, signers...)
 }
 
 // A threshold key and its children pay from Taproot outputs, by two of four, with and
 // without a script tree; the script engine is the judge.
 func TestThresholdKeySpendsTaproot(t *testing.T) {
-	k := newThreshold(t, frost.BIP340)
-	tk := intent.TaprootKey{Key: k.key().Compressed(), ChainCode: k.chain[:]}
+	k := newThreshold(frost.BIP340)
+	tk := intent.TaprootKey{Key: k.Public.Compressed(), ChainCode: k.Chain[:]}
 	info, _ := newKey("threshold fallback", 2, 4)
-	for _, fallback := range []*intent.Fallback{nil, {Signers: 2, PublicKeys: info.PublicKeys}} {
+	script := &intent.Fallback{Signers: 2}
+	for _, p := range info.PublicKeys {
+		script.PublicKeys = append(script.PublicKeys, p.Key[1:])
+	}
+	for _, fallback := range []*intent.Fallback{nil, script} {
 		tk.Fallback = fallback
 		w, err := intent.NewTaproot(tk)
 		if err != nil {
@@ -119,7 +67,7 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 			}
 			var sigs [][]byte
 			for i, s := range spends {
-				child, _, err := k.key().Derive(k.chain, s.Path...)
+				child, _, err := k.Public.Derive(k.Chain, s.Path...)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -130,7 +78,7 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 				if string(output.Bytes()) != string(s.Key[:]) {
 					t.Fatalf("input %d: the regions derive another output key", i)
 				}
-				sigs = append(sigs, k.sign(t, output, s.Message, uint8(i+1), uint8(i+2)))
+				sigs = append(sigs, k.Sign(s.Message, s.Path, append([]byte{}, w.MerkleRoot()...), uint8(i+1), uint8(i+2)))
 			}
 			combined, err := w.Combine(p, sigs)
 			if err != nil {
@@ -147,20 +95,106 @@ func TestThresholdKeySpendsTaproot(t *testing.T) {
 	}
 }
 
-// A threshold key signs a Solana transaction, which anybody verifies.
-func TestThresholdKeySignsSolana(t *testing.T) {
-	k := newThreshold(t, frost.Ed25519)
-	key := solana.Address(k.key().Bytes())
+// Public derivation here and from the shares are one scheme.
+func TestChildIsTheRegions(t *testing.T) {
+	for curve, suite := range map[command.Curve]*frost.Suite{command.Secp256k1: frost.BIP340, command.Ed25519: frost.Ed25519} {
+		k := newThreshold(suite)
+		for _, path := range [][]uint32{nil, {0}, {1<<31 - 1}, {3, 0, 7}, {1, 2, 3, 4, 5, 6, 7, 8}} {
+			want, chain, err := k.Public.Derive(k.Chain, path...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, next, err := intent.Child(curve, k.Public.Compressed(), k.Chain, path...)
+			if err != nil || !bytes.Equal(got, want.Compressed()) || next != chain {
+				t.Errorf("%s %v: %x, regions derive %x: %v", curve, path, got, want.Compressed(), err)
+			}
+		}
+	}
+}
+
+// What Spends says is what the regions sign and anybody verifies, for every kind.
+func TestThresholdKeySignsEveryKind(t *testing.T) {
+	ed, btc := newThreshold(frost.Ed25519), newThreshold(frost.BIP340)
+	path := []uint32{4, 9}
+	edInfo, btcInfo := ed.info(command.Ed25519), btc.info(command.Secp256k1)
+	edInfo.AllowBlind, btcInfo.AllowBlind = true, true
+	child, _, err := intent.Child(command.Ed25519, edInfo.Point, edInfo.Chain, path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := btcInfo.Taproot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outs := []*intent.TaprootOutput{output(t, w), output(t, w, 0, 5)}
+	psbt := intenttest.TaprootPSBT(2, w, intenttest.FundTaproot(3, outs, 5_000, 6_000), outs, intenttest.To(1, 10_000))
+	for _, c := range []struct {
+		name    string
+		k       *threshold
+		info    intent.KeyInfo
+		kind    command.Kind
+		hash    command.Hash
+		payload []byte
+		path    []uint32
+		spends  int
+	}{
+		{"ed25519 message", ed, edInfo, command.KindMessage, command.HashNone, []byte("hello"), path, 1},
+		{"ed25519 root", ed, edInfo, command.KindMessage, command.HashNone, []byte("hello"), nil, 1},
+		{"ed25519 digest", ed, edInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
+		{"solana", ed, edInfo, command.KindSolana, command.HashNone, transfer(solana.Address(child)), path, 1},
+		{"psbt", btc, btcInfo, command.KindPSBT, command.HashNone, psbt, nil, 2},
+		{"bip340 message", btc, btcInfo, command.KindMessage, command.HashSHA256, []byte("hello"), path, 1},
+		{"bip340 digest", btc, btcInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
+	} {
+		spends, err := intent.Spends(c.kind, c.hash, c.payload, c.path, c.info)
+		if err != nil || len(spends) != c.spends {
+			t.Errorf("%s: %d spends, %v", c.name, len(spends), err)
+			continue
+		}
+		in, err := intent.Decode(c.kind, c.hash, c.payload, c.info, c.path...)
+		if err != nil || !reflect.DeepEqual(in.Spends, spends) || len(in.Messages) != c.spends {
+			t.Errorf("%s: people are shown something else than is signed: %v", c.name, err)
+		}
+		for _, s := range spends {
+			sig := c.k.spend(s, 1, 3)
+			if !s.Verify(c.info, sig) {
+				t.Errorf("%s: the regions' signature does not verify", c.name)
+			}
+			sig[40] ^= 1
+			if s.Verify(c.info, sig) {
+				t.Errorf("%s: a spoilt signature verifies", c.name)
+			}
+		}
+	}
+}
+
+func output(t *testing.T, w *intent.Taproot, path ...uint32) *intent.TaprootOutput {
+	t.Helper()
+	o, err := w.Output(path...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// transfer is a Solana message: key pays nine lamports to account 5.
+func transfer(key solana.Address) []byte {
 	message := append([]byte{1, 0, 1, 3}, key[:]...)
 	message = append(message, make([]byte, 31)...)
 	message = append(message, 5)                   // account 1
 	message = append(message, make([]byte, 64)...) // the system program, blockhash
-	message = append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
-	m, err := solana.Decode(message)
+	return append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// A threshold key signs a Solana transaction, which anybody verifies.
+func TestThresholdKeySignsSolana(t *testing.T) {
+	k := newThreshold(frost.Ed25519)
+	key := solana.Address(k.Public.Bytes())
+	m, err := solana.Decode(transfer(key))
 	if err != nil {
 		t.Fatal(err)
 	}
-	tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.sign(t, k.key(), m.Bytes(), 2, 4)})
+	tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.Sign(m.Bytes(), nil, nil, 2, 4)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -27,6 +28,21 @@ type KeyInfo struct {
 	PublicKeys []PublicKey // ascending by region
 	AllowBlind bool
 	Network    Network // for showing addresses only: nothing that is signed depends on it
+
+	// Of threshold keys, which have no PublicKeys: the key itself and its chain code.
+	Threshold bool
+	Point     []byte // 33 bytes compressed, or 32 for Ed25519
+	Chain     [32]byte
+	Fallback  *Fallback // script path of its Taproot outputs, nil for none
+}
+
+// Spend is one message of a threshold key: the drawn regions together make one signature
+// on it, under the child at Path, for Taproot under the output key of that child.
+type Spend struct {
+	Message Message
+	Path    []uint32
+	Taproot bool
+	Root    []byte // Merkle root of the output's scripts, empty without; Taproot only
 }
 
 // Intent is a decoded payload.
@@ -37,25 +53,35 @@ type Intent struct {
 	Transaction *Transaction // of a PSBT, else nil
 	Size        int          // bytes of the payload
 	SHA256      [32]byte     // of the payload, to compare by eye
+
+	// Of threshold keys.
+	Spends []Spend         // in order of Messages
+	Key    []byte          // that signs, derived; nil for a PSBT, whose inputs have their own
+	Solana *solana.Message // of a Solana payload, else nil
 }
 
 // Decode decodes a payload for a key, or says with a coded error (Malformed, TooLarge,
-// PayloadRejected, BlindDenied) why it cannot be signed.
-func Decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo) (*Intent, error) {
-	return decode(kind, hash, payload, k, true)
+// PayloadRejected, BlindDenied) why it cannot be signed. A path names the child of a
+// threshold key that is to sign.
+func Decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo, path ...uint32) (*Intent, error) {
+	return decode(kind, hash, payload, k, path, true)
 }
 
-// Messages returns what each drawn region signs, by the same rules. It is what replicas
-// use: showing a transaction to people can cost a hundred times more than judging it.
+// Messages returns what each drawn region of a multisig key signs, by the same rules (for
+// threshold keys there is Spends). It is what replicas use: showing a transaction to people
+// can cost a hundred times more than judging it.
 func Messages(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo) ([]Message, error) {
-	in, err := decode(kind, hash, payload, k, false)
+	if k.Threshold {
+		return nil, errs.New(errs.Invalid, "no region of a threshold key signs for itself")
+	}
+	in, err := decode(kind, hash, payload, k, nil, false)
 	if err != nil {
 		return nil, err
 	}
 	return in.Messages, nil
 }
 
-func decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo, show bool) (*Intent, error) {
+func decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo, path []uint32, show bool) (*Intent, error) {
 	if len(payload) == 0 {
 		return nil, errs.New(errs.PayloadRejected, "%s payload is empty", kind)
 	}
@@ -67,20 +93,37 @@ func decode(kind command.Kind, hash command.Hash, payload []byte, k KeyInfo, sho
 		in.SHA256 = sha256.Sum256(payload)
 	}
 	var err error
-	switch kind {
-	case command.KindPSBT:
-		err = in.decodePSBT(payload, k, show)
-	case command.KindMessage:
-		err = in.decodeMessage(payload, k)
-	case command.KindDigest:
-		err = in.decodeDigest(payload, k)
-	default:
-		err = errs.New(errs.Invalid, "payload kind %d is unknown to this version", kind)
+	if k.Threshold {
+		err = in.decodeThreshold(payload, k, path, show)
+	} else {
+		err = in.decodeMultisig(payload, k, path, show)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return in, nil
+}
+
+func (in *Intent) decodeMultisig(payload []byte, k KeyInfo, path []uint32, show bool) error {
+	if len(path) != 0 {
+		return errs.New(errs.PayloadRejected, "%s payload: a path is asked for, but nothing is derived from a multisig key", in.Kind)
+	}
+	switch in.Kind {
+	case command.KindPSBT:
+		return in.decodePSBT(payload, k, show)
+	case command.KindMessage:
+		return in.decodeMessage(payload, k)
+	case command.KindDigest:
+		return in.decodeDigest(payload, k)
+	case command.KindSolana:
+		return errs.New(errs.PayloadRejected, "solana payload: Solana takes one signature, this is a multisig key").
+			WithHint("create a threshold key on ed25519")
+	}
+	return unknownKind(in.Kind)
+}
+
+func unknownKind(kind command.Kind) error {
+	return errs.New(errs.Invalid, "payload kind %d is unknown to this version", kind)
 }
 
 // Line is one line of a summary.
@@ -93,11 +136,17 @@ func (in *Intent) Summary() []Line {
 	switch {
 	case in.Transaction != nil:
 		return append(lines, in.Transaction.summary()...)
+	case in.Solana != nil:
+		lines = append(lines, in.signingKey()...)
+		for _, l := range in.Solana.Summary() {
+			lines = append(lines, Line(l))
+		}
+		return lines
 	case in.Kind == command.KindDigest:
-		return append(lines, Line{"digest", hex.EncodeToString(in.Messages[0])},
+		return append(append(lines, in.signingKey()...), Line{"digest", hex.EncodeToString(in.Messages[0])},
 			Line{"warning", "a bare digest: nobody can say what it stands for"})
 	}
-	lines = append(lines, Line{"hash", hashName(in.Hash)})
+	lines = append(append(lines, in.signingKey()...), Line{"hash", hashName(in.Hash)})
 	if in.Hash != command.HashNone {
 		lines = append(lines, Line{"digest", hex.EncodeToString(in.Messages[0])})
 	}

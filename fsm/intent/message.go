@@ -19,28 +19,28 @@ func (in *Intent) decodeMessage(payload []byte, k KeyInfo) error {
 				WithHint("declare no hash, or hash it yourself and send the hash as the message")
 		}
 		in.Messages = []Message{bytes.Clone(payload)}
-		return nil
 	case command.Secp256k1, command.P256:
 		digest, err := Digest(in.Hash, payload)
 		if err != nil {
 			return err
 		}
-		if k.Curve == command.Secp256k1 && !k.AllowBlind && hidesTransaction(in.Hash, payload) {
-			return errs.New(errs.BlindDenied, "message hashes to what a Bitcoin transaction's signature covers").
-				WithHint("send the transaction as a psbt, or use a key that allows blind signing")
-		}
 		in.Messages = []Message{digest[:]}
-		return nil
+	default:
+		return unknownCurve(k.Curve)
 	}
-	return unknownCurve(k.Curve)
+	if kind := k.looksLike(in.Hash, payload); kind != "" && !k.AllowBlind {
+		return errs.New(errs.BlindDenied, "message could be what a transaction's signature covers").
+			WithHint("send the transaction as a %s payload, or use a key that allows blind signing", kind)
+	}
+	return nil
 }
 
 func (in *Intent) decodeDigest(payload []byte, k KeyInfo) error {
 	switch {
-	case k.Curve == command.Ed25519:
+	case k.Curve == command.Ed25519 && !k.Threshold:
 		return errs.New(errs.PayloadRejected, "digest payload: an ed25519 key signs messages, not digests").
 			WithHint("send it as a message")
-	case k.Curve != command.Secp256k1 && k.Curve != command.P256:
+	case k.Curve != command.Secp256k1 && k.Curve != command.P256 && k.Curve != command.Ed25519:
 		return unknownCurve(k.Curve)
 	case !k.AllowBlind:
 		return errs.New(errs.BlindDenied, "digest payload: this key does not allow blind signing").

@@ -22,10 +22,12 @@ type TaprootKey struct {
 	Fallback  *Fallback // script path, nil for none
 }
 
-// Fallback is the script tree of an output: one leaf, k of n keys by OP_CHECKSIGADD.
+// Fallback is the script tree of an output: one leaf, k of n keys by OP_CHECKSIGADD. The
+// keys are not the vault's: a leaf wants BIP-340 signatures, which the ECDSA keys in the
+// regions' HSMs do not make.
 type Fallback struct {
 	Signers    uint8
-	PublicKeys []PublicKey // 33 bytes each
+	PublicKeys [][]byte // x only, 32 bytes each
 }
 
 // Taproot is the wallet of a threshold key: P2TR outputs of the key and of its children,
@@ -63,17 +65,17 @@ func NewTaproot(k TaprootKey) (*Taproot, error) {
 	return w, err
 }
 
-// Keys returns the x-only keys in order of the script (BIP-387, sortedmulti_a).
+// Keys returns the keys in order of the script (BIP-387, sortedmulti_a).
 func (f *Fallback) Keys() ([][]byte, error) {
-	if n := len(f.PublicKeys); f.Signers < 1 || int(f.Signers) > n || n > command.MaxRegions {
-		return nil, errs.New(errs.Invalid, "taproot fallback of %d signers and %d keys, want 1 to n of at most %d", f.Signers, n, command.MaxRegions)
+	if n := len(f.PublicKeys); f.Signers < 1 || int(f.Signers) > n || n > command.MaxFallback {
+		return nil, errs.New(errs.Invalid, "taproot fallback of %d signers and %d keys, want 1 to n of at most %d", f.Signers, n, command.MaxFallback)
 	}
 	var keys [][]byte
 	for _, k := range f.PublicKeys {
-		if err := CheckPublicKey(command.Secp256k1, k.Key); err != nil {
-			return nil, errs.Wrap(errs.Invalid, err, "taproot fallback: key of region %d", k.Region)
+		if _, err := schnorr.ParsePubKey(k); err != nil {
+			return nil, errs.Wrap(errs.Invalid, err, "taproot fallback: key %x, want the x of a point, 32 bytes", k)
 		}
-		keys = append(keys, bytes.Clone(k.Key[1:]))
+		keys = append(keys, bytes.Clone(k))
 	}
 	slices.SortFunc(keys, bytes.Compare)
 	for i := 1; i < len(keys); i++ {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,11 +22,18 @@ func taprootWallet(t testing.TB) *Taproot {
 	t.Helper()
 	k := testKey("taproot")
 	w, err := NewTaproot(TaprootKey{Key: k.PublicKeys[0].Key, ChainCode: bytes.Repeat([]byte{7}, 32),
-		Fallback: &Fallback{2, testKey("fallback").PublicKeys}})
+		Fallback: &Fallback{2, xOnly(testKey("fallback").PublicKeys)}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func xOnly(keys []PublicKey) (out [][]byte) {
+	for _, k := range keys {
+		out = append(out, k.Key[1:])
+	}
+	return out
 }
 
 // tapSample is a good Taproot PSBT in the making: input 0 spends the key's output, input 1
@@ -182,15 +190,23 @@ func TestDerivationsJudged(t *testing.T) {
 
 func TestNewTaprootRefuses(t *testing.T) {
 	good := testKey("refuse").PublicKeys
+	xs := xOnly(good)
+	seventeen := Fallback{Signers: 2}
+	for i := range 5 {
+		seventeen.PublicKeys = append(seventeen.PublicKeys, xOnly(testKey(fmt.Sprint("many", i)).PublicKeys)...)
+	}
+	seventeen.PublicKeys = seventeen.PublicKeys[:command.MaxFallback+1]
 	for name, k := range map[string]TaprootKey{
-		"x only":          {Key: good[0].Key[1:]},
-		"off curve":       {Key: append([]byte{2}, bytes.Repeat([]byte{255}, 32)...)},
-		"chain code":      {Key: good[0].Key, ChainCode: make([]byte, 31)},
-		"no signers":      {Key: good[0].Key, Fallback: &Fallback{0, good}},
-		"too many":        {Key: good[0].Key, Fallback: &Fallback{5, good}},
-		"no keys":         {Key: good[0].Key, Fallback: &Fallback{}},
-		"fallback x only": {Key: good[0].Key, Fallback: &Fallback{1, []PublicKey{{1, good[0].Key[1:]}}}},
-		"same x":          {Key: good[0].Key, Fallback: &Fallback{1, []PublicKey{good[0], {2, append([]byte{good[0].Key[0] ^ 1}, good[0].Key[1:]...)}}}},
+		"x only":           {Key: good[0].Key[1:]},
+		"off curve":        {Key: append([]byte{2}, bytes.Repeat([]byte{255}, 32)...)},
+		"chain code":       {Key: good[0].Key, ChainCode: make([]byte, 31)},
+		"no signers":       {Key: good[0].Key, Fallback: &Fallback{0, xs}},
+		"too many signers": {Key: good[0].Key, Fallback: &Fallback{5, xs}},
+		"too many keys":    {Key: good[0].Key, Fallback: &seventeen},
+		"no keys":          {Key: good[0].Key, Fallback: &Fallback{}},
+		"with parity":      {Key: good[0].Key, Fallback: &Fallback{1, [][]byte{good[0].Key}}},
+		"x of no point":    {Key: good[0].Key, Fallback: &Fallback{1, [][]byte{xs[0], bytes.Repeat([]byte{255}, 32)}}},
+		"same x":           {Key: good[0].Key, Fallback: &Fallback{1, [][]byte{xs[0], xs[1], xs[0]}}},
 	} {
 		if _, err := NewTaproot(k); errs.CodeOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)

@@ -19,7 +19,6 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
-	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 // whole is a threshold key whose secret the test has in one place.
@@ -48,7 +47,7 @@ func newWhole(t testing.TB, seed string, fallback bool) *whole {
 			h := sha256.Sum256(fmt.Appendf(nil, "%s/fallback/%d", seed, i))
 			private, public := btcec.PrivKeyFromBytes(h[:])
 			w.fallback = append(w.fallback, private)
-			k.Fallback.PublicKeys = append(k.Fallback.PublicKeys, intent.PublicKey{Region: identity.RegionID(i + 1), Key: public.SerializeCompressed()})
+			k.Fallback.PublicKeys = append(k.Fallback.PublicKeys, schnorr.SerializePubKey(public))
 		}
 	}
 	if w.Taproot, err = intent.NewTaproot(k); err != nil {
@@ -177,7 +176,7 @@ func TestTaprootAgreesWithLibrary(t *testing.T) {
 	}
 }
 
-// Any two regions spend by the fallback's script, no single one does.
+// Any two of its keys spend by the fallback's script, no single one does.
 func TestFallbackSpends(t *testing.T) {
 	w := newWhole(t, "fallback", true)
 	for _, path := range paths {
@@ -185,44 +184,14 @@ func TestFallbackSpends(t *testing.T) {
 		f := intenttest.FundTaproot(3, []*intent.TaprootOutput{o}, 50_000)
 		for a := range 4 {
 			for b := a; b < 4; b++ {
-				err := intenttest.Accepted(w.scriptSpend(t, f, o, a, b), f)
+				signers := []*btcec.PrivateKey{w.fallback[a], w.fallback[b]}
+				err := intenttest.Accepted(intenttest.FallbackSpend(w.Taproot, f, []*intent.TaprootOutput{o}, signers, intenttest.To(1, 49_000)), f)
 				if want := a != b; (err == nil) != want {
-					t.Errorf("path %v, regions %d and %d: %v", path, a+1, b+1, err)
+					t.Errorf("path %v, keys %d and %d: %v", path, a+1, b+1, err)
 				}
 			}
 		}
 	}
-}
-
-func (w *whole) scriptSpend(t *testing.T, f *intenttest.Funding, o *intent.TaprootOutput, signers ...int) []byte {
-	tx := wire.NewMsgTx(2)
-	tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{Hash: f.Tx.TxHash()}, nil, nil))
-	tx.AddTxOut(wire.NewTxOut(49_000, intenttest.To(1, 0).Script))
-	spent := txscript.NewCannedPrevOutputFetcher(o.PkScript(), 50_000)
-	leaf := txscript.NewBaseTapLeaf(w.LeafScript())
-	digest, err := txscript.CalcTapscriptSignaturehash(txscript.NewTxSigHashes(tx, spent), txscript.SigHashDefault, tx, 0, spent, leaf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	byKey := map[string][]byte{}
-	for _, i := range signers {
-		sig, err := schnorr.Sign(w.fallback[i], digest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		byKey[string(schnorr.SerializePubKey(w.fallback[i].PubKey()))] = sig.Serialize()
-	}
-	script := w.LeafScript()
-	var witness wire.TxWitness
-	for i := 3; i >= 0; i-- { // the last key's signature stands first
-		witness = append(witness, byKey[string(script[34*i+1:34*i+33])])
-	}
-	tx.TxIn[0].Witness = append(witness, script, o.ControlBlock())
-	var raw bytes.Buffer
-	if err := tx.Serialize(&raw); err != nil {
-		t.Fatal(err)
-	}
-	return raw.Bytes()
 }
 
 // SIGHASH_ALL signs another hash, over the same things, with a byte behind.

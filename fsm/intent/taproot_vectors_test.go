@@ -74,11 +74,11 @@ func decodeTaprootVectors(t *testing.T, b []byte) {
 			k.Fallback = &intent.Fallback{Signers: 2}
 		}
 		for _, x := range wv.Fallback {
-			key, err := hex.DecodeString("02" + x)
+			key, err := hex.DecodeString(x)
 			if err != nil {
 				t.Fatal(err)
 			}
-			k.Fallback.PublicKeys = append(k.Fallback.PublicKeys, intent.PublicKey{Key: key})
+			k.Fallback.PublicKeys = append(k.Fallback.PublicKeys, key)
 		}
 		w, err := intent.NewTaproot(k)
 		if err != nil {
@@ -134,7 +134,7 @@ func (w *whole) vector(t *testing.T, key []byte, e address.Extended) taprootVect
 		for i := range 4 {
 			x := w.LeafScript()[34*i+1 : 34*i+33]
 			v.Fallback = append(v.Fallback, hex.EncodeToString(x))
-			f.PublicKeys = append(f.PublicKeys, intent.PublicKey{Key: append([]byte{2}, x...)})
+			f.PublicKeys = append(f.PublicKeys, x)
 		}
 	}
 	add := func(d string, err error) {

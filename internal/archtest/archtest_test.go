@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version", "internal/liar"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -33,8 +33,9 @@ var rooms = map[string][]string{
 	"replication":       append([]string{"replication", "fsm"}, leaves...),
 	"api":               {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar"},
 	"internal/rpc":      append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
-	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "cluster/chain"}, leaves...),
+	"internal/auditor":  append([]string{"internal/auditor", "fsm", "vault/draw", "vault/frost", "cluster/chain"}, leaves...),
 	"internal/ceremony": append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
+	"internal/escrow":   append([]string{"internal/escrow", "internal/ceremony", "seal", "vault/frost", "fsm"}, leaves...),
 	"internal/node":     {"fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"internal/config":   leaves,
 	"internal/errs":     {},
@@ -43,6 +44,7 @@ var rooms = map[string][]string{
 	"internal/network":  {"internal/network", "internal/errs"},
 	"internal/durable":  {"internal/durable", "internal/errs"},
 	"internal/clock":    {},
+	"internal/box":      {"internal/errs", "internal/wire"},
 	"internal/version":  {},
 	"internal/liar":     {"internal/identity"},
 	"internal/archtest": {},

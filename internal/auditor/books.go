@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -19,6 +20,9 @@ type books struct {
 	values   map[uint64][32]byte // verified beacon value by index
 	drawn    map[string]*histogram
 	proofs   proofs
+
+	sharings map[command.KeyID]sharings // of threshold keys: those that went live and are good
+	nonces   map[nonceSlot]nonceMark
 }
 
 type session struct {
@@ -33,6 +37,9 @@ type request struct {
 	messages [][]byte // what each region was to sign
 	unfit    error    // why there are none
 	attempts []attempt
+
+	spends []intent.Spend // of a threshold key: aligned with messages
+	info   intent.KeyInfo
 }
 
 type attempt struct {
@@ -41,12 +48,13 @@ type attempt struct {
 	signers  uint8
 	order    []identity.RegionID // drawn, once a verified value is known
 	answered map[identity.RegionID]bool
+	parts    partsOf // of a threshold key
 }
 
 func newBooks() books {
 	return books{sessions: map[identity.Fingerprint]session{}, keys: map[command.KeyID]uint8{}, open: map[command.RequestID]*request{},
 		settled: map[command.RequestID]*request{}, values: map[uint64][32]byte{}, drawn: map[string]*histogram{},
-		proofs: proofs{judged: map[uint64]bool{}}}
+		proofs: proofs{judged: map[uint64]bool{}}, sharings: map[command.KeyID]sharings{}, nonces: map[nonceSlot]nonceMark{}}
 }
 
 // find returns a request that is open or was closed not too long ago.
@@ -84,6 +92,9 @@ func (b *books) settle(id command.RequestID) bool {
 	}
 	delete(b.open, id)
 	b.settled[id] = q
+	for i := range q.attempts {
+		q.attempts[i].settle()
+	}
 	if b.oldest = append(b.oldest, id); len(b.oldest) > settledMax {
 		b.forget(b.oldest[0])
 		b.oldest = b.oldest[1:] // append moves the rest now and then

@@ -39,6 +39,8 @@ func (v *verifier) judge(l *audit.Leaf) {
 		v.registered(l, b)
 	case *command.AttestKey:
 		v.attested(l, b)
+	case *command.FinishShare:
+		v.finished(l, b)
 	case *command.OpenAttempt:
 		v.reasoned(l, b)
 	case *command.Complete:
@@ -133,21 +135,26 @@ func (v *verifier) opened(l *audit.Leaf, e *audit.Effect, body command.Body) {
 			v.report.found(l.Seq, KindRequest, "%s opens attempt %d of request %s: only requests and their retries do", l.Command.Type, o.Number, o.Request)
 			continue
 		}
-		v.openable(l, o)
 		q := v.books.open[o.Request]
-		q.attempts = append(q.attempts, attempt{meta: l.Meta, eligible: o.Eligible, signers: o.Signers, answered: map[identity.RegionID]bool{}})
+		v.openable(l, o, q)
+		q.attempts = append(q.attempts, attempt{meta: l.Meta, eligible: o.Eligible, signers: o.Signers, answered: map[identity.RegionID]bool{},
+			parts: partsOf{epoch: o.Epoch, nonces: o.Nonces}})
 		v.report.Attempts++
 	}
 }
 
 // openable checks key and regions of a draw.
-func (v *verifier) openable(l *audit.Leaf, o *audit.OpenedAttempt) {
+func (v *verifier) openable(l *audit.Leaf, o *audit.OpenedAttempt, q *request) {
 	if v.books.frozen || v.books.keys[o.Key] != uint8(fsm.KeyActive) {
 		v.report.found(l.Seq, KindRequest, "request %s was opened although its key or the vault was frozen or not in use", o.Request)
 	}
 	key, ok := v.machine.View().Key(o.Key)
 	if !ok || key.Signers != o.Signers || key.Version != o.KeyVersion || int(o.Signers) > len(o.Eligible) {
 		v.report.found(l.Seq, KindDraw, "request %s draws %d of %d regions, which is not what its key says", o.Request, o.Signers, len(o.Eligible))
+		return
+	}
+	if key.Scheme == command.SchemeThreshold {
+		v.given(l, o, key, q)
 		return
 	}
 	for i, r := range o.Eligible {
@@ -162,6 +169,10 @@ func (v *verifier) newRequest(o *audit.OpenedAttempt, b *command.RequestSignatur
 	key, ok := v.machine.View().Key(o.Key)
 	if !ok {
 		q.unfit = errs.New(errs.NotFound, "key %s is unknown", o.Key)
+		return q
+	}
+	if key.Scheme == command.SchemeThreshold {
+		q.spendsOf(b, key)
 		return q
 	}
 	q.messages, q.unfit = intent.Messages(b.Kind, b.Hash, b.Payload, key.Info())
@@ -289,7 +300,7 @@ func (v *verifier) value(m command.Meta, encoded [][]byte) ([32]byte, error) {
 // released checks the signatures themselves, over what the payload says.
 func (v *verifier) released(l *audit.Leaf, region identity.RegionID, q *request, t *attempt, sigs [][]byte) bool {
 	key, ok := v.machine.View().Key(q.key)
-	if !ok || key.Attested(region) == nil {
+	if !ok || q.spends == nil && key.Attested(region) == nil {
 		v.report.found(l.Seq, KindReleased, "region %d signed request %s without holding its key", region, q.id)
 		return false
 	}
@@ -297,15 +308,27 @@ func (v *verifier) released(l *audit.Leaf, region identity.RegionID, q *request,
 		v.report.found(l.Seq, KindReleased, "region %d gave %d signatures for request %s, whose payload has %d messages (%v)", region, len(sigs), q.id, len(q.messages), q.unfit)
 		return false
 	}
+	if q.spends != nil {
+		if !v.parts(l, region, q, t, sigs) {
+			return false
+		}
+	} else if !v.signatures(l, region, q, key, sigs) {
+		return false
+	}
+	if !t.answered[region] {
+		t.answered[region] = true
+		v.report.Released += uint64(len(sigs))
+	}
+	return true
+}
+
+// signatures checks one region's signatures of a multisig key.
+func (v *verifier) signatures(l *audit.Leaf, region identity.RegionID, q *request, key *fsm.Key, sigs [][]byte) bool {
 	for i, sig := range sigs {
 		if !intent.Verify(key.Curve, key.Attested(region).PublicKey, q.messages[i], sig) {
 			v.report.found(l.Seq, KindReleased, "signature %d of region %d for request %s does not verify over its payload", i, region, q.id)
 			return false
 		}
-	}
-	if !t.answered[region] {
-		t.answered[region] = true
-		v.report.Released += uint64(len(sigs))
 	}
 	return true
 }
@@ -318,6 +341,9 @@ func (v *verifier) completed(l *audit.Leaf, id command.RequestID, index uint64, 
 		for i := range q.attempts {
 			if t := &q.attempts[i]; t.meta.Index == index && len(t.order) == int(t.signers) {
 				all = !slices.ContainsFunc(t.order, func(r identity.RegionID) bool { return !good[r] })
+				if all && q.spends != nil {
+					v.summed(l, q, t)
+				}
 			}
 		}
 		if !all {

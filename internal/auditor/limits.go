@@ -13,4 +13,5 @@ const (
 	findingsMax    = 1000    // findings reported one by one; the rest is counted
 	waitingMax     = 1 << 10 // certificates whose sessions are not registered yet
 	settledMax     = 1 << 16 // closed requests remembered for answers that come late
+	sharingsMax    = 4       // epochs of a threshold key that are remembered
 )

@@ -73,7 +73,8 @@ type Report struct {
 	Failed     uint64            `json:"failed"`     //
 	Expired    uint64            `json:"expired"`    //
 	Open       uint64            `json:"open"`       // at the end of the export
-	Released   uint64            `json:"released"`   // signatures, each verified
+	Released   uint64            `json:"released"`   // signatures, or parts of those of threshold keys, each verified
+	Summed     uint64            `json:"summed"`     // signatures of threshold keys, added up and verified
 	Draws      uint64            `json:"draws"`      // beacon values verified
 	Undrawn    uint64            `json:"undrawn"`    // attempts whose draw nobody proved: what never came to signatures
 	Certified  uint64            `json:"certified"`  // entries with released signatures, proven certified

@@ -190,8 +190,18 @@ func find(leaves []audit.Leaf, typ command.Type, code errs.Code) *audit.Leaf {
 	panic(fmt.Sprintf("no %s recorded as %s", typ, code))
 }
 
-// Leaves changed after the fact, the tree built anew over them and even signed: what was
-// recorded is not what the rules give.
+// firstSigner returns a region that answered a request of the first completion.
+func firstSigner(ls []audit.Leaf, id command.RequestID) identity.RegionID {
+	body := must(find(ls, command.TypeComplete, errs.OK).Body())
+	for _, raw := range body.(*command.Complete).Answers {
+		a := must(command.DecodeAnswer(raw))
+		if slices.ContainsFunc(a.Items, func(it command.AnswerItem) bool { return it.Request == id }) {
+			return a.Region
+		}
+	}
+	panic("nobody answered it")
+}
+
 func TestRewrittenHistory(t *testing.T) {
 	base := busy(t)
 	refield := func(l *audit.Leaf) { // a new commitment to go with new values
@@ -252,7 +262,10 @@ func TestRewrittenHistory(t *testing.T) {
 			return ls
 		}, auditor.KindRequest},
 		"another set of eligible regions": {func(_ *world, ls []audit.Leaf) []audit.Leaf {
-			forge(find(ls, command.TypeRequestSignature, errs.OK), func(e *audit.Effect) { e.Opened[0].Eligible = e.Opened[0].Eligible[:2] })
+			forge(find(ls, command.TypeRequestSignature, errs.OK), func(e *audit.Effect) {
+				answered := firstSigner(ls, e.Opened[0].Request) // cannot be drawn any more
+				e.Opened[0].Eligible = slices.DeleteFunc(e.Opened[0].Eligible, func(r identity.RegionID) bool { return r == answered })
+			})
 			return ls
 		}, auditor.KindDraw},
 		"fewer signers than the key wants": {func(_ *world, ls []audit.Leaf) []audit.Leaf {

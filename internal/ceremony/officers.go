@@ -68,7 +68,7 @@ func (s *Site) deal(ctx context.Context, region identity.RegionID, o *opened) (*
 		st.hashes = append(st.hashes, sha256.Sum256(plain))
 		share := &OfficerShare{Genesis: st.genesis, Region: region, Index: p.Index, Recipient: who.Recipients[i],
 			Asking: asking.Recipient().String()}
-		share.Ciphertext, err = encryptTo(share.Recipient, plain)
+		share.Ciphertext, err = EncryptTo(share.Recipient, plain)
 		clear(plain)
 		clear(p.Data)
 		if err != nil {
@@ -146,7 +146,7 @@ func ProveShare(share *OfficerShare, a *Approval, hash [32]byte, ids ...age.Iden
 	if !key.Verify(share.signedBytes(), share.Sig) {
 		return nil, errs.New(errs.Unverified, "the share%s is not signed by region %d of this genesis: answering might hand it to a stranger", share.in(), share.Region)
 	}
-	plain, err := decryptWith(share.Ciphertext, ids...)
+	plain, err := DecryptWith(share.Ciphertext, ids...)
 	if err != nil {
 		return nil, errs.Wrap(errs.Denied, err, "the share%s does not open with this age identity", share.in()).
 			WithHint("it is encrypted to %.60s", share.Recipient)
@@ -156,7 +156,7 @@ func ProveShare(share *OfficerShare, a *Approval, hash [32]byte, ids ...age.Iden
 		return nil, errs.Wrap(errs.Corrupt, err, "the share%s is not officer %d's", share.in(), share.Index)
 	}
 	proof := &OfficerProof{Genesis: hash, Region: share.Region, Index: share.Index}
-	if proof.Ciphertext, err = encryptTo(share.Asking, plain); err != nil {
+	if proof.Ciphertext, err = EncryptTo(share.Asking, plain); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "encrypting to region %d", share.Region)
 	}
 	return proof, nil
@@ -212,7 +212,7 @@ func (o *officersState) open(proofs []*OfficerProof) ([]seal.Share, error) {
 		if p.Genesis != o.genesis || p.Index < 1 || int(p.Index) > len(parts) {
 			return parts, errs.New(errs.Invalid, "%s belongs to another ceremony", p.who())
 		}
-		plain, err := decryptWith(p.Ciphertext, id)
+		plain, err := DecryptWith(p.Ciphertext, id)
 		if err != nil {
 			return parts, errs.Wrap(errs.Invalid, err, "%s is not encrypted to this region", p.who()).
 				WithHint("the officer must answer the share this region dealt")
@@ -237,7 +237,8 @@ func (o *officersState) open(proofs []*OfficerProof) ([]seal.Share, error) {
 	return parts, nil
 }
 
-func encryptTo(recipient string, plain []byte) ([]byte, error) {
+// EncryptTo encrypts to one age recipient.
+func EncryptTo(recipient string, plain []byte) ([]byte, error) {
 	rs, err := age.ParseRecipients(bytes.NewReader([]byte(recipient)))
 	if err != nil {
 		return nil, err
@@ -257,7 +258,9 @@ func encryptTo(recipient string, plain []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func decryptWith(ciphertext []byte, ids ...age.Identity) ([]byte, error) {
+// DecryptWith opens what EncryptTo made, with the first of the identities that fits; at most
+// 8 KiB of it. The plaintext is the caller's to clear.
+func DecryptWith(ciphertext []byte, ids ...age.Identity) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(ciphertext), ids...)
 	if err != nil {
 		return nil, err

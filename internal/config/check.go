@@ -69,6 +69,7 @@ func (c *checker) config(f *file) *Config {
 	cfg.Advertise = c.advertise(f.Advertise, cfg.Listen)
 	cfg.Raft = c.raft(f.Raft)
 	cfg.Limits = c.limits(f.Limits)
+	cfg.Shares = c.shares(f.Shares)
 	cfg.Log = c.log(f.Log)
 	if f.Telemetry != nil {
 		cfg.Telemetry = c.telemetry(f.Telemetry)
@@ -156,6 +157,14 @@ func (c *checker) limits(f *fileLimits) Limits {
 		c.fail("limits", "request_rate", "is calls a second, above 0 and at most 1000000")
 	}
 	return l
+}
+
+func (c *checker) shares(f *fileShares) Shares {
+	if f == nil {
+		f = &fileShares{}
+	}
+	return Shares{Keep: c.duration("shares", "keep", f.Keep, 10*time.Minute, time.Second, 24*time.Hour),
+		Most: c.count("shares", "most", f.Most, 4096, 16, 1<<20)}
 }
 
 func (c *checker) telemetry(f *fileTelemetry) Telemetry {

@@ -22,6 +22,7 @@ type Config struct {
 	Advertise Addresses // what other regions and clients dial; Listen where left out
 	Raft      Raft
 	Limits    Limits
+	Shares    Shares
 	Log       Log
 	Telemetry Telemetry
 }
@@ -96,4 +97,10 @@ type Log struct {
 type Telemetry struct {
 	Listen string
 	Pprof  bool // profiles are served too; only on a loopback address
+}
+
+// Shares says how long opened shares of threshold keys stay in memory.
+type Shares struct {
+	Keep time.Duration // unused that long, a share is dropped
+	Most int           // at once
 }

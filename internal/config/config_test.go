@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{Path: "/etc/tetrad/vaultd.hcl", DataDir: "/etc/tetrad/data", Region: "one", Mlock: MlockTry,
 		HSM:    HSM{Module: "/lib/module.so", TokenLabel: "one", PINFile: "/etc/tetrad/pin", Workers: 2, Timeout: 10 * time.Second},
 		Listen: addr, Advertise: addr, Raft: Raft{Profile: ProfileWAN},
-		Limits: Limits{1024, 512, 1024, 20000, 20000, 64 << 20}, Log: Log{slog.LevelInfo, "text"}}
+		Limits: Limits{1024, 512, 1024, 20000, 20000, 64 << 20}, Shares: Shares{10 * time.Minute, 4096}, Log: Log{slog.LevelInfo, "text"}}
 	if *cfg != want {
 		t.Errorf("got  %+v\nwant %+v", *cfg, want)
 	}
@@ -64,6 +64,10 @@ raft {
   snapshot_threshold = 100
 }
 limits { min_free_disk = "2GiB" }
+shares {
+  keep = "90s"
+  most = 10000
+}
 log { level = "debug" }
 telemetry {
   listen = "127.0.0.1:9720"
@@ -74,9 +78,9 @@ telemetry {
 		t.Fatal(err)
 	}
 	got := []any{cfg.Mlock, cfg.Advertise.API, cfg.Advertise.Raft, cfg.Raft.Profile, cfg.Raft.HeartbeatTimeout,
-		cfg.Raft.SnapshotThreshold, cfg.Limits.MinFreeDisk, cfg.Log.Level, cfg.Telemetry}
+		cfg.Raft.SnapshotThreshold, cfg.Limits.MinFreeDisk, cfg.Shares, cfg.Log.Level, cfg.Telemetry}
 	want := []any{MlockOff, "[2001:db8::1]:7202", "127.0.0.1:7201", ProfileLoopback, 50 * time.Millisecond,
-		uint64(100), uint64(2 << 30), slog.LevelDebug, Telemetry{"127.0.0.1:9720", true}}
+		uint64(100), uint64(2 << 30), Shares{90 * time.Second, 10000}, slog.LevelDebug, Telemetry{"127.0.0.1:9720", true}}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%d: got %v, want %v", i, got[i], want[i])
@@ -119,6 +123,8 @@ func TestProblems(t *testing.T) {
 		"huge size":            {"", "limits { min_free_disk = \"99999999999TiB\" }\n", []string{`is not a size`}},
 		"rate":                 {"", "limits { request_rate = 0 }\n", []string{`limits.request_rate`}},
 		"count":                {"", "limits { max_connections = 1 }\n", []string{`1 is not between 8 and 65536`}},
+		"shares kept":          {"", "shares { keep = \"1ms\" }\n", []string{`f.hcl:13: shares.keep: 1ms is not between 1s and 24h0m0s`}},
+		"shares at once":       {"", "shares { most = 0 }\n", []string{`shares.most: 0 is not between 16 and 1048576`}},
 		"level":                {"", "log { level = \"loud\" }\n", []string{`"loud" is not one of debug`}},
 		"profiles to anybody":  {"", "telemetry {\n listen = \":9720\"\n pprof = true\n}\n", []string{`f.hcl:15: telemetry.pprof: profiles are served on a loopback address only`}},
 		"several at once": {"", "mlock = \"yes\"\nlog {\n level = \"loud\"\n colour = 1\n}\n",

@@ -11,6 +11,7 @@ type file struct {
 	Advertise *fileAdvertise `hcl:"advertise,block"`
 	Raft      *fileRaft      `hcl:"raft,block"`
 	Limits    *fileLimits    `hcl:"limits,block"`
+	Shares    *fileShares    `hcl:"shares,block"`
 	Log       *fileLog       `hcl:"log,block"`
 	Telemetry *fileTelemetry `hcl:"telemetry,block"`
 }
@@ -56,6 +57,11 @@ type fileLimits struct {
 	RequestRate              *float64 `hcl:"request_rate"`
 	RequestBurst             *int     `hcl:"request_burst"`
 	MinFreeDisk              *string  `hcl:"min_free_disk"`
+}
+
+type fileShares struct {
+	Keep *string `hcl:"keep"`
+	Most *int    `hcl:"most"`
 }
 
 type fileLog struct {

@@ -54,6 +54,7 @@ const (
 	NoEligiblePair   Code = 34 // too few healthy regions hold this key
 	Stale            Code = 35 // this replica must not answer: clone, old disk or old boot
 	Unacknowledged   Code = 56 // carried out, but something may still be signed against it
+	OverLimit        Code = 57 // the key has taken all the requests its limit allows for now
 )
 
 var names = map[Code]string{
@@ -66,7 +67,7 @@ var names = map[Code]string{
 	HSMFailed: "hsm_failed", HSMTimeout: "hsm_timeout", WrongPIN: "wrong_pin", Corrupt: "corrupt",
 	DiskFull: "disk_full", DiskFailed: "disk_failed", Unverified: "unverified", Canceled: "canceled",
 	DeadlineExceeded: "deadline_exceeded", NoEligiblePair: "no_eligible_pair", Stale: "stale",
-	Unacknowledged: "unacknowledged",
+	Unacknowledged: "unacknowledged", OverLimit: "over_limit",
 }
 
 // String returns the stable snake_case name.

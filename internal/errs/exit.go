@@ -16,7 +16,7 @@ const (
 var exits = map[Code]int{
 	Sealed: ExitSealed, WrongPIN: ExitSealed,
 	NoLeader: ExitNoLeader, NotLeader: ExitNoLeader, NotReady: ExitNoLeader, Unavailable: ExitNoLeader, DeadlineExceeded: ExitNoLeader,
-	Denied: ExitDenied, Unauthenticated: ExitDenied, NeedsSecondAdmin: ExitDenied, BlindDenied: ExitDenied, Frozen: ExitDenied,
+	Denied: ExitDenied, Unauthenticated: ExitDenied, NeedsSecondAdmin: ExitDenied, BlindDenied: ExitDenied, Frozen: ExitDenied, OverLimit: ExitDenied,
 	OutcomeUnknown: ExitOutcomeUnknown,
 	Unverified:     ExitUnverified, Corrupt: ExitUnverified,
 	Unacknowledged: ExitUnacknowledged,

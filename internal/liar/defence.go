@@ -46,5 +46,10 @@ const (
 	Words                        // a client wants two regions to say what it is told
 	Willing                      // a leader that decides nothing is left
 	Complaints                   // but by the own replica and three regions' complaints
+	Refunds                      // a charge goes back on the words of enough regions
+	Serials                      // no nonce is offered twice
+	Agreement                    // all holders say the same of a new sharing
+	Accusers                     // two regions end a try at a key, not one
+	Wrapping                     // nothing is sealed to a key that can leave its HSM
 	defences
 )

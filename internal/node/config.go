@@ -34,15 +34,19 @@ type Config struct {
 	Listen  Addresses
 
 	Timing  cluster.Timing
-	Vault   vault.Timing // zero: defaults
-	Limits  rpc.Limits   // zero: defaults
-	MinFree uint64       // bytes of disk below which nothing is proposed; zero: default
+	Vault   vault.Timing  // zero: defaults
+	Shares  vault.Keeping // zero: defaults
+	Limits  rpc.Limits    // zero: defaults
+	MinFree uint64        // bytes of disk below which nothing is proposed; zero: default
 	Clock   clock.Clock
 	Random  io.Reader // crypto/rand when nil
 
 	// Watch, where set, wraps the machine raft drives: how the chaos suite sees what each
 	// region applies. It may look at the state between two batches.
 	Watch func(m cluster.Machine, view func() fsm.View) cluster.Machine
+
+	// Answered, where set, is shown every answer to another region before it leaves.
+	Answered func(answer []byte)
 
 	Metrics *prometheus.Registry // nil: none
 	Logger  *slog.Logger

@@ -112,6 +112,13 @@ type falseProposer struct {
 }
 
 func (p falseProposer) Propose(ctx context.Context, c *command.Command) (fsm.Outcome, error) {
+	if p.n.tells("refund-released") && p.n.completesCharged(c) {
+		liar.Did("refund-released: kept")
+		return fsm.Outcome{}, errs.New(errs.Unavailable, "not now")
+	}
+	if told := liar.Told(p.n.region()); sharingLies[told.Name] && c.Principal == p.n.session.Public().Fingerprint() {
+		return p.n.falseSharing(ctx, told, p.Proposer, c)
+	}
 	if !p.n.tells("foreign-key") || c.Type != command.TypeAttestKey || c.Principal != p.n.session.Public().Fingerprint() {
 		return p.Proposer.Propose(ctx, c)
 	}
@@ -189,7 +196,7 @@ type falseCosigner struct {
 func (f falseCosigner) HandleCoSign(ctx context.Context, from identity.RegionID, question []byte) ([]byte, error) {
 	raw, err := f.Cosigner.HandleCoSign(ctx, from, question)
 	told := liar.Told(f.n.region())
-	if err != nil || told.Name != "wrong-signature" && told.Name != "other-digest" {
+	if err != nil || told.Name != "wrong-signature" && told.Name != "other-digest" && told.Name != "wrong-share" && told.Name != "old-share" {
 		return raw, err
 	}
 	a, err := command.DecodeAnswer(raw)
@@ -209,8 +216,15 @@ func (f falseCosigner) HandleCoSign(ctx context.Context, from identity.RegionID,
 
 func (f falseCosigner) falsify(ctx context.Context, name string, it *command.AnswerItem, j int) (err error) {
 	liar.Did(name)
-	if name == "wrong-signature" {
+	switch name {
+	case "wrong-signature":
 		_, _ = rand.Read(it.Signatures[j])
+		return nil
+	case "wrong-share":
+		it.Signatures[j][len(it.Signatures[j])-1] ^= 1
+		return nil
+	case "old-share":
+		it.Signatures[j][6]-- // the last byte of the sharing's number
 		return nil
 	}
 	req, ok := f.n.fsm.View().Request(it.Request)
@@ -242,6 +256,7 @@ var deeds = map[string]func(*Node, context.Context, liar.Lie){
 	"lone-attempt":          (*Node).reopen,
 	"no-reason":             (*Node).reopen,
 	"health-by-one":         (*Node).slander,
+	"refund-released":       (*Node).refundReleased,
 	"foreign-session":       (*Node).takeSession,
 	"foreign-session-first": (*Node).takeSessionFirst,
 }
@@ -364,6 +379,67 @@ func (n *Node) claim(ctx context.Context, told liar.Lie, key identity.PublicKey)
 	if o, err := (proposer{n}).Propose(ctx, c); err == nil && o.Code == errs.OK {
 		liar.Did(told.Name + ": registered")
 	}
+}
+
+// completesCharged reports whether a command would complete a request of a limited key.
+func (n *Node) completesCharged(c *command.Command) bool {
+	body, err := c.Body()
+	b, ok := body.(*command.Complete)
+	if err != nil || !ok || len(b.Answers) < 2 {
+		return false
+	}
+	a, err := command.DecodeAnswer(b.Answers[0])
+	if err != nil {
+		return false
+	}
+	for _, it := range a.Items {
+		if q, ok := n.fsm.View().Request(it.Request); ok && q.Charge != fsm.ChargeNone {
+			return true
+		}
+	}
+	return false
+}
+
+// refundReleased asks for the charges of requests back whose signatures it has, kept out of
+// the log until they expired: on its own false word beside forged ones of the others.
+func (n *Node) refundReleased(ctx context.Context, told liar.Lie) {
+	view := n.fsm.View()
+	for _, q := range view.Requests("", command.RequestID{}, 1000) {
+		if !q.Refundable() {
+			continue
+		}
+		b := &command.RefundRequest{Request: q.ID}
+		for _, r := range view.Regions() {
+			b.Words = append(b.Words, n.falseNothings(ctx, view, q, r)...)
+		}
+		c, err := n.command(ctx, b)
+		if err != nil {
+			continue
+		}
+		liar.Did(told.Name)
+		if o, err := (proposer{n}).Propose(ctx, c); err == nil && o.Code == errs.OK {
+			liar.Did(told.Name + ": refunded")
+		}
+	}
+}
+
+// falseNothings are words of a region that it released nothing for a request; others'
+// bear random signatures.
+func (n *Node) falseNothings(ctx context.Context, view fsm.View, q *fsm.Request, r *fsm.Region) (words [][]byte) {
+	for i := range q.Attempts {
+		a := &q.Attempts[i]
+		w := &command.Word{Kind: command.WordNothing, About: r.ID, By: r.ID, Attempt: a.Number, Request: command.NothingOf(q.ID, a.Number, a.Meta),
+			At: n.cfg.Clock.Now().Truncate(time.Millisecond)}
+		if w.Sign(ctx, view.Cluster(), n.session) != nil {
+			continue
+		}
+		if r.ID != n.region() && len(r.Sessions) > 0 {
+			w.Session = r.Sessions[0].Session.Fingerprint()
+			_, _ = rand.Read(w.Sig)
+		}
+		words = append(words, w.Encode())
+	}
+	return words
 }
 
 // labelOf names a key in the HSM as the vault does.

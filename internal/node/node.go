@@ -12,6 +12,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/escrow"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/replication"
@@ -111,12 +112,17 @@ func (n *Node) openVault() (err error) {
 	n.peers = rpc.NewPeers(n.conns)
 	n.vault, err = vault.New(n.lie(vault.Config{
 		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
-		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Peers: n.peers, Leaves: n.leaves,
-		Verify: n.verifier.Verify,
-		FS:     n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
-		Timing: n.cfg.Vault, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
+		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Wraps: n.hsm.Epochs(n.genesis.Document.Cluster), Peers: n.peers, Leaves: n.leaves,
+		Verify: n.verifier.Verify, Escrow: n.escrow,
+		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
+		Timing: n.cfg.Vault, Shares: n.cfg.Shares, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
 	}))
 	return err
+}
+
+// escrow encrypts this region's share for the officers of a key's escrow.
+func (n *Node) escrow(view fsm.View, k *fsm.Key, e *fsm.Escrow, epoch uint32, share []byte) ([]byte, error) {
+	return escrow.Seal(escrow.TermsOf(view.Cluster(), k.ID, e, epoch), n.region(), view.Regions(), share)
 }
 
 // attributesOK judges a new key of any region. What some vendors cannot report is let
@@ -216,8 +222,8 @@ func (n *Node) run(ctx context.Context) (err error) {
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
-	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.cosigner(), Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster, Brought: n.cluster.Brought,
-		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Genesis: n.genesis.Encode()})
+	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.shown(n.cosigner()), Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster, Brought: n.cluster.Brought,
+		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Signatures: n.vault.Signatures, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err

@@ -99,7 +99,7 @@ func TestAcksThroughOneNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	cm := cmd.Commitment()
-	all := brakes(t, c, cm.Hash(c.ID))
+	brakes(t, c, cm.Hash(c.ID))
 	c.Lead(0)
 	c.Nodes[2].SetReady(errs.New(errs.NotReady, "no quorum"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -108,7 +108,8 @@ func TestAcksThroughOneNode(t *testing.T) {
 	if err != nil || a.Ground != client.GroundEveryRegion || len(a.Confirmed) != 4 {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	all[3].err = errs.New(errs.NotReady, "behind")
+	c.Nodes[3].Brakes = &fakeBrakes{n: c.Nodes[3], content: cm.Hash(c.ID), err: errs.New(errs.NotReady, "behind")}
+	c.Nodes[3].Attach()
 	short, stop := context.WithTimeout(t.Context(), time.Second)
 	defer stop()
 	a, err = cl.Acknowledge(short, cmd, nil)

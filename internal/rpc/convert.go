@@ -3,6 +3,7 @@ package rpc
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
@@ -67,7 +68,7 @@ func showRequest(r *fsm.Request, payload bool) *tetradv1.Request {
 		Id: r.ID[:], CommandId: r.Command[:], ContentHash: r.Hash[:], Author: r.Author[:], Tenant: r.Tenant,
 		KeyId: r.Key[:], KeyVersion: r.KeyVersion, Kind: tetradv1.Kind(r.Kind), Hash: tetradv1.Hash(r.HashAlg),
 		Note: r.Note, Expiry: showTime(r.Expiry), State: tetradv1.RequestState(r.State),
-		Value: hide(r.Value, r.Value[:]), OpenedIndex: r.Opened, ClosedIndex: r.Closed, Leaf: r.Leaf,
+		Value: hide(r.Value, r.Value[:]), OpenedIndex: r.Opened, ClosedIndex: r.Closed, Leaf: r.Leaf, Path: r.Path,
 	}
 	if payload {
 		out.Payload = r.Payload
@@ -75,7 +76,7 @@ func showRequest(r *fsm.Request, payload bool) *tetradv1.Request {
 	for i := range r.Attempts {
 		a := &r.Attempts[i]
 		out.Attempts = append(out.Attempts, &tetradv1.Attempt{Number: uint32(a.Number), Index: a.Meta.Index,
-			Term: a.Meta.Term, Chain: a.Meta.Chain[:], Stamp: showTime(a.Stamp), Eligible: showRegions(a.Eligible)})
+			Term: a.Meta.Term, Chain: a.Meta.Chain[:], Stamp: showTime(a.Stamp), Eligible: showRegions(a.Eligible), SharingEpoch: a.Epoch})
 	}
 	for _, s := range r.Results {
 		out.Results = append(out.Results, &tetradv1.SignatureSet{Region: uint32(s.Region), Signatures: s.Signatures})
@@ -83,7 +84,7 @@ func showRequest(r *fsm.Request, payload bool) *tetradv1.Request {
 	return out
 }
 
-func showKey(k *fsm.Key) *tetradv1.Key {
+func showKey(view View, k *fsm.Key) *tetradv1.Key {
 	out := &tetradv1.Key{
 		Id: k.ID[:], Name: k.Name, Tenant: k.Tenant, Scheme: tetradv1.Scheme(k.Scheme), Curve: tetradv1.Curve(k.Curve),
 		Signers: uint32(k.Signers), AllowBlind: k.AllowBlind, Note: k.Note, State: tetradv1.KeyState(k.State),
@@ -94,6 +95,20 @@ func showKey(k *fsm.Key) *tetradv1.Key {
 		a := &k.Attestations[i]
 		out.Attestations = append(out.Attestations, &tetradv1.Attestation{Region: uint32(a.Region), PublicKey: a.PublicKey,
 			Possession: a.Possession, Attributes: a.Attributes, Identity: a.Identity, Confirmed: a.Confirmed})
+	}
+	if k.Scheme == command.SchemeThreshold {
+		showThreshold(out, view, k)
+	}
+	if k.Limit != nil {
+		out.Limit = showLimit(k.Limit, view.Clock())
+	}
+	return out
+}
+
+func showLimit(l *fsm.Limit, now time.Time) *tetradv1.KeyLimit {
+	out := &tetradv1.KeyLimit{Requests: l.Requests, Window: durationpb.New(l.Window), Used: l.Used(now)}
+	if room := l.Room(now); room.After(now) {
+		out.Room = timestamppb.New(room)
 	}
 	return out
 }

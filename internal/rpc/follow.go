@@ -59,7 +59,7 @@ func (v *vaultService) FollowRequests(req *tetradv1.FollowRequestsRequest, ss gr
 			if err := v.still(p.ID, tenant); err != nil {
 				return err
 			}
-			if err := ss.Send(&tetradv1.FollowRequestsResponse{Request: showRequest(r, false)}); err != nil {
+			if err := ss.Send(&tetradv1.FollowRequestsResponse{Request: v.show(r, false)}); err != nil {
 				return err
 			}
 		}

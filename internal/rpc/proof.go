@@ -61,7 +61,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // answer shows a request with the proof of the entry it reports.
 func (v *vaultService) answer(ctx context.Context, r *fsm.Request) *tetradv1.Request {
-	out := showRequest(r, false)
+	out := v.show(r, false)
 	out.Certified = v.certified(ctx, reported(r))
 	return out
 }

@@ -79,7 +79,7 @@ func (v *vaultService) GetRequest(ctx context.Context, req *tetradv1.GetRequestR
 	if err != nil {
 		return nil, err
 	}
-	return &tetradv1.GetRequestResponse{Request: showRequest(r, true)}, nil
+	return &tetradv1.GetRequestResponse{Request: v.show(r, true)}, nil
 }
 
 // ListRequests shows a page of requests.
@@ -100,7 +100,7 @@ func (v *vaultService) ListRequests(ctx context.Context, req *tetradv1.ListReque
 	rows := view.Requests(tenant, after, n)
 	out := &tetradv1.ListRequestsResponse{}
 	for _, r := range rows {
-		out.Requests = append(out.Requests, showRequest(r, false))
+		out.Requests = append(out.Requests, v.show(r, false))
 	}
 	if len(rows) == n {
 		out.NextPageToken = rows[n-1].ID[:]
@@ -129,7 +129,7 @@ func (v *vaultService) GetKey(ctx context.Context, req *tetradv1.GetKeyRequest) 
 	if !ok || !view.MayRead(p.ID, k.Tenant) {
 		return nil, errs.New(errs.NotFound, "this key does not exist")
 	}
-	return &tetradv1.GetKeyResponse{Key: showKey(k)}, nil
+	return &tetradv1.GetKeyResponse{Key: showKey(view, k)}, nil
 }
 
 // page cuts the rows after token, in the order they come. Rows whose token was removed
@@ -161,7 +161,7 @@ func (v *vaultService) ListKeys(ctx context.Context, req *tetradv1.ListKeysReque
 	rows, next := page(view.Keys(tenant), req.PageToken, pageSize(req.PageSize), func(k *fsm.Key) []byte { return k.ID[:] })
 	out := &tetradv1.ListKeysResponse{NextPageToken: next}
 	for _, k := range rows {
-		out.Keys = append(out.Keys, showKey(k))
+		out.Keys = append(out.Keys, showKey(view, k))
 	}
 	return out, nil
 }

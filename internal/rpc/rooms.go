@@ -67,6 +67,9 @@ type View interface {
 	OpenRequests() []*fsm.Request
 	MayRead(p identity.Fingerprint, tenant string) bool
 	Muted(r identity.RegionID) bool
+	Wraps() []*fsm.Wrap
+	Wrap(epoch uint32) (*fsm.Wrap, bool)
+	NoncePool(r identity.RegionID, c command.Curve) (*fsm.NoncePool, bool)
 }
 
 // Leaves is the region's store of audit leaves.
@@ -135,6 +138,10 @@ type Rooms struct {
 	Brakes   Brakes // nil: no words are given, nothing is stopped
 	Proofs   Proofs // nil: nothing is proved
 	Genesis  []byte // encoded, signed
+
+	// Signatures adds up the parts of a threshold key's complete request: one signature a
+	// message. Nil: such requests are shown without.
+	Signatures func(r *fsm.Request) ([][]byte, error)
 
 	// Brought notes a command that is forwarded to the leader; answered judges what the
 	// leader says and returns what its author is told. Optional.

@@ -50,7 +50,7 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 	}
 	set := view.Settings()
 	out.Settings = &tetradv1.Settings{MaxSkewMs: uint64(set.MaxSkew.Milliseconds()),
-		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen}
+		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds())}
 	for _, r := range view.Regions() {
 		shown := showRegion(r, seen[r.ID])
 		shown.Muted = view.Muted(r.ID)

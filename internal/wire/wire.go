@@ -169,6 +169,9 @@ func (r *Reader) Fail(format string, args ...any) {
 // Err returns the first fault so far.
 func (r *Reader) Err() error { return r.err }
 
+// More reports whether something is left to read.
+func (r *Reader) More() bool { return r.err == nil && r.off < len(r.buf) }
+
 // Rest returns the unread bytes and consumes them.
 func (r *Reader) Rest() []byte { return r.take(len(r.buf)-r.off, "rest") }
 

@@ -36,6 +36,7 @@ var faults = map[pkcs11.Error]seal.Fault{
 	pkcs11.CKR_ENCRYPTED_DATA_INVALID:     seal.FaultCall,
 	pkcs11.CKR_ENCRYPTED_DATA_LEN_RANGE:   seal.FaultCall,
 	pkcs11.CKR_FUNCTION_NOT_SUPPORTED:     seal.FaultCall,
+	pkcs11.CKR_ACTION_PROHIBITED:          seal.FaultCall,
 }
 
 func classify(op string, err error) error {

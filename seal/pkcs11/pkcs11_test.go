@@ -33,7 +33,7 @@ var (
 
 func TestMain(m *testing.M) {
 	var err error
-	if tokens, err = softhsmtest.Setup("north", "south", "pin", "away", "twin", "twin"); err == nil {
+	if tokens, err = softhsmtest.Setup("north", "south", "pin", "away", "epochs", "twin", "twin"); err == nil {
 		module, err = pkcs11.Load(tokens.Module, "")
 	}
 	if err != nil {

@@ -161,6 +161,10 @@ func (s *session) Decrypt(o seal.Object, hash seal.Hash, ciphertext []byte) ([]b
 	return plain, classify("C_Decrypt", err)
 }
 
+func (s *session) Destroy(o seal.Object) error {
+	return classify("C_DestroyObject", s.ctx.DestroyObject(s.h, pkcs11.ObjectHandle(o)))
+}
+
 func (s *session) get(o seal.Object, typ uint) ([]byte, error) {
 	a, err := s.ctx.GetAttributeValue(s.h, pkcs11.ObjectHandle(o), []*pkcs11.Attribute{pkcs11.NewAttribute(typ, nil)})
 	if err != nil {

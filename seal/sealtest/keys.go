@@ -34,6 +34,8 @@ type key struct {
 	secp  *secp256k1.PrivateKey
 	ed    ed25519.PrivateKey
 	rsa   *rsa.PrivateKey
+
+	destroyed [2]bool // the private half, the public half
 }
 
 func newKey(seed [8]byte, serial int, spec seal.KeySpec) (*key, error) {

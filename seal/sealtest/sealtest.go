@@ -34,6 +34,7 @@ const (
 	OpAttributes Op = "attributes"
 	OpSign       Op = "sign"
 	OpDecrypt    Op = "decrypt"
+	OpDestroy    Op = "destroy"
 )
 
 // DefaultPIN is the PIN of a device unless Options say otherwise.
@@ -56,13 +57,14 @@ type Device struct {
 	seed [8]byte
 
 	mu     sync.Mutex
-	keys   []*key // the object handle of keys[i] is firstObject+i
+	keys   []*key // the object handles of keys[i] are firstObject+2i, private, and the next
 	gone   bool
 	epoch  int // bumped by Vanish: what was opened before is dead
 	fail   func(Op) error
 	hang   chan struct{}
 	lie    func(*seal.Attributes)
 	watch  func(Signature)
+	opened func(label string)
 	serial string
 	counts map[Op]int
 }
@@ -151,6 +153,27 @@ type Signature struct {
 // Watch hands every signature to f, before the caller has it; f must not block.
 func (d *Device) Watch(f func(Signature)) { d.mu.Lock(); defer d.mu.Unlock(); d.watch = f }
 
+// WatchOpened tells f the key of every successful decryption; f must not block.
+func (d *Device) WatchOpened(f func(label string)) { d.mu.Lock(); defer d.mu.Unlock(); d.opened = f }
+
+func (d *Device) decrypted(label string) {
+	d.mu.Lock()
+	opened := d.opened
+	d.mu.Unlock()
+	if opened != nil {
+		opened(label)
+	}
+}
+
+// Revive brings destroyed keys back, as a backup of the device would.
+func (d *Device) Revive() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.keys {
+		k.destroyed = [2]bool{}
+	}
+}
+
 func (d *Device) made(s Signature) {
 	d.mu.Lock()
 	watch := d.watch
@@ -163,13 +186,13 @@ func (d *Device) made(s Signature) {
 // Count returns how often op was called.
 func (d *Device) Count(op Op) int { d.mu.Lock(); defer d.mu.Unlock(); return d.counts[op] }
 
-// Labels returns the labels of the keys it holds.
+// Labels returns the labels of the keys of which it holds at least a half.
 func (d *Device) Labels() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []string
 	for _, k := range d.keys {
-		if !k.spec.Temporary {
+		if !k.spec.Temporary && !(k.destroyed[0] && k.destroyed[1]) {
 			out = append(out, k.spec.Label)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/tetrad-vault/tetrad/seal"
 )
 
-const firstObject = 100
+const firstObject = 100 // even
 
 // token is one process's view: what a loaded module keeps.
 type token struct {
@@ -123,7 +123,7 @@ func (s *session) Login(pin []byte) error {
 	return nil
 }
 
-func (s *session) Find(label string, _ bool) ([]seal.Object, error) {
+func (s *session) Find(label string, private bool) ([]seal.Object, error) {
 	end, err := s.begin(OpFind)
 	defer end()
 	if err != nil {
@@ -134,11 +134,19 @@ func (s *session) Find(label string, _ bool) ([]seal.Object, error) {
 	defer d.mu.Unlock()
 	var out []seal.Object
 	for i, k := range d.keys {
-		if k.spec.Label == label && !k.spec.Temporary {
-			out = append(out, seal.Object(firstObject+i))
+		half := halfOf(private)
+		if k.spec.Label == label && !k.spec.Temporary && !k.destroyed[half] {
+			out = append(out, seal.Object(firstObject+2*i+half))
 		}
 	}
 	return out, nil
+}
+
+func halfOf(private bool) int {
+	if private {
+		return 0
+	}
+	return 1
 }
 
 func (s *session) Generate(spec seal.KeySpec) (public, private seal.Object, err error) {
@@ -159,16 +167,16 @@ func (s *session) Generate(spec seal.KeySpec) (public, private seal.Object, err 
 	}
 	k.owner = s
 	d.keys = append(d.keys, k)
-	o := seal.Object(firstObject + len(d.keys) - 1)
-	return o, o, nil
+	private = seal.Object(firstObject + 2*(len(d.keys)-1))
+	return private + 1, private, nil
 }
 
 func (s *session) key(op Op, o seal.Object) (*key, error) {
 	d := s.tok.dev
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i := int(o) - firstObject
-	if i < 0 || i >= len(d.keys) || d.keys[i].spec.Temporary && d.keys[i].owner != s {
+	i, half := (int(o)-firstObject)/2, int(o)%2
+	if int(o) < firstObject || i >= len(d.keys) || d.keys[i].spec.Temporary && d.keys[i].owner != s || d.keys[i].destroyed[half] {
 		return nil, fault(seal.FaultToken, op, errHandle)
 	}
 	return d.keys[i], nil
@@ -250,7 +258,25 @@ func (s *session) Decrypt(o seal.Object, h seal.Hash, ciphertext []byte) ([]byte
 	if err != nil {
 		return nil, fault(seal.FaultToken, OpDecrypt, errCiphertext)
 	}
+	s.tok.dev.decrypted(k.spec.Label)
 	return plain, nil
+}
+
+func (s *session) Destroy(o seal.Object) error {
+	end, err := s.begin(OpDestroy)
+	defer end()
+	if err != nil {
+		return err
+	}
+	k, err := s.key(OpDestroy, o)
+	if err != nil {
+		return err
+	}
+	d := s.tok.dev
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	k.destroyed[int(o)%2] = true
+	return nil
 }
 
 func (s *session) Close() error {

@@ -266,14 +266,10 @@ func TestAddressesOfBIP86(t *testing.T) {
 	}
 }
 
-func xonly(t *testing.T, s string) intent.PublicKey {
-	return intent.PublicKey{Key: append([]byte{2}, unhex(t, s)...)}
-}
-
 // BIP-386 and BIP-387: descriptors of the forms we export, and the scripts they stand for.
 func TestDescriptorsOfBIPs(t *testing.T) {
 	const a34, h = "a34b99f22c790c4e36b2b3c2c35a36db06226e41c692fc82b8b56ac1c540c5bd", "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0"
-	single := &intent.Fallback{Signers: 1, PublicKeys: []intent.PublicKey{xonly(t, "669b8afcec803a0d323e9a17f3ea8e68e8abe5a278020a929adbec52421adbd0")}}
+	single := &intent.Fallback{Signers: 1, PublicKeys: [][]byte{unhex(t, "669b8afcec803a0d323e9a17f3ea8e68e8abe5a278020a929adbec52421adbd0")}}
 	ranged := func(index uint32) *intent.Fallback {
 		f := &intent.Fallback{Signers: 2}
 		for _, v := range []struct {
@@ -290,7 +286,7 @@ func TestDescriptorsOfBIPs(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			f.PublicKeys = append(f.PublicKeys, intent.PublicKey{Key: publicOf(t, k)})
+			f.PublicKeys = append(f.PublicKeys, publicOf(t, k)[1:])
 		}
 		return f
 	}
@@ -344,7 +340,7 @@ func TestBranches(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &intent.Fallback{Signers: 2, PublicKeys: []intent.PublicKey{xonly(t, "a34b99f22c790c4e36b2b3c2c35a36db06226e41c692fc82b8b56ac1c540c5bd"), xonly(t, "669b8afcec803a0d323e9a17f3ea8e68e8abe5a278020a929adbec52421adbd0")}}
+	f := &intent.Fallback{Signers: 2, PublicKeys: [][]byte{unhex(t, "a34b99f22c790c4e36b2b3c2c35a36db06226e41c692fc82b8b56ac1c540c5bd"), unhex(t, "669b8afcec803a0d323e9a17f3ea8e68e8abe5a278020a929adbec52421adbd0")}}
 	d, err := address.Branch(e, 1, f)
 	want := "tr(" + bip32[0] + "/1/*,sortedmulti_a(2,669b8afcec803a0d323e9a17f3ea8e68e8abe5a278020a929adbec52421adbd0,a34b99f22c790c4e36b2b3c2c35a36db06226e41c692fc82b8b56ac1c540c5bd))"
 	if body, sumErr := intent.CheckDescriptor(d); err != nil || sumErr != nil || body != want {

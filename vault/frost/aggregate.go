@@ -21,6 +21,9 @@ type SignatureShare struct {
 // Region returns whose part it is.
 func (s *SignatureShare) Region() uint8 { return s.region }
 
+// Epoch returns the number of the sharing whose share made it.
+func (s *SignatureShare) Epoch() uint32 { return s.epoch }
+
 const signatureShareVersion = 1
 
 // Encode returns the canonical form: 71 bytes for Ed25519, 72 for secp256k1.

@@ -88,7 +88,7 @@ func whole(b *testing.B, w *world) {
 	}
 	var parts [][]byte
 	for _, region := range []uint8{1, 3} {
-		s, err := w.pools[region].Sign(w.key, message(1), readAll(b, w.pools[region], sent))
+		s, err := w.pools[region].Sign(w.shares[region], w.key, message(1), readAll(b, w.pools[region], sent))
 		must(b, err)
 		parts = append(parts, s.Encode())
 	}
@@ -162,7 +162,7 @@ func BenchmarkOnline(b *testing.B) {
 				b.StartTimer()
 			}
 			sent[0], own = own[0], own[1:]
-			s, err := w.pools[1].Sign(w.key, message(1), readAll(b, w.pools[1], sent))
+			s, err := w.pools[1].Sign(w.shares[1], w.key, message(1), readAll(b, w.pools[1], sent))
 			must(b, err)
 			s.Encode()
 		}

@@ -22,10 +22,8 @@ func keyOf(t testing.TB, s *Suite, secret scalar) *world {
 		w.key.regions, w.key.shares = append(w.key.regions, region), append(w.key.shares, share.public)
 	}
 	must(t, w.key.validate())
-	for region, share := range w.shares {
-		pool, err := NewPool(share.copy(), w.key, 1)
-		must(t, err)
-		w.pools[region] = pool
+	for region := range w.shares {
+		w.pools[region] = newPool(t, s, region, 1)
 	}
 	return w
 }

@@ -61,8 +61,8 @@ func TestRefresh(t *testing.T) {
 				t.Fatalf("%v: an old and a new share together are the key", s)
 			}
 			wants(t, "old share, new key", w.shares[1].Matches(fresh.key), errs.Stale)
-			_, err := fresh.pools[2].Sign(w.key, message(1), fresh.commit(t, []uint8{1, 2}))
-			wants(t, "new share, old key", err, errs.Invalid)
+			_, err := fresh.pools[2].Sign(fresh.shares[2], w.key, message(1), fresh.commit(t, []uint8{1, 2}))
+			wants(t, "new share, old key", err, errs.Stale)
 		}
 		w.sign(t, w.key, message(2), []uint8{3, 4}) // the old epoch signs until it is erased
 	}

@@ -8,12 +8,13 @@ import (
 )
 
 // Commitment is the public half of one nonce: what a region publishes ahead, and what an
-// entry names when it opens an attempt. It is good for one message.
+// entry names when it opens an attempt. It is good for one message under one key of its
+// suite, whichever that is.
 type Commitment struct {
 	suite   *Suite
 	region  uint8
-	epoch   uint32 // of the share the nonce was hedged with
 	boot    uint64 // nonce epoch: a restart raises it
+	serial  uint32 // within the pool, from 1
 	hiding  point
 	binding point
 }
@@ -21,17 +22,19 @@ type Commitment struct {
 // Region returns whose nonce it commits to.
 func (c *Commitment) Region() uint8 { return c.region }
 
-// Epoch returns the sharing's epoch, Boot the region's nonce epoch.
-func (c *Commitment) Epoch() uint32 { return c.epoch }
+// Suite returns the suite whose keys it can sign for.
+func (c *Commitment) Suite() *Suite { return c.suite }
 
 // Boot returns the nonce epoch: the region drops its nonces and raises it at every start.
 func (c *Commitment) Boot() uint64 { return c.boot }
 
-// id identifies the nonce: both points.
-func (c *Commitment) id() (id [66]byte) {
-	n := copy(id[:], c.hiding.bytes())
-	copy(id[n:], c.binding.bytes())
-	return id
+// Serial returns its number within the pool: ascending, from 1.
+func (c *Commitment) Serial() uint32 { return c.serial }
+
+// same reports whether b and c are one commitment, points and all.
+func (c *Commitment) same(b *Commitment) bool {
+	return c.suite == b.suite && c.region == b.region && c.boot == b.boot && c.serial == b.serial &&
+		c.hiding.equal(b.hiding) && c.binding.equal(b.binding)
 }
 
 const (
@@ -46,8 +49,8 @@ func (c *Commitment) Encode() []byte {
 	w.U8(commitmentVersion)
 	w.U8(c.suite.id)
 	w.U8(c.region)
-	w.U32(c.epoch)
 	w.U64(c.boot)
+	w.U32(c.serial)
 	w.Fixed(c.hiding.bytes())
 	w.Fixed(c.binding.bytes())
 	return w.Bytes()
@@ -77,12 +80,12 @@ func DecodeCommitment(from uint8, b []byte) (*Commitment, error) {
 func KnownCommitment(b []byte) (*Commitment, error) {
 	r := wire.NewReader(b)
 	suite := readHead(r, commitmentVersion, "nonce commitment")
-	c := &Commitment{suite: suite, region: r.U8(), epoch: r.U32(), boot: r.U64()}
+	c := &Commitment{suite: suite, region: r.U8(), boot: r.U64(), serial: r.U32()}
 	if r.Err() == nil {
 		c.hiding, c.binding = readPoint(r, suite), readPoint(r, suite)
 	}
-	if r.Err() == nil && (c.region == 0 || c.epoch == 0) {
-		r.Fail("nonce commitment of region %d, epoch %d", c.region, c.epoch)
+	if r.Err() == nil && (c.region == 0 || c.serial == 0) {
+		r.Fail("nonce commitment of region %d, serial %d", c.region, c.serial)
 	}
 	if err := r.Done(); err != nil {
 		return nil, err
@@ -104,7 +107,9 @@ func readPoint(r *wire.Reader, s *Suite) point {
 	return p
 }
 
-// sortCommitments returns cs by region, after checking that they are for k and enough.
+// sortCommitments returns cs by region, after checking that they are for k and enough. One
+// region may have published another's points as its own: the binding factors tell them
+// apart, and the copier, who cannot answer, is the one whose part is wrong.
 func (k *PublicKey) sortCommitments(cs []*Commitment) ([]*Commitment, error) {
 	if len(cs) < k.threshold || len(cs) > len(k.regions) {
 		return nil, errs.New(errs.Invalid, "threshold signature by %d regions: the key needs %d and has %d", len(cs), k.threshold, len(k.regions))
@@ -120,12 +125,8 @@ func (k *PublicKey) sortCommitments(cs []*Commitment) ([]*Commitment, error) {
 			return nil, blame(c.region, errs.Invalid, "commitment of region %d is for %v, the key is %v", c.region, c.suite, k.suite)
 		case k.indexOf(c.region) < 0:
 			return nil, errs.New(errs.Denied, "region %d holds no share of the key and cannot sign", c.region)
-		case c.epoch != k.epoch:
-			return nil, blame(c.region, errs.Stale, "commitment of region %d is of epoch %d, the key's sharing of epoch %d", c.region, c.epoch, k.epoch)
 		case i > 0 && cs[i-1].region == c.region:
 			return nil, errs.New(errs.Invalid, "two commitments of region %d for one signature", c.region)
-		case slices.ContainsFunc(cs[:i], func(b *Commitment) bool { return b.hiding.equal(c.hiding) }):
-			return nil, errs.New(errs.Invalid, "region %d has the commitment of another region", c.region)
 		}
 	}
 	return cs, nil

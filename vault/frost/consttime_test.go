@@ -52,7 +52,7 @@ func operations(t testing.TB, s *Suite) map[string]func(k scalar) {
 		"base multiplication": func(k scalar) { g.base(k) },
 		"nonce": func(k scalar) {
 			seed := make([]byte, 64)
-			g.wide(s.uniform("nonce", seed, k.bytes()))
+			g.wide(s.uniform("nonce", seed, hedgeAt(k.bytes(), cs[0], 1)))
 		},
 		"polynomial":       func(k scalar) { s.evaluate([]scalar{other, k}, 3) },
 		"sum of dealt":     func(k scalar) { g.mulAdd(other, k, k) },

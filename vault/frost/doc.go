@@ -14,11 +14,13 @@
 //
 // # Protocol
 //
-// A nonce is used by one attempt at one message:
+// Nonces belong to a region, a suite and a run, not to a key: one Pool signs for every key
+// of its suite. A nonce is used by one attempt at one message under one key:
 //
 //	Pool.Prepare        ahead of time: nonces stay in the pool, commitments are published
 //	DecodeCommitment    every other party, once: strict, prime order included
-//	Pool.Sign           online, one message each way: uses the nonce up, then computes
+//	Pool.Sign           online, one message each way, with the region's share of the key:
+//	                    uses the nonce up, then computes
 //	PublicKey.Aggregate adds the parts and verifies the signature; if that fails it checks
 //	                    the parts and names the culprits
 //

@@ -69,7 +69,9 @@ func (edwards) decodeScalar(b []byte) (scalar, bool) {
 	copy(padded[:], b)
 	s := edwards{}.wide(padded[:])
 	clear(padded[:])
-	return s, subtle.ConstantTimeCompare(s.bytes(), b) == 1
+	again := s.bytes()
+	defer clear(again)
+	return s, subtle.ConstantTimeCompare(again, b) == 1
 }
 
 func (edwards) add(a, b scalar) scalar {

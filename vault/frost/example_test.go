@@ -14,12 +14,10 @@ func Example() {
 	regions := []uint8{1, 2, 3, 4}
 	terms := frost.NewKey(frost.Ed25519, []byte("ceremony 1 of cluster example"), "payments", 2, regions)
 	pools := map[uint8]*frost.Pool{}
-	var key *frost.PublicKey
-	for region, result := range makeKey(terms, regions) {
-		key = result.Key
-		pool, err := frost.NewPool(result.Share, result.Key, 1)
-		check(err)
-		pools[region] = pool
+	results := makeKey(terms, regions)
+	key := results[1].Key
+	for _, region := range regions {
+		pools[region] = newPool(frost.Ed25519, region)
 	}
 
 	// Ahead of time: every region publishes commitments. An entry then names one for each signer.
@@ -37,7 +35,7 @@ func Example() {
 	msg := []byte("pay 5 to the address of the approved request")
 	var parts []*frost.SignatureShare
 	for _, region := range signers {
-		part, err := pools[region].Sign(key, msg, named)
+		part, err := pools[region].Sign(results[region].Share, key, msg, named)
 		check(err)
 		parts = append(parts, part)
 	}
@@ -45,11 +43,21 @@ func Example() {
 	check(err)
 	fmt.Println("verifies:", ed25519.Verify(key.Bytes(), msg, sig))
 
-	_, err = pools[2].Sign(key, []byte("another message"), named)
+	_, err = pools[2].Sign(results[2].Share, key, []byte("another message"), named)
 	fmt.Println("a nonce signs once:", err != nil)
 	// Output:
 	// verifies: true
 	// a nonce signs once: true
+}
+
+// newPool opens a region's pool for this run; the hedge would be derived from the region's secrets.
+func newPool(suite *frost.Suite, region uint8) *frost.Pool {
+	hedge := make([]byte, 32)
+	_, err := rand.Read(hedge)
+	check(err)
+	pool, err := frost.NewPool(suite, region, 1, hedge)
+	check(err)
+	return pool
 }
 
 func makeKey(terms frost.Terms, regions []uint8) map[uint8]*frost.Result {
@@ -104,18 +112,17 @@ func ExamplePublicKey_Taproot() {
 	check(err)
 
 	var named []*frost.Commitment
-	var pools []*frost.Pool
+	pools := map[uint8]*frost.Pool{}
 	for _, region := range []uint8{1, 3} {
-		pool, err := frost.NewPool(results[region].Share, results[region].Key, 1)
-		check(err)
+		pool := newPool(frost.BIP340, region)
 		c, err := pool.Prepare(rand.Reader, 1)
 		check(err)
-		pools, named = append(pools, pool), append(named, c[0])
+		pools[region], named = pool, append(named, c[0])
 	}
 	sighash := make([]byte, 32)
 	var parts []*frost.SignatureShare
-	for _, pool := range pools {
-		part, err := pool.Sign(output, sighash, named)
+	for region, pool := range pools {
+		part, err := pool.Sign(results[region].Share, output, sighash, named)
 		check(err)
 		parts = append(parts, part)
 	}

@@ -27,8 +27,8 @@ type golden struct {
 	Shares     []string
 	Key        string
 	Transcript string
-	Refreshed  string // key of epoch 2, dealt by regions 2 and 3
-	Commitment []string
+	Refreshed  string   // key of epoch 2, dealt by regions 2 and 3
+	Commitment []string // serial 2 of nonce epoch 7; hedges are 32 times the region's number
 	Message    string
 	Parts      []string
 	Signature  string
@@ -150,16 +150,15 @@ func signGolden(t *testing.T, v *golden, key *PublicKey, shares map[uint8]*Share
 	pools := map[uint8]*Pool{}
 	var cs []*Commitment
 	for _, r := range []uint8{1, 3} {
-		pool, err := NewPool(shares[r], key, 7)
+		pool := newPool(t, key.suite, r, 7)
+		c, err := pool.Prepare(random, 2)
 		must(t, err)
-		c, err := pool.Prepare(random, 1)
-		must(t, err)
-		pools[r], cs = pool, append(cs, c[0])
-		v.Commitment = append(v.Commitment, hex.EncodeToString(c[0].Encode()))
+		pools[r], cs = pool, append(cs, c[1])
+		v.Commitment = append(v.Commitment, hex.EncodeToString(c[1].Encode()))
 	}
 	var parts []*SignatureShare
 	for _, r := range []uint8{1, 3} {
-		p, err := pools[r].Sign(key, []byte(v.Message), cs)
+		p, err := pools[r].Sign(shares[r], key, []byte(v.Message), cs)
 		must(t, err)
 		parts = append(parts, p)
 		v.Parts = append(v.Parts, hex.EncodeToString(p.Encode()))

@@ -71,14 +71,6 @@ func (k *PublicKey) shareOf(region uint8) point {
 	return p
 }
 
-// sameRoot reports whether other is a key, of whatever derivation, of the same sharing.
-func (k *PublicKey) sameRoot(other *PublicKey) bool {
-	if k.suite != other.suite || k.epoch != other.epoch || !k.root.equal(other.root) || !slices.Equal(k.regions, other.regions) {
-		return false
-	}
-	return slices.EqualFunc(k.shares, other.shares, func(a, b point) bool { return a.equal(b) })
-}
-
 const keyVersion = 1
 
 // Encode returns the stored form: 8 bytes and 1 + 33 (Ed25519: 32) for each holder, and the

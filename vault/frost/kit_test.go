@@ -1,6 +1,7 @@
 package frost
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	mrand "math/rand"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
@@ -48,13 +50,16 @@ func runCeremony(t testing.TB, terms Terms, old map[uint8]*Share, random io.Read
 			continue
 		}
 		w.shares[region] = r.Share
-		pool, err := NewPool(r.Share.copy(), r.Key, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.pools[region] = pool
+		w.pools[region] = newPool(t, terms.Suite, region, 1)
 	}
 	return w
+}
+
+func newPool(t testing.TB, s *Suite, region uint8, boot uint64) *Pool {
+	t.Helper()
+	p, err := NewPool(s, region, boot, bytes.Repeat([]byte{region}, minHedge))
+	must(t, err)
+	return p
 }
 
 func beginAll(t testing.TB, terms Terms, old map[uint8]*Share, random io.Reader) map[uint8]*Ceremony {
@@ -150,7 +155,7 @@ func (w *world) parts(t testing.TB, key *PublicKey, msg []byte, cs []*Commitment
 	t.Helper()
 	var out []*SignatureShare
 	for _, c := range cs {
-		s, err := w.pools[c.region].Sign(key, msg, cs)
+		s, err := w.pools[c.region].Sign(w.shares[c.region], key, msg, cs)
 		must(t, err)
 		read, err := DecodeSignatureShare(c.region, s.Encode())
 		must(t, err)
@@ -237,3 +242,11 @@ func signerSets(k int) [][]uint8 {
 }
 
 func seeded(seed int64) io.Reader { return mrand.New(mrand.NewSource(seed)) }
+
+// sameRoot reports whether other is a key, of whatever derivation, of the same sharing.
+func (k *PublicKey) sameRoot(other *PublicKey) bool {
+	if k.suite != other.suite || k.epoch != other.epoch || !k.root.equal(other.root) || !slices.Equal(k.regions, other.regions) {
+		return false
+	}
+	return slices.EqualFunc(k.shares, other.shares, func(a, b point) bool { return a.equal(b) })
+}

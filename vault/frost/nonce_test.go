@@ -50,7 +50,7 @@ func extractShare(t *testing.T, w *world, victim uint8) scalar {
 	var rows [3][4]scalar
 	for i := range rows {
 		restored := clonePool(w.pools[victim]) // the memory as it was before signing
-		part, err := restored.Sign(w.key, message(i), cs)
+		part, err := restored.Sign(w.shares[victim], w.key, message(i), cs)
 		must(t, err)
 		r, err := w.key.newRound(message(i), cs)
 		must(t, err)
@@ -68,11 +68,10 @@ func extractShare(t *testing.T, w *world, victim uint8) scalar {
 }
 
 func clonePool(p *Pool) *Pool {
-	c := &Pool{share: p.share.copy(), key: p.key, boot: p.boot, fresh: map[[66]byte]*nonce{}}
-	for id, n := range p.fresh {
-		zero := p.share.suite.group.number(0)
-		add := p.share.suite.group.add
-		c.fresh[id] = &nonce{hiding: add(n.hiding, zero), binding: add(n.binding, zero), commitment: n.commitment}
+	c := &Pool{suite: p.suite, region: p.region, boot: p.boot, fresh: map[uint32]*nonce{}}
+	zero, add := p.suite.group.number(0), p.suite.group.add
+	for serial, n := range p.fresh {
+		c.fresh[serial] = &nonce{hiding: add(n.hiding, zero), binding: add(n.binding, zero), commitment: n.commitment}
 	}
 	return c
 }
@@ -103,21 +102,21 @@ func TestNonceSignsOnce(t *testing.T) {
 	for _, s := range suites {
 		w := newWorld(t, s, 2, rand.Reader)
 		cs := w.commit(t, []uint8{1, 4})
-		if _, err := w.pools[1].Sign(w.key, message(1), cs); err != nil {
+		if _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs); err != nil {
 			t.Fatal(err)
 		}
 		for name, msg := range map[string][]byte{"another message": message(2), "the same message": message(1)} {
-			if _, err := w.pools[1].Sign(w.key, msg, cs); errs.CodeOf(err) != errs.Replayed {
+			if _, err := w.pools[1].Sign(w.shares[1], w.key, msg, cs); errs.CodeOf(err) != errs.Replayed {
 				t.Errorf("%v: %s: %v", s, name, err)
 			}
 		}
 		other := w.commit(t, []uint8{2})
-		if _, err := w.pools[1].Sign(w.key, message(1), []*Commitment{cs[0], other[0]}); errs.CodeOf(err) != errs.Replayed {
+		if _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), []*Commitment{cs[0], other[0]}); errs.CodeOf(err) != errs.Replayed {
 			t.Errorf("%v: used with another signer: %v", s, err)
 		}
 		child, _, err := w.key.Child([32]byte{1}, 0)
 		must(t, err)
-		if _, err := w.pools[1].Sign(child, message(1), cs); errs.CodeOf(err) != errs.Replayed {
+		if _, err := w.pools[1].Sign(w.shares[1], child, message(1), cs); errs.CodeOf(err) != errs.Replayed {
 			t.Errorf("%v: used under a child key: %v", s, err)
 		}
 		if w.pools[4].Len() != 1 {
@@ -137,7 +136,7 @@ func TestNonceRace(t *testing.T) {
 		for i := range 1000 {
 			done.Go(func() {
 				start.Wait()
-				part, err := w.pools[1].Sign(w.key, message(i), cs)
+				part, err := w.pools[1].Sign(w.shares[1], w.key, message(i), cs)
 				if err == nil {
 					won.Add(1)
 					if err := w.key.CheckShare(message(i), cs, part); err != nil {
@@ -172,7 +171,7 @@ func TestPoolClosesUnderLoad(t *testing.T) {
 					}
 					return
 				}
-				part, err := pool.Sign(w.key, message(1), []*Commitment{cs[0], other})
+				part, err := pool.Sign(w.shares[1], w.key, message(1), []*Commitment{cs[0], other})
 				if err == nil && w.key.CheckShare(message(1), []*Commitment{cs[0], other}, part) != nil {
 					t.Error("a part made while the pool closed is wrong")
 				}
@@ -182,7 +181,7 @@ func TestPoolClosesUnderLoad(t *testing.T) {
 	}
 	done.Go(pool.Close)
 	done.Wait()
-	if pool.Len() != 0 || !pool.share.secret.isZero() {
+	if pool.Len() != 0 || !bytes.Equal(pool.hedge, make([]byte, minHedge)) {
 		t.Fatal("secrets left after Close")
 	}
 	if _, err := pool.Prepare(rand.Reader, 1); errs.CodeOf(err) != errs.BadState {
@@ -200,13 +199,19 @@ func TestRefusalKeepsTheNonce(t *testing.T) {
 		child, _, err := stranger.key.Child([32]byte{}, 1)
 		must(t, err)
 		for name, f := range map[string]func() error{
-			"foreign key":       func() error { _, err := w.pools[1].Sign(stranger.key, message(1), cs); return err },
-			"child of foreign":  func() error { _, err := w.pools[1].Sign(child, message(1), cs); return err },
-			"alone":             func() error { _, err := w.pools[1].Sign(w.key, message(1), cs[:1]); return err },
-			"nobody":            func() error { _, err := w.pools[1].Sign(w.key, message(1), nil); return err },
-			"without this one":  func() error { _, err := w.pools[1].Sign(w.key, message(1), cs[1:]); return err },
-			"one region twice":  func() error { _, err := w.pools[1].Sign(w.key, message(1), []*Commitment{cs[0], cs[0]}); return err },
-			"message too large": func() error { _, err := w.pools[1].Sign(w.key, make([]byte, maxMessage+1), cs); return err },
+			"foreign key":      func() error { _, err := w.pools[1].Sign(w.shares[1], stranger.key, message(1), cs); return err },
+			"child of foreign": func() error { _, err := w.pools[1].Sign(w.shares[1], child, message(1), cs); return err },
+			"alone":            func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs[:1]); return err },
+			"nobody":           func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), nil); return err },
+			"without this one": func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs[1:]); return err },
+			"one region twice": func() error {
+				_, err := w.pools[1].Sign(w.shares[1], w.key, message(1), []*Commitment{cs[0], cs[0]})
+				return err
+			},
+			"message too large": func() error {
+				_, err := w.pools[1].Sign(w.shares[1], w.key, make([]byte, maxMessage+1), cs)
+				return err
+			},
 		} {
 			if f() == nil {
 				t.Errorf("%v: %s: accepted", s, name)
@@ -215,7 +220,7 @@ func TestRefusalKeepsTheNonce(t *testing.T) {
 		if w.pools[1].Len() != before {
 			t.Errorf("%v: a refusal used a nonce up", s)
 		}
-		if _, err := w.pools[1].Sign(w.key, message(1), cs); err != nil {
+		if _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs); err != nil {
 			t.Errorf("%v: after the refusals: %v", s, err)
 		}
 	}
@@ -226,14 +231,14 @@ func TestSigningWipesTheNonce(t *testing.T) {
 	for _, s := range suites {
 		w := newWorld(t, s, 2, rand.Reader)
 		cs := w.commit(t, []uint8{1, 4})
-		n := w.pools[1].fresh[cs[0].id()]
-		_, err := w.pools[1].Sign(w.key, message(1), cs)
+		n := w.pools[1].fresh[cs[0].serial]
+		_, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs)
 		must(t, err)
 		if !n.hiding.isZero() || !n.binding.isZero() {
 			t.Errorf("%v: nonce left in memory after signing", s)
 		}
 		cs = w.commit(t, []uint8{1})
-		n = w.pools[1].fresh[cs[0].id()]
+		n = w.pools[1].fresh[cs[0].serial]
 		w.pools[1].Burn(cs[0])
 		if !n.hiding.isZero() || !n.binding.isZero() {
 			t.Errorf("%v: nonce left in memory after burning", s)
@@ -241,23 +246,23 @@ func TestSigningWipesTheNonce(t *testing.T) {
 	}
 }
 
+// Even under a source that always says zero, every scalar is another one: by region, by
+// serial, by nonce epoch, hiding or binding.
 func TestNoncesAreHedged(t *testing.T) {
 	for _, s := range suites {
-		w := newWorld(t, s, 2, rand.Reader)
-		// Even a source that always says zero gives each region its own nonces...
-		a, _, err := w.shares[1].commit(zeros{}, 1)
-		must(t, err)
-		b, _, err := w.shares[2].commit(zeros{}, 1)
-		must(t, err)
-		if a.hiding.equal(b.hiding) {
-			t.Errorf("%v: nonces depend on randomness only", s)
+		seen := map[string]bool{}
+		for _, p := range []*Pool{newPool(t, s, 1, 1), newPool(t, s, 2, 1), newPool(t, s, 1, 2)} {
+			cs, err := p.Prepare(zeros{}, 3)
+			must(t, err)
+			for _, c := range cs {
+				seen[string(c.hiding.bytes())], seen[string(c.binding.bytes())] = true, true
+			}
+			if _, err := p.Prepare(iotest.ErrReader(errors.New("broken")), 1); errs.CodeOf(err) != errs.Internal {
+				t.Errorf("%v: broken source: %v", s, err)
+			}
 		}
-		// ...and one that repeats itself is noticed while the first nonce is unused.
-		if _, err := w.pools[1].Prepare(zeros{}, 2); errs.CodeOf(err) != errs.Internal {
-			t.Errorf("%v: repeating source: %v", s, err)
-		}
-		if _, err := w.pools[1].Prepare(iotest.ErrReader(errors.New("broken")), 1); errs.CodeOf(err) != errs.Internal {
-			t.Errorf("%v: broken source: %v", s, err)
+		if len(seen) != 3*3*2 {
+			t.Errorf("%v: %d scalars out of nothing random, want 18 different ones", s, len(seen))
 		}
 	}
 }
@@ -298,6 +303,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		}
 		secrets = append(secrets, w.shares[1].secret.bytes())
 		objects = append(objects, w.shares[1], w.pools[1], w.key)
+		secrets = append(secrets, w.pools[1].hedge)
 		for _, o := range objects {
 			for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%d", "%q"} {
 				hides(t, fmt.Sprintf(verb, o), secrets)

@@ -2,24 +2,30 @@ package frost
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
-// Pool holds one region's share of a key and the nonces prepared for it, in memory only:
-// nothing of a nonce can be encoded, copied out or put back. A nonce leaves the pool, under
-// the pool's lock, before anything is computed with it, and is wiped by that computation.
+// Pool holds the nonces one region prepared in one run for a suite, in memory only:
+// nothing of a nonce can be encoded, copied out or put back. It signs for every key of the
+// suite of which the region has a share. A nonce leaves the pool, under the pool's lock,
+// before anything is computed with it, and is wiped by that computation.
 type Pool struct {
-	share *Share
-	key   *PublicKey
-	boot  uint64
+	suite  *Suite
+	region uint8
+	boot   uint64
 
-	mu    sync.Mutex
-	fresh map[[66]byte]*nonce
-	shut  bool
+	mu     sync.Mutex
+	hedge  []byte
+	serial uint32            // the last one given
+	fresh  map[uint32]*nonce // by serial
+	shut   bool
 }
 
 type nonce struct {
@@ -35,35 +41,36 @@ func (n *nonce) wipe() {
 // Format keeps the nonce out of logs, whatever the verb.
 func (n *nonce) Format(f fmt.State, _ rune) { fmt.Fprint(f, "nonce") }
 
-// NewPool opens an empty pool for share, which must be the one key names. boot is the
-// nonce epoch: the caller raises it at every start, so that commitments of an earlier run
-// are known for what they are. The pool takes the share over; Close wipes it.
-func NewPool(share *Share, key *PublicKey, boot uint64) (*Pool, error) {
-	if err := share.Matches(key); err != nil {
-		return nil, err
+// NewPool opens an empty pool of region's nonces for suite. boot is the nonce epoch: the
+// caller raises it at every start, so that commitments of an earlier run are known for
+// what they are. hedge is a secret of the region, 32 to 64 bytes, that no other region and
+// no other pool has: it takes the place of the share in RFC 9591 section 4.1. The pool
+// copies it; Close wipes the copy.
+func NewPool(suite *Suite, region uint8, boot uint64, hedge []byte) (*Pool, error) {
+	if suite == nil || region == 0 || len(hedge) < minHedge || len(hedge) > maxHedge {
+		return nil, errs.New(errs.Invalid, "nonce pool of region %d: needs a suite, a region from 1 and a hedge of %d to %d bytes, not %d",
+			region, minHedge, maxHedge, len(hedge))
 	}
-	return &Pool{share: share, key: key, boot: boot, fresh: map[[66]byte]*nonce{}}, nil
+	return &Pool{suite: suite, region: region, boot: boot, hedge: slices.Clone(hedge), fresh: map[uint32]*nonce{}}, nil
 }
 
-// Prepare makes n fresh nonces and returns their commitments, to be published. A nonce is
-// a hash of 32 random bytes and the share (RFC 9591 section 4.1), so that neither a weak
-// source nor a known share alone gives it away.
+// Prepare makes n fresh nonces and returns their commitments, by serial, to be published.
+// A nonce is a hash of 32 random bytes, the hedge and its place (boot, serial, which of the
+// two), so that neither a weak source nor a known hedge alone gives it away, and even a
+// source that repeats itself gives no nonce twice.
 func (p *Pool) Prepare(random io.Reader, n int) ([]*Commitment, error) {
-	if left := p.Len(); n < 1 || n > maxPool-left {
-		return nil, errs.New(errs.TooLarge, "nonce pool: %d more on top of %d, limit %d", n, left, maxPool)
-	}
-	share, err := p.borrow()
+	hedge, first, err := p.reserve(n)
 	if err != nil {
 		return nil, err
 	}
-	defer share.Wipe()
+	defer clear(hedge)
 	out := make([]*Commitment, 0, n)
-	for range n {
-		c, made, err := share.commit(random, p.boot)
+	for i := range n {
+		c, made, err := p.mint(random, hedge, first+uint32(i))
 		if err != nil {
 			return out, err
 		}
-		if err := p.put(c.id(), made); err != nil {
+		if err := p.put(made); err != nil {
 			return out, err
 		}
 		out = append(out, c)
@@ -71,23 +78,30 @@ func (p *Pool) Prepare(random io.Reader, n int) ([]*Commitment, error) {
 	return out, nil
 }
 
-// borrow returns a copy of the share, the caller's to wipe, so that Close can wipe the
-// pool's own at any moment.
-func (p *Pool) borrow() (*Share, error) {
+// reserve takes n serials and a copy of the hedge, the caller's to clear, so that Close
+// can wipe the pool's own at any moment. Serials reserved and not used are gaps.
+func (p *Pool) reserve(n int) (hedge []byte, first uint32, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shut {
-		return nil, errClosed()
+	left := len(p.fresh)
+	switch {
+	case p.shut:
+		return nil, 0, errClosed()
+	case n < 1 || n > maxPool-left:
+		return nil, 0, errs.New(errs.TooLarge, "nonce pool: %d more on top of %d, limit %d", n, left, maxPool)
+	case uint32(n) > math.MaxUint32-p.serial:
+		return nil, 0, errs.New(errs.TooLarge, "nonce pool: all serials of this run are used").WithHint("restart the region")
 	}
-	return p.share.copy(), nil
+	first = p.serial + 1
+	p.serial += uint32(n)
+	return slices.Clone(p.hedge), first, nil
 }
 
 func errClosed() error { return errs.New(errs.BadState, "nonce pool is closed") }
 
-func (p *Pool) put(id [66]byte, made *nonce) error {
+func (p *Pool) put(made *nonce) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, known := p.fresh[id]
 	switch {
 	case p.shut:
 		made.wipe()
@@ -95,41 +109,47 @@ func (p *Pool) put(id [66]byte, made *nonce) error {
 	case len(p.fresh) >= maxPool:
 		made.wipe()
 		return errs.New(errs.TooLarge, "nonce pool: full, limit %d", maxPool)
-	case known:
-		made.wipe()
-		return errs.New(errs.Internal, "nonce pool: the random source repeats itself")
 	}
-	p.fresh[id] = made
+	p.fresh[made.commitment.serial] = made
 	return nil
 }
 
-// commit makes one nonce.
-func (s *Share) commit(random io.Reader, boot uint64) (*Commitment, *nonce, error) {
+// mint makes one nonce.
+func (p *Pool) mint(random io.Reader, hedge []byte, serial uint32) (*Commitment, *nonce, error) {
 	var seed [64]byte
 	defer clear(seed[:])
 	if _, err := io.ReadFull(random, seed[:]); err != nil {
-		return nil, nil, errs.Wrap(errs.Internal, err, "nonce of region %d: reading randomness", s.region)
+		return nil, nil, errs.Wrap(errs.Internal, err, "nonce of region %d: reading randomness", p.region)
 	}
-	c, n := s.commitWith(seed, boot)
+	c := &Commitment{suite: p.suite, region: p.region, boot: p.boot, serial: serial}
+	n := c.commit(seed, hedgeAt(hedge, c, 1), hedgeAt(hedge, c, 2))
 	if n.hiding.isZero() || n.binding.isZero() {
-		return nil, nil, errs.New(errs.Internal, "nonce of region %d: randomness gave zero", s.region)
+		return nil, nil, errs.New(errs.Internal, "nonce of region %d: randomness gave zero", p.region)
 	}
 	return c, n, nil
 }
 
-func (s *Share) commitWith(seed [64]byte, boot uint64) (*Commitment, *nonce) {
-	c := &Commitment{suite: s.suite, region: s.region, epoch: s.epoch, boot: boot}
-	n := &nonce{commitment: c}
+// hedgeAt is the secret part of what one of the nonce's two scalars is hashed from.
+func hedgeAt(hedge []byte, c *Commitment, which byte) []byte {
+	b := append(make([]byte, 0, maxHedge+13), hedge...)
+	b = binary.BigEndian.AppendUint64(b, c.boot)
+	b = binary.BigEndian.AppendUint32(b, c.serial)
+	return append(b, which)
+}
+
+// commit makes the nonce that c commits to, from randomness and what hedges it (cleared
+// afterwards), and writes its points into c.
+func (c *Commitment) commit(seed [64]byte, hiding, binding []byte) *nonce {
+	n, g := &nonce{commitment: c}, c.suite.group
 	protected(func() {
-		secret := s.secret.bytes()
-		n.hiding = s.suite.hashScalar("nonce", seed[:32], secret)
-		n.binding = s.suite.hashScalar("nonce", seed[32:], secret)
-		clear(secret)
-		c.hiding = s.suite.group.base(n.hiding)
-		c.binding = s.suite.group.base(n.binding)
+		n.hiding = c.suite.hashScalar("nonce", seed[:32], hiding)
+		n.binding = c.suite.hashScalar("nonce", seed[32:], binding)
+		c.hiding, c.binding = g.base(n.hiding), g.base(n.binding)
 	})
 	clear(seed[:])
-	return c, n
+	clear(hiding)
+	clear(binding)
+	return n
 }
 
 // Len returns how many nonces are left.
@@ -152,77 +172,78 @@ func (p *Pool) own(b []byte) *Commitment {
 	if len(b) < commitmentHead {
 		return nil
 	}
-	var id [66]byte
-	copy(id[:], b[commitmentHead:])
+	serial := binary.BigEndian.Uint32(b[commitmentHead-4:])
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.fresh[id]; n != nil && bytes.Equal(n.commitment.Encode(), b) {
+	if n := p.fresh[serial]; n != nil && bytes.Equal(n.commitment.Encode(), b) {
 		return n.commitment
 	}
 	return nil
 }
 
-// take removes a nonce, for good: of any number of callers one gets it. With it comes a
-// copy of the share. Both are the caller's to wipe.
-func (p *Pool) take(c *Commitment) (*nonce, *Share, error) {
+// take removes a nonce, for good: of any number of callers one gets it, to wipe it.
+func (p *Pool) take(c *Commitment) (*nonce, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := c.id()
-	n := p.fresh[id]
-	if n == nil {
-		return nil, nil, errs.New(errs.Replayed, "region %d has no such nonce (epoch %d, nonce epoch %d; this run's is %d): used, dropped or never its own",
-			c.region, c.epoch, c.boot, p.boot).WithHint("a nonce signs once; open a new attempt, which names a fresh one")
+	n := p.fresh[c.serial]
+	if n == nil || !n.commitment.same(c) {
+		return nil, errs.New(errs.Replayed, "region %d has no such nonce (serial %d, nonce epoch %d; this run's is %d): used, dropped or never its own",
+			c.region, c.serial, c.boot, p.boot).WithHint("a nonce signs once; open a new attempt, which names a fresh one")
 	}
-	delete(p.fresh, id)
-	return n, p.share.copy(), nil
+	delete(p.fresh, c.serial)
+	return n, nil
 }
 
-// Sign returns the region's part of the signature on msg under key, which is the pool's
-// key or derived from it. commitments are those the attempt names, one for each signer,
-// this region's among them; its nonce is used up. Nothing is used up by a call that is
-// refused before: Replayed for a nonce used already, Stale for another epoch, Denied when
-// this region is not asked.
-func (p *Pool) Sign(key *PublicKey, msg []byte, commitments []*Commitment) (*SignatureShare, error) {
-	if !p.key.sameRoot(key) {
-		return nil, errs.New(errs.Invalid, "region %d: the key to sign with is not of this share's key and epoch %d", p.share.region, p.share.epoch)
+// Sign returns the region's part of the signature on msg under key, with its share of that
+// key, or of the key that key is derived from. commitments are those the attempt names, one
+// for each signer, this region's among them; its nonce is used up. The share stays the
+// caller's, who must not wipe it before Sign returns. Nothing is used up by a call that is
+// refused before: Replayed for a nonce used already, Stale for a share of another epoch,
+// Corrupt for another key's, Denied when this region is not asked.
+func (p *Pool) Sign(share *Share, key *PublicKey, msg []byte, commitments []*Commitment) (*SignatureShare, error) {
+	if share.suite != p.suite || share.region != p.region {
+		return nil, errs.New(errs.Invalid, "%v nonces of region %d do not sign with the %v", p.suite, p.region, share)
+	}
+	if err := share.Matches(key); err != nil {
+		return nil, err
 	}
 	r, err := key.newRound(msg, commitments)
 	if err != nil {
 		return nil, err
 	}
-	i := r.indexOf(p.share.region)
+	i := r.indexOf(p.region)
 	if i < 0 {
-		return nil, errs.New(errs.Denied, "region %d is not among the signers", p.share.region)
+		return nil, errs.New(errs.Denied, "region %d is not among the signers", p.region)
 	}
-	n, share, err := p.take(r.commitments[i])
+	n, err := p.take(r.commitments[i])
 	if err != nil {
 		return nil, err
 	}
-	out := &SignatureShare{suite: key.suite, region: p.share.region, epoch: key.epoch, r: r.r.bytes()}
+	out := &SignatureShare{suite: key.suite, region: p.region, epoch: key.epoch, r: r.r.bytes()}
 	protected(func() { out.z = r.respond(i, share.secret, n.hiding, n.binding) })
-	share.Wipe()
 	return out, nil
 }
 
 // Burn uses a nonce up without signing: of an attempt that is closed or refused.
 func (p *Pool) Burn(c *Commitment) {
-	if n, share, err := p.take(c); err == nil {
+	if n, err := p.take(c); err == nil {
 		n.wipe()
-		share.Wipe()
 	}
 }
 
-// Close wipes all nonces and the share. Calls under way finish or are refused.
+// Close wipes all nonces and the hedge. Calls under way finish or are refused.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shut = true
-	for id, n := range p.fresh {
+	for serial, n := range p.fresh {
 		n.wipe()
-		delete(p.fresh, id)
+		delete(p.fresh, serial)
 	}
-	p.share.Wipe()
+	clear(p.hedge)
 }
 
 // Format names the pool and shows nothing of what it holds.
-func (p *Pool) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "nonce pool of %v", p.share) }
+func (p *Pool) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "%v nonce pool of region %d, nonce epoch %d", p.suite, p.region, p.boot)
+}

@@ -29,7 +29,7 @@ func BenchmarkGoals(b *testing.B) {
 		}
 		b.Run("online/"+s.name, func(b *testing.B) {
 			takeTurns(b, plain, fresh, func() {
-				part, err := w.pools[1].Sign(w.key, message(1), readAll(b, w.pools[1], sent))
+				part, err := w.pools[1].Sign(w.shares[1], w.key, message(1), readAll(b, w.pools[1], sent))
 				must(b, err)
 				part.Encode()
 			})

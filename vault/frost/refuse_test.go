@@ -70,7 +70,7 @@ func earlier(t *testing.T, w *world, region uint8) *SignatureShare {
 	t.Helper()
 	others := slices.DeleteFunc(fourRegions(), func(r uint8) bool { return r == region })
 	cs := w.commit(t, append(others[:2:2], region))
-	p, err := w.pools[region].Sign(w.key, message(9), cs)
+	p, err := w.pools[region].Sign(w.shares[region], w.key, message(9), cs)
 	must(t, err)
 	return p
 }
@@ -116,7 +116,8 @@ func TestAggregateRefusesWrongParties(t *testing.T) {
 	}
 }
 
-// Commitments that do not belong: of another epoch, suite, region, or copied.
+// Commitments that do not belong: of another suite or region. (For copied ones see
+// TestCopiedCommitment.)
 func TestCommitmentsRefused(t *testing.T) {
 	for i, s := range suites {
 		w := newWorld(t, s, 2, rand.Reader)
@@ -126,14 +127,10 @@ func TestCommitmentsRefused(t *testing.T) {
 			f(&c)
 			return []*Commitment{cs[0], &c}
 		}
-		_, err := w.key.newRound(message(1), alter(func(c *Commitment) { c.epoch = 2 }))
-		wants(t, "epoch", err, errs.Stale, 2)
-		_, err = w.key.newRound(message(1), alter(func(c *Commitment) { c.suite = suites[1-i] }))
+		_, err := w.key.newRound(message(1), alter(func(c *Commitment) { c.suite = suites[1-i] }))
 		wants(t, "suite", err, errs.Invalid, 2)
 		_, err = w.key.newRound(message(1), alter(func(c *Commitment) { c.region = 9 }))
 		wants(t, "stranger", err, errs.Denied)
-		_, err = w.key.newRound(message(1), alter(func(c *Commitment) { c.hiding, c.binding = cs[0].hiding, cs[0].binding }))
-		wants(t, "copied", err, errs.Invalid)
 
 		enc := cs[1].Encode()
 		_, err = DecodeCommitment(1, enc)
@@ -190,7 +187,7 @@ func TestMixedOrderCommitment(t *testing.T) {
 
 		known, err := KnownCommitment(liar.Encode())
 		must(t, err)
-		w.pools[2].fresh[known.id()] = w.pools[2].fresh[cs[1].id()]
+		w.pools[2].fresh[known.serial].commitment = known
 		named := []*Commitment{cs[0], known}
 		_, err = w.key.Aggregate(message(1), named, w.parts(t, w.key, message(1), named))
 		wants(t, "used", err, errs.Unverified, 2)
@@ -237,8 +234,6 @@ func TestShareDecoding(t *testing.T) {
 		}
 		other := newWorld(t, s, 2, rand.Reader)
 		wants(t, "share of another key", got.Matches(other.key), errs.Corrupt)
-		_, err = NewPool(got, other.key, 1)
-		wants(t, "pool of another key", err, errs.Corrupt)
 		got.epoch = 2
 		wants(t, "share of another epoch", got.Matches(w.key), errs.Stale)
 		got.epoch, got.region = 1, 7

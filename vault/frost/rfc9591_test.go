@@ -98,25 +98,27 @@ func checkRFC(t *testing.T, s *Suite, v *rfcVector) {
 	k.root = s.group.base(polynomial[0])
 	k.point = k.root
 	same(t, "public key", k.point.bytes(), v.Inputs.Public)
-	pools := map[uint8]*Pool{}
+	pools, shares := map[uint8]*Pool{}, map[uint8]*Share{}
 	for _, in := range v.Inputs.Shares {
 		share := &Share{suite: s, epoch: 1, region: in.Identifier, secret: s.evaluate(polynomial, in.Identifier)}
 		same(t, "share", share.secret.bytes(), in.Share)
 		share.public = s.group.base(share.secret)
 		k.regions, k.shares = append(k.regions, share.region), append(k.shares, share.public)
-		pools[share.region] = &Pool{share: share, key: k, fresh: map[[66]byte]*nonce{}}
+		pools[share.region], shares[share.region] = newPool(t, s, share.region, 1), share
 	}
 	must(t, k.validate())
 
 	var cs []*Commitment
 	for _, out := range v.One.Outputs {
 		pool := pools[out.Identifier]
-		c, n := pool.share.commitWith([64]byte(append(bytes.Clone(out.HidingRandom), out.BindingRandom...)), 1)
+		hedge := shares[out.Identifier].secret.bytes() // the RFC hedges with the share
+		c := &Commitment{suite: s, region: out.Identifier, boot: 1, serial: 1}
+		n := c.commit([64]byte(append(bytes.Clone(out.HidingRandom), out.BindingRandom...)), bytes.Clone(hedge), bytes.Clone(hedge))
 		same(t, "hiding nonce", n.hiding.bytes(), out.Hiding)
 		same(t, "binding nonce", n.binding.bytes(), out.Binding)
 		same(t, "hiding commitment", c.hiding.bytes(), out.HidingPoint)
 		same(t, "binding commitment", c.binding.bytes(), out.BindingPoint)
-		must(t, pool.put(c.id(), n))
+		must(t, pool.put(n))
 		cs = append(cs, c)
 	}
 	r, err := k.newRound(v.Inputs.Message, cs)
@@ -126,7 +128,7 @@ func checkRFC(t *testing.T, s *Suite, v *rfcVector) {
 	}
 	var parts []*SignatureShare
 	for _, out := range v.Two.Outputs {
-		part, err := pools[out.Identifier].Sign(k, v.Inputs.Message, cs)
+		part, err := pools[out.Identifier].Sign(shares[out.Identifier], k, v.Inputs.Message, cs)
 		must(t, err)
 		same(t, "signature share", part.z, out.Share)
 		must(t, k.CheckShare(v.Inputs.Message, cs, part))

@@ -43,25 +43,20 @@ func (s *Share) Matches(k *PublicKey) error {
 // Wipe overwrites the secret; the share is useless afterwards.
 func (s *Share) Wipe() { s.secret.wipe() }
 
-func (s *Share) copy() *Share {
-	c := *s
-	c.secret = s.suite.group.add(s.secret, s.suite.small().value[0])
-	return &c
-}
-
 // Format keeps the secret out of logs and errors, whatever the verb.
 func (s *Share) Format(f fmt.State, _ rune) {
 	fmt.Fprintf(f, "%v share of region %d, epoch %d", s.suite, s.region, s.epoch)
 }
 
-const (
-	shareVersion = 1
-	shareSize    = 39
-)
+const shareVersion = 1
 
-// Encode returns the stored form, 39 bytes, which are secret: seal them, then clear them.
+// ShareSize is the length of a share's stored form.
+const ShareSize = 39
+
+// Encode returns the stored form, ShareSize bytes, which are secret: seal them, then clear
+// them.
 func (s *Share) Encode() []byte {
-	w := wire.NewWriter(shareSize)
+	w := wire.NewWriter(ShareSize)
 	w.U8(shareVersion)
 	w.U8(s.suite.id)
 	w.U32(s.epoch)
@@ -74,6 +69,32 @@ func (s *Share) Encode() []byte {
 
 // DecodeShare parses the stored form. The caller clears b.
 func DecodeShare(b []byte) (*Share, error) {
+	s, err := readShare(b)
+	if err != nil {
+		return nil, err
+	}
+	protected(func() { s.public = s.suite.group.base(s.secret) })
+	return s, nil
+}
+
+// KnownShare parses the stored form of a share that was decoded before and matched k. It
+// takes the public side from k, which spares the multiplication. The caller clears b.
+func KnownShare(b []byte, k *PublicKey) (*Share, error) {
+	s, err := readShare(b)
+	if err != nil {
+		return nil, err
+	}
+	i := k.indexOf(s.region)
+	if s.suite != k.suite || s.epoch != k.epoch || i < 0 {
+		s.Wipe()
+		return nil, errs.New(errs.Invalid, "%v is not of the %v key of epoch %d", s, k.suite, k.epoch)
+	}
+	s.public = k.shares[i]
+	return s, nil
+}
+
+// readShare leaves the public side out.
+func readShare(b []byte) (*Share, error) {
 	r := wire.NewReader(b)
 	suite := readHead(r, shareVersion, "threshold share")
 	s := &Share{suite: suite, epoch: r.U32(), region: r.U8()}
@@ -86,9 +107,7 @@ func DecodeShare(b []byte) (*Share, error) {
 	protected(func() {
 		s.secret, ok = suite.group.decodeScalar(secret[:])
 		clear(secret[:])
-		if ok = ok && !s.secret.isZero(); ok {
-			s.public = suite.group.base(s.secret)
-		}
+		ok = ok && !s.secret.isZero()
 	})
 	if !ok || s.region == 0 || s.epoch == 0 {
 		return nil, errs.New(errs.Malformed, "threshold share of region %d, epoch %d: not a canonical share", s.region, s.epoch)

@@ -13,6 +13,7 @@ package tetradv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -31,7 +32,7 @@ type Curve int32
 
 const (
 	Curve_CURVE_UNSPECIFIED Curve = 0
-	Curve_CURVE_SECP256K1   Curve = 1 // ECDSA, 64-byte r||s with low s
+	Curve_CURVE_SECP256K1   Curve = 1 // ECDSA, 64-byte r||s with low s; of threshold keys BIP-340
 	Curve_CURVE_P256        Curve = 2 // ECDSA, 64-byte r||s with low s
 	Curve_CURVE_ED25519     Curve = 3 // RFC 8032
 )
@@ -85,7 +86,7 @@ type Scheme int32
 const (
 	Scheme_SCHEME_UNSPECIFIED Scheme = 0
 	Scheme_SCHEME_MULTISIG    Scheme = 1 // one private key in each region's HSM
-	Scheme_SCHEME_THRESHOLD   Scheme = 2 // FROST shares; reserved
+	Scheme_SCHEME_THRESHOLD   Scheme = 2 // FROST shares: the key exists nowhere, a signature is one ordinary one
 )
 
 // Enum value maps for Scheme.
@@ -137,6 +138,7 @@ const (
 	Kind_KIND_PSBT        Kind = 1 // BIP-174 or BIP-370 bytes
 	Kind_KIND_MESSAGE     Kind = 2 // bytes, hashed as declared
 	Kind_KIND_DIGEST      Kind = 3 // a bare digest, only where the key allows blind signing
+	Kind_KIND_SOLANA      Kind = 4 // a Solana message, legacy or version 0, of a threshold key on Ed25519
 )
 
 // Enum value maps for Kind.
@@ -146,12 +148,14 @@ var (
 		1: "KIND_PSBT",
 		2: "KIND_MESSAGE",
 		3: "KIND_DIGEST",
+		4: "KIND_SOLANA",
 	}
 	Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
 		"KIND_PSBT":        1,
 		"KIND_MESSAGE":     2,
 		"KIND_DIGEST":      3,
+		"KIND_SOLANA":      4,
 	}
 )
 
@@ -348,6 +352,68 @@ func (x RequestState) Number() protoreflect.EnumNumber {
 // Deprecated: Use RequestState.Descriptor instead.
 func (RequestState) EnumDescriptor() ([]byte, []int) {
 	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+// CeremonyStep is what a ceremony waits for.
+type CeremonyStep int32
+
+const (
+	CeremonyStep_CEREMONY_STEP_UNSPECIFIED CeremonyStep = 0
+	CeremonyStep_CEREMONY_STEP_WRAP        CeremonyStep = 1 // the holders make wrapping keys in their HSMs
+	CeremonyStep_CEREMONY_STEP_HASH        CeremonyStep = 2 // the dealers commit to what they will deal
+	CeremonyStep_CEREMONY_STEP_DEAL        CeremonyStep = 3 // the dealers reveal it
+	CeremonyStep_CEREMONY_STEP_SHARES      CeremonyStep = 4 // the dealers deliver the sealed values
+	CeremonyStep_CEREMONY_STEP_FINISH      CeremonyStep = 5 // the holders verify everything and seal their shares
+	CeremonyStep_CEREMONY_STEP_FAILED      CeremonyStep = 6 // the last try failed
+)
+
+// Enum value maps for CeremonyStep.
+var (
+	CeremonyStep_name = map[int32]string{
+		0: "CEREMONY_STEP_UNSPECIFIED",
+		1: "CEREMONY_STEP_WRAP",
+		2: "CEREMONY_STEP_HASH",
+		3: "CEREMONY_STEP_DEAL",
+		4: "CEREMONY_STEP_SHARES",
+		5: "CEREMONY_STEP_FINISH",
+		6: "CEREMONY_STEP_FAILED",
+	}
+	CeremonyStep_value = map[string]int32{
+		"CEREMONY_STEP_UNSPECIFIED": 0,
+		"CEREMONY_STEP_WRAP":        1,
+		"CEREMONY_STEP_HASH":        2,
+		"CEREMONY_STEP_DEAL":        3,
+		"CEREMONY_STEP_SHARES":      4,
+		"CEREMONY_STEP_FINISH":      5,
+		"CEREMONY_STEP_FAILED":      6,
+	}
+)
+
+func (x CeremonyStep) Enum() *CeremonyStep {
+	p := new(CeremonyStep)
+	*p = x
+	return p
+}
+
+func (x CeremonyStep) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CeremonyStep) Descriptor() protoreflect.EnumDescriptor {
+	return file_tetrad_v1_types_proto_enumTypes[6].Descriptor()
+}
+
+func (CeremonyStep) Type() protoreflect.EnumType {
+	return &file_tetrad_v1_types_proto_enumTypes[6]
+}
+
+func (x CeremonyStep) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CeremonyStep.Descriptor instead.
+func (CeremonyStep) EnumDescriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 // Outcome is what the state machine decided about one command. Refused commands
@@ -585,7 +651,8 @@ type Attempt struct {
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	Chain         []byte                 `protobuf:"bytes,4,opt,name=chain,proto3" json:"chain,omitempty"`
 	Stamp         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=stamp,proto3" json:"stamp,omitempty"`
-	Eligible      []uint32               `protobuf:"varint,6,rep,packed,name=eligible,proto3" json:"eligible,omitempty"` // regions that could be drawn, ascending
+	Eligible      []uint32               `protobuf:"varint,6,rep,packed,name=eligible,proto3" json:"eligible,omitempty"`                       // regions that could be drawn, ascending
+	SharingEpoch  uint32                 `protobuf:"varint,30,opt,name=sharing_epoch,json=sharingEpoch,proto3" json:"sharing_epoch,omitempty"` // of a threshold key: the sharing whose shares sign
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -662,7 +729,15 @@ func (x *Attempt) GetEligible() []uint32 {
 	return nil
 }
 
-// SignatureSet is what one drawn region signed.
+func (x *Attempt) GetSharingEpoch() uint32 {
+	if x != nil {
+		return x.SharingEpoch
+	}
+	return 0
+}
+
+// SignatureSet is what one drawn region signed. Of a threshold key it is the region's part
+// (see spec/frost.md): the signatures are in the request.
 type SignatureSet struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
@@ -737,6 +812,8 @@ type Request struct {
 	ClosedIndex uint64                 `protobuf:"varint,17,opt,name=closed_index,json=closedIndex,proto3" json:"closed_index,omitempty"` // 0 while open
 	Leaf        uint64                 `protobuf:"varint,18,opt,name=leaf,proto3" json:"leaf,omitempty"`                                  // sequence number of the opening audit leaf
 	Payload     []byte                 `protobuf:"bytes,19,opt,name=payload,proto3" json:"payload,omitempty"`                             // only from GetRequest, and only while open
+	Path        []uint32               `protobuf:"varint,30,rep,packed,name=path,proto3" json:"path,omitempty"`                           // derives the key that signs from a threshold key; empty: the key itself
+	Signatures  [][]byte               `protobuf:"bytes,31,rep,name=signatures,proto3" json:"signatures,omitempty"`                       // of a threshold key, once complete: one a message, 64 bytes, added up from the results
 	// Of the entry the request was drawn at, or for one that failed or expired, of the
 	// entry that ended it. Set in answers to Sign, SignBatch and Await.
 	Certified     *Certified `protobuf:"bytes,20,opt,name=certified,proto3" json:"certified,omitempty"`
@@ -907,6 +984,20 @@ func (x *Request) GetPayload() []byte {
 	return nil
 }
 
+func (x *Request) GetPath() []uint32 {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Request) GetSignatures() [][]byte {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
 func (x *Request) GetCertified() *Certified {
 	if x != nil {
 		return x.Certified
@@ -1001,24 +1092,35 @@ func (x *Attestation) GetConfirmed() bool {
 
 // Key is one signing key.
 type Key struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	Tenant        string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	Scheme        Scheme                 `protobuf:"varint,4,opt,name=scheme,proto3,enum=tetrad.v1.Scheme" json:"scheme,omitempty"`
-	Curve         Curve                  `protobuf:"varint,5,opt,name=curve,proto3,enum=tetrad.v1.Curve" json:"curve,omitempty"`
-	Signers       uint32                 `protobuf:"varint,6,opt,name=signers,proto3" json:"signers,omitempty"` // how many of the regions sign
-	AllowBlind    bool                   `protobuf:"varint,7,opt,name=allow_blind,json=allowBlind,proto3" json:"allow_blind,omitempty"`
-	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
-	State         KeyState               `protobuf:"varint,9,opt,name=state,proto3,enum=tetrad.v1.KeyState" json:"state,omitempty"`
-	Version       uint32                 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
-	CreatedIndex  uint64                 `protobuf:"varint,11,opt,name=created_index,json=createdIndex,proto3" json:"created_index,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created,proto3" json:"created,omitempty"`
-	Regions       []uint32               `protobuf:"varint,13,rep,packed,name=regions,proto3" json:"regions,omitempty"` // that hold it, ascending
-	Attestations  []*Attestation         `protobuf:"bytes,14,rep,name=attestations,proto3" json:"attestations,omitempty"`
-	Author        []byte                 `protobuf:"bytes,15,opt,name=author,proto3" json:"author,omitempty"`                     // fingerprint
-	FrozenBy      []byte                 `protobuf:"bytes,16,opt,name=frozen_by,json=frozenBy,proto3" json:"frozen_by,omitempty"` // fingerprint, when frozen
-	Reason        string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Id           []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name         string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Tenant       string                 `protobuf:"bytes,3,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Scheme       Scheme                 `protobuf:"varint,4,opt,name=scheme,proto3,enum=tetrad.v1.Scheme" json:"scheme,omitempty"`
+	Curve        Curve                  `protobuf:"varint,5,opt,name=curve,proto3,enum=tetrad.v1.Curve" json:"curve,omitempty"`
+	Signers      uint32                 `protobuf:"varint,6,opt,name=signers,proto3" json:"signers,omitempty"` // how many of the regions sign
+	AllowBlind   bool                   `protobuf:"varint,7,opt,name=allow_blind,json=allowBlind,proto3" json:"allow_blind,omitempty"`
+	Note         string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	State        KeyState               `protobuf:"varint,9,opt,name=state,proto3,enum=tetrad.v1.KeyState" json:"state,omitempty"`
+	Version      uint32                 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	CreatedIndex uint64                 `protobuf:"varint,11,opt,name=created_index,json=createdIndex,proto3" json:"created_index,omitempty"`
+	Created      *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=created,proto3" json:"created,omitempty"`
+	Regions      []uint32               `protobuf:"varint,13,rep,packed,name=regions,proto3" json:"regions,omitempty"` // that hold it, ascending
+	Attestations []*Attestation         `protobuf:"bytes,14,rep,name=attestations,proto3" json:"attestations,omitempty"`
+	Author       []byte                 `protobuf:"bytes,15,opt,name=author,proto3" json:"author,omitempty"`                     // fingerprint
+	FrozenBy     []byte                 `protobuf:"bytes,16,opt,name=frozen_by,json=frozenBy,proto3" json:"frozen_by,omitempty"` // fingerprint, when frozen
+	Reason       string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
+	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
+	// Of threshold keys.
+	PublicKey     []byte    `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
+	Point         []byte    `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                          // the same with its parity, 33 bytes; Ed25519: 32
+	ChainCode     []byte    `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"` // derives children; 32 bytes
+	Sharing       *Sharing  `protobuf:"bytes,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                      // the live one
+	Retiring      *Sharing  `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                    // the one before, as long as it may still answer
+	Ceremony      *Ceremony `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                    // the sharing that is being made, or whose making failed
+	Addresses     uint64    `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                 // given out
+	Fallback      *Fallback `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                    // script path of its Taproot outputs; absent: none
+	Escrows       []*Escrow `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                      // copies for officers; they stay listed for ever
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1172,6 +1274,844 @@ func (x *Key) GetReason() string {
 	return ""
 }
 
+func (x *Key) GetLimit() *KeyLimit {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+func (x *Key) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+func (x *Key) GetPoint() []byte {
+	if x != nil {
+		return x.Point
+	}
+	return nil
+}
+
+func (x *Key) GetChainCode() []byte {
+	if x != nil {
+		return x.ChainCode
+	}
+	return nil
+}
+
+func (x *Key) GetSharing() *Sharing {
+	if x != nil {
+		return x.Sharing
+	}
+	return nil
+}
+
+func (x *Key) GetRetiring() *Sharing {
+	if x != nil {
+		return x.Retiring
+	}
+	return nil
+}
+
+func (x *Key) GetCeremony() *Ceremony {
+	if x != nil {
+		return x.Ceremony
+	}
+	return nil
+}
+
+func (x *Key) GetAddresses() uint64 {
+	if x != nil {
+		return x.Addresses
+	}
+	return 0
+}
+
+func (x *Key) GetFallback() *Fallback {
+	if x != nil {
+		return x.Fallback
+	}
+	return nil
+}
+
+func (x *Key) GetEscrows() []*Escrow {
+	if x != nil {
+		return x.Escrows
+	}
+	return nil
+}
+
+// Fallback is a script path: any of these keys, as many as sign, spend a Taproot output
+// without the vault, which does not hold them.
+type Fallback struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signers       uint32                 `protobuf:"varint,1,opt,name=signers,proto3" json:"signers,omitempty"`
+	PublicKeys    [][]byte               `protobuf:"bytes,2,rep,name=public_keys,json=publicKeys,proto3" json:"public_keys,omitempty"` // x only, 32 bytes each, ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fallback) Reset() {
+	*x = Fallback{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fallback) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fallback) ProtoMessage() {}
+
+func (x *Fallback) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
+func (*Fallback) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Fallback) GetSigners() uint32 {
+	if x != nil {
+		return x.Signers
+	}
+	return 0
+}
+
+func (x *Fallback) GetPublicKeys() [][]byte {
+	if x != nil {
+		return x.PublicKeys
+	}
+	return nil
+}
+
+// Escrow is a copy of a threshold key for officers outside the vault, or one that waits to
+// be made.
+type Escrow struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Number     uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`     // from 1, never given twice
+	Quorum     uint32                 `protobuf:"varint,2,opt,name=quorum,proto3" json:"quorum,omitempty"`     // so many of the officers open it
+	Officers   []string               `protobuf:"bytes,3,rep,name=officers,proto3" json:"officers,omitempty"`  // age recipients
+	Disaster   bool                   `protobuf:"varint,4,opt,name=disaster,proto3" json:"disaster,omitempty"` // the officers alone open it; else one region's HSM takes part
+	Author     []byte                 `protobuf:"bytes,5,opt,name=author,proto3" json:"author,omitempty"`      // fingerprint
+	Reason     string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	AskedIndex uint64                 `protobuf:"varint,7,opt,name=asked_index,json=askedIndex,proto3" json:"asked_index,omitempty"`
+	NotBefore  *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"` // nothing leaves the regions before
+	// Empty while nothing left.
+	Epoch         uint32                 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`             // of the sharing whose shares are out
+	Threshold     uint32                 `protobuf:"varint,10,opt,name=threshold,proto3" json:"threshold,omitempty"`    // so many shares give the key
+	Public        []byte                 `protobuf:"bytes,11,opt,name=public,proto3" json:"public,omitempty"`           // canonical: the key and each holder's point
+	Regions       []uint32               `protobuf:"varint,12,rep,packed,name=regions,proto3" json:"regions,omitempty"` // whose shares are out, ascending
+	Since         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=since,proto3" json:"since,omitempty"`             // when they were enough; absent before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Escrow) Reset() {
+	*x = Escrow{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Escrow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Escrow) ProtoMessage() {}
+
+func (x *Escrow) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Escrow.ProtoReflect.Descriptor instead.
+func (*Escrow) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Escrow) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Escrow) GetQuorum() uint32 {
+	if x != nil {
+		return x.Quorum
+	}
+	return 0
+}
+
+func (x *Escrow) GetOfficers() []string {
+	if x != nil {
+		return x.Officers
+	}
+	return nil
+}
+
+func (x *Escrow) GetDisaster() bool {
+	if x != nil {
+		return x.Disaster
+	}
+	return false
+}
+
+func (x *Escrow) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+func (x *Escrow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Escrow) GetAskedIndex() uint64 {
+	if x != nil {
+		return x.AskedIndex
+	}
+	return 0
+}
+
+func (x *Escrow) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Escrow) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Escrow) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *Escrow) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *Escrow) GetRegions() []uint32 {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *Escrow) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// EscrowBox is one region's encrypted share.
+type EscrowBox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
+	Box           []byte                 `protobuf:"bytes,2,opt,name=box,proto3" json:"box,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EscrowBox) Reset() {
+	*x = EscrowBox{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EscrowBox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EscrowBox) ProtoMessage() {}
+
+func (x *EscrowBox) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EscrowBox.ProtoReflect.Descriptor instead.
+func (*EscrowBox) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EscrowBox) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *EscrowBox) GetBox() []byte {
+	if x != nil {
+		return x.Box
+	}
+	return nil
+}
+
+// KeyLimit is how many requests of a key may be opened within any window.
+type KeyLimit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      uint32                 `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`
+	Window        *durationpb.Duration   `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	Used          uint64                 `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"` // charges that count at the clock of the state
+	Room          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=room,proto3" json:"room,omitempty"`  // when one more has room; absent: now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyLimit) Reset() {
+	*x = KeyLimit{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyLimit) ProtoMessage() {}
+
+func (x *KeyLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyLimit.ProtoReflect.Descriptor instead.
+func (*KeyLimit) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *KeyLimit) GetRequests() uint32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *KeyLimit) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *KeyLimit) GetRoom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
+// Sharing is one sharing of a threshold key. The shares themselves are shown to nobody.
+type Sharing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`                          // from 1; one more for each refresh or reshare
+	WrapEpoch     uint32                 `protobuf:"varint,2,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"` // of the wrapping keys its shares are sealed to
+	Threshold     uint32                 `protobuf:"varint,3,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	Holders       []uint32               `protobuf:"varint,4,rep,packed,name=holders,proto3" json:"holders,omitempty"` // ascending
+	Transcript    []byte                 `protobuf:"bytes,5,opt,name=transcript,proto3" json:"transcript,omitempty"`   // hash that all holders filed
+	Public        []byte                 `protobuf:"bytes,6,opt,name=public,proto3" json:"public,omitempty"`           // canonical: the key and each holder's point
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sharing) Reset() {
+	*x = Sharing{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sharing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sharing) ProtoMessage() {}
+
+func (x *Sharing) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
+func (*Sharing) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Sharing) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Sharing) GetWrapEpoch() uint32 {
+	if x != nil {
+		return x.WrapEpoch
+	}
+	return 0
+}
+
+func (x *Sharing) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *Sharing) GetHolders() []uint32 {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *Sharing) GetTranscript() []byte {
+	if x != nil {
+		return x.Transcript
+	}
+	return nil
+}
+
+func (x *Sharing) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+// Ceremony is the making of one sharing.
+type Ceremony struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the sharing it makes
+	Try           uint32                 `protobuf:"varint,2,opt,name=try,proto3" json:"try,omitempty"`     // from 1
+	Step          CeremonyStep           `protobuf:"varint,3,opt,name=step,proto3,enum=tetrad.v1.CeremonyStep" json:"step,omitempty"`
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"` // of the step, by the committed clock
+	WrapEpoch     uint32                 `protobuf:"varint,5,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"`
+	Threshold     uint32                 `protobuf:"varint,6,opt,name=threshold,proto3" json:"threshold,omitempty"`
+	Dealers       []uint32               `protobuf:"varint,7,rep,packed,name=dealers,proto3" json:"dealers,omitempty"` // ascending
+	Holders       []uint32               `protobuf:"varint,8,rep,packed,name=holders,proto3" json:"holders,omitempty"` // ascending
+	Missing       []uint32               `protobuf:"varint,9,rep,packed,name=missing,proto3" json:"missing,omitempty"` // regions that owe the step what it waits for
+	Faults        []*CeremonyFault       `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`          // of the tries so far
+	Author        []byte                 `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`          // fingerprint
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ceremony) Reset() {
+	*x = Ceremony{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ceremony) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ceremony) ProtoMessage() {}
+
+func (x *Ceremony) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
+func (*Ceremony) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Ceremony) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Ceremony) GetTry() uint32 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+func (x *Ceremony) GetStep() CeremonyStep {
+	if x != nil {
+		return x.Step
+	}
+	return CeremonyStep_CEREMONY_STEP_UNSPECIFIED
+}
+
+func (x *Ceremony) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Ceremony) GetWrapEpoch() uint32 {
+	if x != nil {
+		return x.WrapEpoch
+	}
+	return 0
+}
+
+func (x *Ceremony) GetThreshold() uint32 {
+	if x != nil {
+		return x.Threshold
+	}
+	return 0
+}
+
+func (x *Ceremony) GetDealers() []uint32 {
+	if x != nil {
+		return x.Dealers
+	}
+	return nil
+}
+
+func (x *Ceremony) GetHolders() []uint32 {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *Ceremony) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Ceremony) GetFaults() []*CeremonyFault {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
+}
+
+func (x *Ceremony) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+// CeremonyFault says why a try failed.
+type CeremonyFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Try           uint32                 `protobuf:"varint,1,opt,name=try,proto3" json:"try,omitempty"`
+	Step          CeremonyStep           `protobuf:"varint,2,opt,name=step,proto3,enum=tetrad.v1.CeremonyStep" json:"step,omitempty"`
+	Region        uint32                 `protobuf:"varint,3,opt,name=region,proto3" json:"region,omitempty"` // to blame; 0: nobody can tell
+	By            []uint32               `protobuf:"varint,4,rep,packed,name=by,proto3" json:"by,omitempty"`  // who said so; empty: the step's time ran out
+	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CeremonyFault) Reset() {
+	*x = CeremonyFault{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CeremonyFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CeremonyFault) ProtoMessage() {}
+
+func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
+func (*CeremonyFault) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *CeremonyFault) GetTry() uint32 {
+	if x != nil {
+		return x.Try
+	}
+	return 0
+}
+
+func (x *CeremonyFault) GetStep() CeremonyStep {
+	if x != nil {
+		return x.Step
+	}
+	return CeremonyStep_CEREMONY_STEP_UNSPECIFIED
+}
+
+func (x *CeremonyFault) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *CeremonyFault) GetBy() []uint32 {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *CeremonyFault) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+// WrapEpoch is one epoch of wrapping keys: what shares are sealed to.
+type WrapEpoch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Regions       []uint32               `protobuf:"varint,2,rep,packed,name=regions,proto3" json:"regions,omitempty"`                     // that offered a key
+	Live          uint32                 `protobuf:"varint,3,opt,name=live,proto3" json:"live,omitempty"`                                  // sharings and running ceremonies under it
+	DoomedIndex   uint64                 `protobuf:"varint,4,opt,name=doomed_index,json=doomedIndex,proto3" json:"doomed_index,omitempty"` // at which it was given up; 0 while in use
+	Dropped       []uint32               `protobuf:"varint,5,rep,packed,name=dropped,proto3" json:"dropped,omitempty"`                     // regions that destroyed their key since
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrapEpoch) Reset() {
+	*x = WrapEpoch{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrapEpoch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrapEpoch) ProtoMessage() {}
+
+func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
+func (*WrapEpoch) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *WrapEpoch) GetEpoch() uint32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *WrapEpoch) GetRegions() []uint32 {
+	if x != nil {
+		return x.Regions
+	}
+	return nil
+}
+
+func (x *WrapEpoch) GetLive() uint32 {
+	if x != nil {
+		return x.Live
+	}
+	return 0
+}
+
+func (x *WrapEpoch) GetDoomedIndex() uint64 {
+	if x != nil {
+		return x.DoomedIndex
+	}
+	return 0
+}
+
+func (x *WrapEpoch) GetDropped() []uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+// NoncePool is what is left of the nonce commitments a region offered for a curve.
+type NoncePool struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
+	Curve         Curve                  `protobuf:"varint,2,opt,name=curve,proto3,enum=tetrad.v1.Curve" json:"curve,omitempty"`
+	Left          uint32                 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	Most          uint32                 `protobuf:"varint,4,opt,name=most,proto3" json:"most,omitempty"`       // a pool holds
+	Offered       uint64                 `protobuf:"varint,5,opt,name=offered,proto3" json:"offered,omitempty"` // in all by this session
+	Session       []byte                 `protobuf:"bytes,6,opt,name=session,proto3" json:"session,omitempty"`  // fingerprint of the session key; empty: it offered none since it started
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NoncePool) Reset() {
+	*x = NoncePool{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NoncePool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NoncePool) ProtoMessage() {}
+
+func (x *NoncePool) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
+func (*NoncePool) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NoncePool) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *NoncePool) GetCurve() Curve {
+	if x != nil {
+		return x.Curve
+	}
+	return Curve_CURVE_UNSPECIFIED
+}
+
+func (x *NoncePool) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *NoncePool) GetMost() uint32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *NoncePool) GetOffered() uint64 {
+	if x != nil {
+		return x.Offered
+	}
+	return 0
+}
+
+func (x *NoncePool) GetSession() []byte {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
 // Principal is one credential with its rights.
 type Principal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1189,7 +2129,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +2141,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +2154,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Principal) GetId() []byte {
@@ -1298,7 +2238,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +2250,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +2263,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Region) GetId() uint32 {
@@ -1442,7 +2382,7 @@ var File_tetrad_v1_types_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
+	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
@@ -1460,19 +2400,20 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x12\n" +
-	"\x04hint\x18\x04 \x01(\tR\x04hint\"\xaf\x01\n" +
+	"\x04hint\x18\x04 \x01(\tR\x04hint\"\xd4\x01\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
 	"\x05chain\x18\x04 \x01(\fR\x05chain\x120\n" +
 	"\x05stamp\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05stamp\x12\x1a\n" +
-	"\beligible\x18\x06 \x03(\rR\beligible\"F\n" +
+	"\beligible\x18\x06 \x03(\rR\beligible\x12#\n" +
+	"\rsharing_epoch\x18\x1e \x01(\rR\fsharingEpoch\"F\n" +
 	"\fSignatureSet\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x1e\n" +
 	"\n" +
 	"signatures\x18\x02 \x03(\fR\n" +
-	"signatures\"\xa5\x05\n" +
+	"signatures\"\xd9\x05\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1d\n" +
 	"\n" +
@@ -1495,7 +2436,11 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\fopened_index\x18\x10 \x01(\x04R\vopenedIndex\x12!\n" +
 	"\fclosed_index\x18\x11 \x01(\x04R\vclosedIndex\x12\x12\n" +
 	"\x04leaf\x18\x12 \x01(\x04R\x04leaf\x12\x18\n" +
-	"\apayload\x18\x13 \x01(\fR\apayload\x122\n" +
+	"\apayload\x18\x13 \x01(\fR\apayload\x12\x12\n" +
+	"\x04path\x18\x1e \x03(\rR\x04path\x12\x1e\n" +
+	"\n" +
+	"signatures\x18\x1f \x03(\fR\n" +
+	"signatures\x122\n" +
 	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"\xbe\x01\n" +
 	"\vAttestation\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x1d\n" +
@@ -1508,7 +2453,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xa6\x04\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xb0\a\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1528,7 +2473,91 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\fattestations\x18\x0e \x03(\v2\x16.tetrad.v1.AttestationR\fattestations\x12\x16\n" +
 	"\x06author\x18\x0f \x01(\fR\x06author\x12\x1b\n" +
 	"\tfrozen_by\x18\x10 \x01(\fR\bfrozenBy\x12\x16\n" +
-	"\x06reason\x18\x11 \x01(\tR\x06reason\"\xd3\x01\n" +
+	"\x06reason\x18\x11 \x01(\tR\x06reason\x12)\n" +
+	"\x05limit\x18\x12 \x01(\v2\x13.tetrad.v1.KeyLimitR\x05limit\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x1e \x01(\fR\tpublicKey\x12\x14\n" +
+	"\x05point\x18\x1f \x01(\fR\x05point\x12\x1d\n" +
+	"\n" +
+	"chain_code\x18  \x01(\fR\tchainCode\x12,\n" +
+	"\asharing\x18! \x01(\v2\x12.tetrad.v1.SharingR\asharing\x12.\n" +
+	"\bretiring\x18\" \x01(\v2\x12.tetrad.v1.SharingR\bretiring\x12/\n" +
+	"\bceremony\x18# \x01(\v2\x13.tetrad.v1.CeremonyR\bceremony\x12\x1c\n" +
+	"\taddresses\x18$ \x01(\x04R\taddresses\x12/\n" +
+	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\x12+\n" +
+	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\"E\n" +
+	"\bFallback\x12\x18\n" +
+	"\asigners\x18\x01 \x01(\rR\asigners\x12\x1f\n" +
+	"\vpublic_keys\x18\x02 \x03(\fR\n" +
+	"publicKeys\"\x94\x03\n" +
+	"\x06Escrow\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x16\n" +
+	"\x06quorum\x18\x02 \x01(\rR\x06quorum\x12\x1a\n" +
+	"\bofficers\x18\x03 \x03(\tR\bofficers\x12\x1a\n" +
+	"\bdisaster\x18\x04 \x01(\bR\bdisaster\x12\x16\n" +
+	"\x06author\x18\x05 \x01(\fR\x06author\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1f\n" +
+	"\vasked_index\x18\a \x01(\x04R\n" +
+	"askedIndex\x129\n" +
+	"\n" +
+	"not_before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x14\n" +
+	"\x05epoch\x18\t \x01(\rR\x05epoch\x12\x1c\n" +
+	"\tthreshold\x18\n" +
+	" \x01(\rR\tthreshold\x12\x16\n" +
+	"\x06public\x18\v \x01(\fR\x06public\x12\x18\n" +
+	"\aregions\x18\f \x03(\rR\aregions\x120\n" +
+	"\x05since\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"5\n" +
+	"\tEscrowBox\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x10\n" +
+	"\x03box\x18\x02 \x01(\fR\x03box\"\x9d\x01\n" +
+	"\bKeyLimit\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\rR\brequests\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\x04R\x04used\x12.\n" +
+	"\x04room\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04room\"\xae\x01\n" +
+	"\aSharing\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x1d\n" +
+	"\n" +
+	"wrap_epoch\x18\x02 \x01(\rR\twrapEpoch\x12\x1c\n" +
+	"\tthreshold\x18\x03 \x01(\rR\tthreshold\x12\x18\n" +
+	"\aholders\x18\x04 \x03(\rR\aholders\x12\x1e\n" +
+	"\n" +
+	"transcript\x18\x05 \x01(\fR\n" +
+	"transcript\x12\x16\n" +
+	"\x06public\x18\x06 \x01(\fR\x06public\"\xec\x02\n" +
+	"\bCeremony\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
+	"\x03try\x18\x02 \x01(\rR\x03try\x12+\n" +
+	"\x04step\x18\x03 \x01(\x0e2\x17.tetrad.v1.CeremonyStepR\x04step\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x1d\n" +
+	"\n" +
+	"wrap_epoch\x18\x05 \x01(\rR\twrapEpoch\x12\x1c\n" +
+	"\tthreshold\x18\x06 \x01(\rR\tthreshold\x12\x18\n" +
+	"\adealers\x18\a \x03(\rR\adealers\x12\x18\n" +
+	"\aholders\x18\b \x03(\rR\aholders\x12\x18\n" +
+	"\amissing\x18\t \x03(\rR\amissing\x120\n" +
+	"\x06faults\x18\n" +
+	" \x03(\v2\x18.tetrad.v1.CeremonyFaultR\x06faults\x12\x16\n" +
+	"\x06author\x18\v \x01(\fR\x06author\"\x8a\x01\n" +
+	"\rCeremonyFault\x12\x10\n" +
+	"\x03try\x18\x01 \x01(\rR\x03try\x12+\n" +
+	"\x04step\x18\x02 \x01(\x0e2\x17.tetrad.v1.CeremonyStepR\x04step\x12\x16\n" +
+	"\x06region\x18\x03 \x01(\rR\x06region\x12\x0e\n" +
+	"\x02by\x18\x04 \x03(\rR\x02by\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\x8c\x01\n" +
+	"\tWrapEpoch\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x18\n" +
+	"\aregions\x18\x02 \x03(\rR\aregions\x12\x12\n" +
+	"\x04live\x18\x03 \x01(\rR\x04live\x12!\n" +
+	"\fdoomed_index\x18\x04 \x01(\x04R\vdoomedIndex\x12\x18\n" +
+	"\adropped\x18\x05 \x03(\rR\adropped\"\xa7\x01\n" +
+	"\tNoncePool\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12&\n" +
+	"\x05curve\x18\x02 \x01(\x0e2\x10.tetrad.v1.CurveR\x05curve\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\rR\x04left\x12\x12\n" +
+	"\x04most\x18\x04 \x01(\rR\x04most\x12\x18\n" +
+	"\aoffered\x18\x05 \x01(\x04R\aoffered\x12\x18\n" +
+	"\asession\x18\x06 \x01(\fR\asession\"\xd3\x01\n" +
 	"\tPrincipal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -1568,12 +2597,13 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x06Scheme\x12\x16\n" +
 	"\x12SCHEME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSCHEME_MULTISIG\x10\x01\x12\x14\n" +
-	"\x10SCHEME_THRESHOLD\x10\x02*N\n" +
+	"\x10SCHEME_THRESHOLD\x10\x02*_\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PSBT\x10\x01\x12\x10\n" +
 	"\fKIND_MESSAGE\x10\x02\x12\x0f\n" +
-	"\vKIND_DIGEST\x10\x03*a\n" +
+	"\vKIND_DIGEST\x10\x03\x12\x0f\n" +
+	"\vKIND_SOLANA\x10\x04*a\n" +
 	"\x04Hash\x12\r\n" +
 	"\tHASH_NONE\x10\x00\x12\x0f\n" +
 	"\vHASH_SHA256\x10\x01\x12\x10\n" +
@@ -1591,7 +2621,15 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x12REQUEST_STATE_OPEN\x10\x01\x12\x1a\n" +
 	"\x16REQUEST_STATE_COMPLETE\x10\x02\x12\x18\n" +
 	"\x14REQUEST_STATE_FAILED\x10\x03\x12\x19\n" +
-	"\x15REQUEST_STATE_EXPIRED\x10\x04B7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"\x15REQUEST_STATE_EXPIRED\x10\x04*\xc3\x01\n" +
+	"\fCeremonyStep\x12\x1d\n" +
+	"\x19CEREMONY_STEP_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CEREMONY_STEP_WRAP\x10\x01\x12\x16\n" +
+	"\x12CEREMONY_STEP_HASH\x10\x02\x12\x16\n" +
+	"\x12CEREMONY_STEP_DEAL\x10\x03\x12\x18\n" +
+	"\x14CEREMONY_STEP_SHARES\x10\x04\x12\x18\n" +
+	"\x14CEREMONY_STEP_FINISH\x10\x05\x12\x18\n" +
+	"\x14CEREMONY_STEP_FAILED\x10\x06B7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_types_proto_rawDescOnce sync.Once
@@ -1605,8 +2643,8 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 	return file_tetrad_v1_types_proto_rawDescData
 }
 
-var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -1614,39 +2652,65 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(Hash)(0),                     // 3: tetrad.v1.Hash
 	(KeyState)(0),                 // 4: tetrad.v1.KeyState
 	(RequestState)(0),             // 5: tetrad.v1.RequestState
-	(*Outcome)(nil),               // 6: tetrad.v1.Outcome
-	(*Certified)(nil),             // 7: tetrad.v1.Certified
-	(*Fault)(nil),                 // 8: tetrad.v1.Fault
-	(*Attempt)(nil),               // 9: tetrad.v1.Attempt
-	(*SignatureSet)(nil),          // 10: tetrad.v1.SignatureSet
-	(*Request)(nil),               // 11: tetrad.v1.Request
-	(*Attestation)(nil),           // 12: tetrad.v1.Attestation
-	(*Key)(nil),                   // 13: tetrad.v1.Key
-	(*Principal)(nil),             // 14: tetrad.v1.Principal
-	(*Region)(nil),                // 15: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(CeremonyStep)(0),             // 6: tetrad.v1.CeremonyStep
+	(*Outcome)(nil),               // 7: tetrad.v1.Outcome
+	(*Certified)(nil),             // 8: tetrad.v1.Certified
+	(*Fault)(nil),                 // 9: tetrad.v1.Fault
+	(*Attempt)(nil),               // 10: tetrad.v1.Attempt
+	(*SignatureSet)(nil),          // 11: tetrad.v1.SignatureSet
+	(*Request)(nil),               // 12: tetrad.v1.Request
+	(*Attestation)(nil),           // 13: tetrad.v1.Attestation
+	(*Key)(nil),                   // 14: tetrad.v1.Key
+	(*Fallback)(nil),              // 15: tetrad.v1.Fallback
+	(*Escrow)(nil),                // 16: tetrad.v1.Escrow
+	(*EscrowBox)(nil),             // 17: tetrad.v1.EscrowBox
+	(*KeyLimit)(nil),              // 18: tetrad.v1.KeyLimit
+	(*Sharing)(nil),               // 19: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 20: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 21: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 22: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),             // 23: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 24: tetrad.v1.Principal
+	(*Region)(nil),                // 25: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
-	7,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	16, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
+	26, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	16, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	26, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
-	9,  // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
-	10, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
-	7,  // 8: tetrad.v1.Request.certified:type_name -> tetrad.v1.Certified
+	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
+	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
+	8,  // 8: tetrad.v1.Request.certified:type_name -> tetrad.v1.Certified
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	16, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
-	12, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	0,  // 14: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	26, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
+	18, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
+	19, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	19, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	20, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	15, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
+	16, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
+	26, // 20: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	26, // 21: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	27, // 22: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
+	26, // 23: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
+	6,  // 24: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	26, // 25: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	21, // 26: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	6,  // 27: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	0,  // 28: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 29: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -1659,8 +2723,8 @@ func file_tetrad_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   10,
+			NumEnums:      7,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

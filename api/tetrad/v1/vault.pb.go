@@ -1195,6 +1195,270 @@ func (x *ListTenantsResponse) GetTenants() []string {
 	return nil
 }
 
+type ListWrapsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWrapsRequest) Reset() {
+	*x = ListWrapsRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWrapsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWrapsRequest) ProtoMessage() {}
+
+func (x *ListWrapsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWrapsRequest.ProtoReflect.Descriptor instead.
+func (*ListWrapsRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{23}
+}
+
+type ListWrapsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Wraps         []*WrapEpoch           `protobuf:"bytes,1,rep,name=wraps,proto3" json:"wraps,omitempty"` // ascending
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWrapsResponse) Reset() {
+	*x = ListWrapsResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWrapsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWrapsResponse) ProtoMessage() {}
+
+func (x *ListWrapsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWrapsResponse.ProtoReflect.Descriptor instead.
+func (*ListWrapsResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ListWrapsResponse) GetWraps() []*WrapEpoch {
+	if x != nil {
+		return x.Wraps
+	}
+	return nil
+}
+
+type GetEscrowRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	KeyId         []byte                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // 0: the newest that can be opened
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEscrowRequest) Reset() {
+	*x = GetEscrowRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEscrowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEscrowRequest) ProtoMessage() {}
+
+func (x *GetEscrowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEscrowRequest.ProtoReflect.Descriptor instead.
+func (*GetEscrowRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetEscrowRequest) GetKeyId() []byte {
+	if x != nil {
+		return x.KeyId
+	}
+	return nil
+}
+
+func (x *GetEscrowRequest) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type GetEscrowResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Escrow        *Escrow                `protobuf:"bytes,1,opt,name=escrow,proto3" json:"escrow,omitempty"`
+	Boxes         []*EscrowBox           `protobuf:"bytes,2,rep,name=boxes,proto3" json:"boxes,omitempty"` // ascending by region
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEscrowResponse) Reset() {
+	*x = GetEscrowResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEscrowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEscrowResponse) ProtoMessage() {}
+
+func (x *GetEscrowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEscrowResponse.ProtoReflect.Descriptor instead.
+func (*GetEscrowResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetEscrowResponse) GetEscrow() *Escrow {
+	if x != nil {
+		return x.Escrow
+	}
+	return nil
+}
+
+func (x *GetEscrowResponse) GetBoxes() []*EscrowBox {
+	if x != nil {
+		return x.Boxes
+	}
+	return nil
+}
+
+type ListNoncesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoncesRequest) Reset() {
+	*x = ListNoncesRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoncesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoncesRequest) ProtoMessage() {}
+
+func (x *ListNoncesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoncesRequest.ProtoReflect.Descriptor instead.
+func (*ListNoncesRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
+}
+
+type ListNoncesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pools         []*NoncePool           `protobuf:"bytes,1,rep,name=pools,proto3" json:"pools,omitempty"` // one for each region and curve of threshold keys
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListNoncesResponse) Reset() {
+	*x = ListNoncesResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNoncesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNoncesResponse) ProtoMessage() {}
+
+func (x *ListNoncesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNoncesResponse.ProtoReflect.Descriptor instead.
+func (*ListNoncesResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListNoncesResponse) GetPools() []*NoncePool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
 type StatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Digest        bool                   `protobuf:"varint,1,opt,name=digest,proto3" json:"digest,omitempty"` // also compute the digest of the replicated state, which costs
@@ -1204,7 +1468,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1480,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[23]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1493,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{23}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StatusRequest) GetDigest() bool {
@@ -1282,7 +1546,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1558,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[24]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1571,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{24}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StatusResponse) GetRegion() uint32 {
@@ -1561,7 +1825,7 @@ type LocalStop struct {
 
 func (x *LocalStop) Reset() {
 	*x = LocalStop{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +1837,7 @@ func (x *LocalStop) String() string {
 func (*LocalStop) ProtoMessage() {}
 
 func (x *LocalStop) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[25]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +1850,7 @@ func (x *LocalStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalStop.ProtoReflect.Descriptor instead.
 func (*LocalStop) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{25}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LocalStop) GetId() []byte {
@@ -1630,7 +1894,7 @@ type EvidenceCount struct {
 
 func (x *EvidenceCount) Reset() {
 	*x = EvidenceCount{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1642,7 +1906,7 @@ func (x *EvidenceCount) String() string {
 func (*EvidenceCount) ProtoMessage() {}
 
 func (x *EvidenceCount) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[26]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1655,7 +1919,7 @@ func (x *EvidenceCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceCount.ProtoReflect.Descriptor instead.
 func (*EvidenceCount) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{26}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *EvidenceCount) GetRegion() uint32 {
@@ -1692,13 +1956,14 @@ type Settings struct {
 	MaxSkewMs       uint64                 `protobuf:"varint,1,opt,name=max_skew_ms,json=maxSkewMs,proto3" json:"max_skew_ms,omitempty"`
 	RequestMaxAgeMs uint64                 `protobuf:"varint,2,opt,name=request_max_age_ms,json=requestMaxAgeMs,proto3" json:"request_max_age_ms,omitempty"`
 	MaxOpen         uint32                 `protobuf:"varint,3,opt,name=max_open,json=maxOpen,proto3" json:"max_open,omitempty"`
+	EscrowDelayMs   uint64                 `protobuf:"varint,4,opt,name=escrow_delay_ms,json=escrowDelayMs,proto3" json:"escrow_delay_ms,omitempty"` // an escrow of a key waits at least so long; 0: none is allowed
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1710,7 +1975,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[27]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1723,7 +1988,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{27}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Settings) GetMaxSkewMs() uint64 {
@@ -1747,6 +2012,13 @@ func (x *Settings) GetMaxOpen() uint32 {
 	return 0
 }
 
+func (x *Settings) GetEscrowDelayMs() uint64 {
+	if x != nil {
+		return x.EscrowDelayMs
+	}
+	return 0
+}
+
 type AuditLeavesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
@@ -1757,7 +2029,7 @@ type AuditLeavesRequest struct {
 
 func (x *AuditLeavesRequest) Reset() {
 	*x = AuditLeavesRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1769,7 +2041,7 @@ func (x *AuditLeavesRequest) String() string {
 func (*AuditLeavesRequest) ProtoMessage() {}
 
 func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[28]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1782,7 +2054,7 @@ func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesRequest.ProtoReflect.Descriptor instead.
 func (*AuditLeavesRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{28}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AuditLeavesRequest) GetFrom() uint64 {
@@ -1809,7 +2081,7 @@ type AuditLeavesResponse struct {
 
 func (x *AuditLeavesResponse) Reset() {
 	*x = AuditLeavesResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +2093,7 @@ func (x *AuditLeavesResponse) String() string {
 func (*AuditLeavesResponse) ProtoMessage() {}
 
 func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[29]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +2106,7 @@ func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesResponse.ProtoReflect.Descriptor instead.
 func (*AuditLeavesResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{29}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AuditLeavesResponse) GetFrom() uint64 {
@@ -1860,7 +2132,7 @@ type FollowAuditRequest struct {
 
 func (x *FollowAuditRequest) Reset() {
 	*x = FollowAuditRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2144,7 @@ func (x *FollowAuditRequest) String() string {
 func (*FollowAuditRequest) ProtoMessage() {}
 
 func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[30]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2157,7 @@ func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditRequest.ProtoReflect.Descriptor instead.
 func (*FollowAuditRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{30}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *FollowAuditRequest) GetFrom() uint64 {
@@ -1905,7 +2177,7 @@ type FollowAuditResponse struct {
 
 func (x *FollowAuditResponse) Reset() {
 	*x = FollowAuditResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1917,7 +2189,7 @@ func (x *FollowAuditResponse) String() string {
 func (*FollowAuditResponse) ProtoMessage() {}
 
 func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[31]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1930,7 +2202,7 @@ func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditResponse.ProtoReflect.Descriptor instead.
 func (*FollowAuditResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{31}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FollowAuditResponse) GetFrom() uint64 {
@@ -1955,7 +2227,7 @@ type AuditCheckpointRequest struct {
 
 func (x *AuditCheckpointRequest) Reset() {
 	*x = AuditCheckpointRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2239,7 @@ func (x *AuditCheckpointRequest) String() string {
 func (*AuditCheckpointRequest) ProtoMessage() {}
 
 func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[32]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2252,7 @@ func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{32}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
 }
 
 type AuditCheckpointResponse struct {
@@ -1995,7 +2267,7 @@ type AuditCheckpointResponse struct {
 
 func (x *AuditCheckpointResponse) Reset() {
 	*x = AuditCheckpointResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +2279,7 @@ func (x *AuditCheckpointResponse) String() string {
 func (*AuditCheckpointResponse) ProtoMessage() {}
 
 func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[33]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +2292,7 @@ func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{33}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *AuditCheckpointResponse) GetSize() uint64 {
@@ -2059,7 +2331,7 @@ type GenesisRequest struct {
 
 func (x *GenesisRequest) Reset() {
 	*x = GenesisRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2343,7 @@ func (x *GenesisRequest) String() string {
 func (*GenesisRequest) ProtoMessage() {}
 
 func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2356,7 @@ func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisRequest.ProtoReflect.Descriptor instead.
 func (*GenesisRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
 }
 
 type GenesisResponse struct {
@@ -2096,7 +2368,7 @@ type GenesisResponse struct {
 
 func (x *GenesisResponse) Reset() {
 	*x = GenesisResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2380,7 @@ func (x *GenesisResponse) String() string {
 func (*GenesisResponse) ProtoMessage() {}
 
 func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2393,7 @@ func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisResponse.ProtoReflect.Descriptor instead.
 func (*GenesisResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GenesisResponse) GetGenesis() []byte {
@@ -2144,7 +2416,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +2428,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +2441,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *AcknowledgeRequest) GetAuthor() []byte {
@@ -2218,7 +2490,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2230,7 +2502,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2243,7 +2515,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AcknowledgeResponse) GetWords() []*RegionWord {
@@ -2280,7 +2552,7 @@ type RegionWord struct {
 
 func (x *RegionWord) Reset() {
 	*x = RegionWord{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2564,7 @@ func (x *RegionWord) String() string {
 func (*RegionWord) ProtoMessage() {}
 
 func (x *RegionWord) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2577,7 @@ func (x *RegionWord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionWord.ProtoReflect.Descriptor instead.
 func (*RegionWord) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RegionWord) GetRegion() uint32 {
@@ -2345,7 +2617,7 @@ type StopHereRequest struct {
 
 func (x *StopHereRequest) Reset() {
 	*x = StopHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +2629,7 @@ func (x *StopHereRequest) String() string {
 func (*StopHereRequest) ProtoMessage() {}
 
 func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +2642,7 @@ func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereRequest.ProtoReflect.Descriptor instead.
 func (*StopHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *StopHereRequest) GetReason() string {
@@ -2390,7 +2662,7 @@ type StopHereResponse struct {
 
 func (x *StopHereResponse) Reset() {
 	*x = StopHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2402,7 +2674,7 @@ func (x *StopHereResponse) String() string {
 func (*StopHereResponse) ProtoMessage() {}
 
 func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2415,7 +2687,7 @@ func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereResponse.ProtoReflect.Descriptor instead.
 func (*StopHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StopHereResponse) GetStop() *LocalStop {
@@ -2442,7 +2714,7 @@ type BrakeRequest struct {
 
 func (x *BrakeRequest) Reset() {
 	*x = BrakeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2726,7 @@ func (x *BrakeRequest) String() string {
 func (*BrakeRequest) ProtoMessage() {}
 
 func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2739,7 @@ func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeRequest.ProtoReflect.Descriptor instead.
 func (*BrakeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BrakeRequest) GetKeyId() []byte {
@@ -2494,7 +2766,7 @@ type BrakeResponse struct {
 
 func (x *BrakeResponse) Reset() {
 	*x = BrakeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2506,7 +2778,7 @@ func (x *BrakeResponse) String() string {
 func (*BrakeResponse) ProtoMessage() {}
 
 func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2519,7 +2791,7 @@ func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeResponse.ProtoReflect.Descriptor instead.
 func (*BrakeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BrakeResponse) GetCommand() []byte {
@@ -2544,7 +2816,7 @@ type ClockWordRequest struct {
 
 func (x *ClockWordRequest) Reset() {
 	*x = ClockWordRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2828,7 @@ func (x *ClockWordRequest) String() string {
 func (*ClockWordRequest) ProtoMessage() {}
 
 func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2841,7 @@ func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordRequest.ProtoReflect.Descriptor instead.
 func (*ClockWordRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
 }
 
 type ClockWordResponse struct {
@@ -2581,7 +2853,7 @@ type ClockWordResponse struct {
 
 func (x *ClockWordResponse) Reset() {
 	*x = ClockWordResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2865,7 @@ func (x *ClockWordResponse) String() string {
 func (*ClockWordResponse) ProtoMessage() {}
 
 func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2878,7 @@ func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordResponse.ProtoReflect.Descriptor instead.
 func (*ClockWordResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ClockWordResponse) GetWord() []byte {
@@ -2624,7 +2896,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2908,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2921,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
 }
 
 type ListEvidenceResponse struct {
@@ -2661,7 +2933,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2673,7 +2945,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2686,7 +2958,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*EvidenceSummary {
@@ -2713,7 +2985,7 @@ type EvidenceSummary struct {
 
 func (x *EvidenceSummary) Reset() {
 	*x = EvidenceSummary{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2997,7 @@ func (x *EvidenceSummary) String() string {
 func (*EvidenceSummary) ProtoMessage() {}
 
 func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3010,7 @@ func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceSummary.ProtoReflect.Descriptor instead.
 func (*EvidenceSummary) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *EvidenceSummary) GetHash() []byte {
@@ -2807,7 +3079,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +3091,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +3104,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetEvidenceRequest) GetHash() []byte {
@@ -2859,7 +3131,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2871,7 +3143,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,7 +3156,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetEvidenceResponse) GetPart() []byte {
@@ -2910,7 +3182,7 @@ type RepairHereRequest struct {
 
 func (x *RepairHereRequest) Reset() {
 	*x = RepairHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3194,7 @@ func (x *RepairHereRequest) String() string {
 func (*RepairHereRequest) ProtoMessage() {}
 
 func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3207,7 @@ func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereRequest.ProtoReflect.Descriptor instead.
 func (*RepairHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RepairHereRequest) GetCommand() []byte {
@@ -2953,7 +3225,7 @@ type RepairHereResponse struct {
 
 func (x *RepairHereResponse) Reset() {
 	*x = RepairHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +3237,7 @@ func (x *RepairHereResponse) String() string {
 func (*RepairHereResponse) ProtoMessage() {}
 
 func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +3250,7 @@ func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereResponse.ProtoReflect.Descriptor instead.
 func (*RepairHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{57}
 }
 
 var File_tetrad_v1_vault_proto protoreflect.FileDescriptor
@@ -3051,7 +3323,19 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\fR\rnextPageToken\"\x14\n" +
 	"\x12ListTenantsRequest\"/\n" +
 	"\x13ListTenantsResponse\x12\x18\n" +
-	"\atenants\x18\x01 \x03(\tR\atenants\"'\n" +
+	"\atenants\x18\x01 \x03(\tR\atenants\"\x12\n" +
+	"\x10ListWrapsRequest\"?\n" +
+	"\x11ListWrapsResponse\x12*\n" +
+	"\x05wraps\x18\x01 \x03(\v2\x14.tetrad.v1.WrapEpochR\x05wraps\"A\n" +
+	"\x10GetEscrowRequest\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\"j\n" +
+	"\x11GetEscrowResponse\x12)\n" +
+	"\x06escrow\x18\x01 \x01(\v2\x11.tetrad.v1.EscrowR\x06escrow\x12*\n" +
+	"\x05boxes\x18\x02 \x03(\v2\x14.tetrad.v1.EscrowBoxR\x05boxes\"\x13\n" +
+	"\x11ListNoncesRequest\"@\n" +
+	"\x12ListNoncesResponse\x12*\n" +
+	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xfe\b\n" +
 	"\x0eStatusResponse\x12\x16\n" +
@@ -3106,11 +3390,12 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\rR\x05count\x12\x1a\n" +
-	"\breplaced\x18\x04 \x01(\bR\breplaced\"r\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\"\x9a\x01\n" +
 	"\bSettings\x12\x1e\n" +
 	"\vmax_skew_ms\x18\x01 \x01(\x04R\tmaxSkewMs\x12+\n" +
 	"\x12request_max_age_ms\x18\x02 \x01(\x04R\x0frequestMaxAgeMs\x12\x19\n" +
-	"\bmax_open\x18\x03 \x01(\rR\amaxOpen\"8\n" +
+	"\bmax_open\x18\x03 \x01(\rR\amaxOpen\x12&\n" +
+	"\x0fescrow_delay_ms\x18\x04 \x01(\x04R\rescrowDelayMs\"8\n" +
 	"\x12AuditLeavesRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\"A\n" +
@@ -3189,7 +3474,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_STATE_SEALED\x10\x01\x12\x18\n" +
 	"\x14NODE_STATE_NOT_READY\x10\x02\x12\x14\n" +
-	"\x10NODE_STATE_READY\x10\x032\x9d\r\n" +
+	"\x10NODE_STATE_READY\x10\x032\xf8\x0e\n" +
 	"\x05Vault\x12=\n" +
 	"\x06Submit\x12\x18.tetrad.v1.SubmitRequest\x1a\x19.tetrad.v1.SubmitResponse\x127\n" +
 	"\x04Sign\x12\x16.tetrad.v1.SignRequest\x1a\x17.tetrad.v1.SignResponse\x12F\n" +
@@ -3202,7 +3487,11 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x06GetKey\x12\x18.tetrad.v1.GetKeyRequest\x1a\x19.tetrad.v1.GetKeyResponse\x12C\n" +
 	"\bListKeys\x12\x1a.tetrad.v1.ListKeysRequest\x1a\x1b.tetrad.v1.ListKeysResponse\x12U\n" +
 	"\x0eListPrincipals\x12 .tetrad.v1.ListPrincipalsRequest\x1a!.tetrad.v1.ListPrincipalsResponse\x12L\n" +
-	"\vListTenants\x12\x1d.tetrad.v1.ListTenantsRequest\x1a\x1e.tetrad.v1.ListTenantsResponse\x12=\n" +
+	"\vListTenants\x12\x1d.tetrad.v1.ListTenantsRequest\x1a\x1e.tetrad.v1.ListTenantsResponse\x12F\n" +
+	"\tListWraps\x12\x1b.tetrad.v1.ListWrapsRequest\x1a\x1c.tetrad.v1.ListWrapsResponse\x12I\n" +
+	"\n" +
+	"ListNonces\x12\x1c.tetrad.v1.ListNoncesRequest\x1a\x1d.tetrad.v1.ListNoncesResponse\x12F\n" +
+	"\tGetEscrow\x12\x1b.tetrad.v1.GetEscrowRequest\x1a\x1c.tetrad.v1.GetEscrowResponse\x12=\n" +
 	"\x06Status\x12\x18.tetrad.v1.StatusRequest\x1a\x19.tetrad.v1.StatusResponse\x12N\n" +
 	"\vAuditLeaves\x12\x1d.tetrad.v1.AuditLeavesRequest\x1a\x1e.tetrad.v1.AuditLeavesResponse0\x01\x12N\n" +
 	"\vFollowAudit\x12\x1d.tetrad.v1.FollowAuditRequest\x1a\x1e.tetrad.v1.FollowAuditResponse0\x01\x12X\n" +
@@ -3230,7 +3519,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -3256,124 +3545,144 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*ListPrincipalsResponse)(nil),  // 21: tetrad.v1.ListPrincipalsResponse
 	(*ListTenantsRequest)(nil),      // 22: tetrad.v1.ListTenantsRequest
 	(*ListTenantsResponse)(nil),     // 23: tetrad.v1.ListTenantsResponse
-	(*StatusRequest)(nil),           // 24: tetrad.v1.StatusRequest
-	(*StatusResponse)(nil),          // 25: tetrad.v1.StatusResponse
-	(*LocalStop)(nil),               // 26: tetrad.v1.LocalStop
-	(*EvidenceCount)(nil),           // 27: tetrad.v1.EvidenceCount
-	(*Settings)(nil),                // 28: tetrad.v1.Settings
-	(*AuditLeavesRequest)(nil),      // 29: tetrad.v1.AuditLeavesRequest
-	(*AuditLeavesResponse)(nil),     // 30: tetrad.v1.AuditLeavesResponse
-	(*FollowAuditRequest)(nil),      // 31: tetrad.v1.FollowAuditRequest
-	(*FollowAuditResponse)(nil),     // 32: tetrad.v1.FollowAuditResponse
-	(*AuditCheckpointRequest)(nil),  // 33: tetrad.v1.AuditCheckpointRequest
-	(*AuditCheckpointResponse)(nil), // 34: tetrad.v1.AuditCheckpointResponse
-	(*GenesisRequest)(nil),          // 35: tetrad.v1.GenesisRequest
-	(*GenesisResponse)(nil),         // 36: tetrad.v1.GenesisResponse
-	(*AcknowledgeRequest)(nil),      // 37: tetrad.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),     // 38: tetrad.v1.AcknowledgeResponse
-	(*RegionWord)(nil),              // 39: tetrad.v1.RegionWord
-	(*StopHereRequest)(nil),         // 40: tetrad.v1.StopHereRequest
-	(*StopHereResponse)(nil),        // 41: tetrad.v1.StopHereResponse
-	(*BrakeRequest)(nil),            // 42: tetrad.v1.BrakeRequest
-	(*BrakeResponse)(nil),           // 43: tetrad.v1.BrakeResponse
-	(*ClockWordRequest)(nil),        // 44: tetrad.v1.ClockWordRequest
-	(*ClockWordResponse)(nil),       // 45: tetrad.v1.ClockWordResponse
-	(*ListEvidenceRequest)(nil),     // 46: tetrad.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),    // 47: tetrad.v1.ListEvidenceResponse
-	(*EvidenceSummary)(nil),         // 48: tetrad.v1.EvidenceSummary
-	(*GetEvidenceRequest)(nil),      // 49: tetrad.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),     // 50: tetrad.v1.GetEvidenceResponse
-	(*RepairHereRequest)(nil),       // 51: tetrad.v1.RepairHereRequest
-	(*RepairHereResponse)(nil),      // 52: tetrad.v1.RepairHereResponse
-	(*Outcome)(nil),                 // 53: tetrad.v1.Outcome
-	(*Request)(nil),                 // 54: tetrad.v1.Request
-	(*Fault)(nil),                   // 55: tetrad.v1.Fault
-	(*Key)(nil),                     // 56: tetrad.v1.Key
-	(*Principal)(nil),               // 57: tetrad.v1.Principal
-	(*timestamppb.Timestamp)(nil),   // 58: google.protobuf.Timestamp
-	(*Region)(nil),                  // 59: tetrad.v1.Region
-	(*durationpb.Duration)(nil),     // 60: google.protobuf.Duration
+	(*ListWrapsRequest)(nil),        // 24: tetrad.v1.ListWrapsRequest
+	(*ListWrapsResponse)(nil),       // 25: tetrad.v1.ListWrapsResponse
+	(*GetEscrowRequest)(nil),        // 26: tetrad.v1.GetEscrowRequest
+	(*GetEscrowResponse)(nil),       // 27: tetrad.v1.GetEscrowResponse
+	(*ListNoncesRequest)(nil),       // 28: tetrad.v1.ListNoncesRequest
+	(*ListNoncesResponse)(nil),      // 29: tetrad.v1.ListNoncesResponse
+	(*StatusRequest)(nil),           // 30: tetrad.v1.StatusRequest
+	(*StatusResponse)(nil),          // 31: tetrad.v1.StatusResponse
+	(*LocalStop)(nil),               // 32: tetrad.v1.LocalStop
+	(*EvidenceCount)(nil),           // 33: tetrad.v1.EvidenceCount
+	(*Settings)(nil),                // 34: tetrad.v1.Settings
+	(*AuditLeavesRequest)(nil),      // 35: tetrad.v1.AuditLeavesRequest
+	(*AuditLeavesResponse)(nil),     // 36: tetrad.v1.AuditLeavesResponse
+	(*FollowAuditRequest)(nil),      // 37: tetrad.v1.FollowAuditRequest
+	(*FollowAuditResponse)(nil),     // 38: tetrad.v1.FollowAuditResponse
+	(*AuditCheckpointRequest)(nil),  // 39: tetrad.v1.AuditCheckpointRequest
+	(*AuditCheckpointResponse)(nil), // 40: tetrad.v1.AuditCheckpointResponse
+	(*GenesisRequest)(nil),          // 41: tetrad.v1.GenesisRequest
+	(*GenesisResponse)(nil),         // 42: tetrad.v1.GenesisResponse
+	(*AcknowledgeRequest)(nil),      // 43: tetrad.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),     // 44: tetrad.v1.AcknowledgeResponse
+	(*RegionWord)(nil),              // 45: tetrad.v1.RegionWord
+	(*StopHereRequest)(nil),         // 46: tetrad.v1.StopHereRequest
+	(*StopHereResponse)(nil),        // 47: tetrad.v1.StopHereResponse
+	(*BrakeRequest)(nil),            // 48: tetrad.v1.BrakeRequest
+	(*BrakeResponse)(nil),           // 49: tetrad.v1.BrakeResponse
+	(*ClockWordRequest)(nil),        // 50: tetrad.v1.ClockWordRequest
+	(*ClockWordResponse)(nil),       // 51: tetrad.v1.ClockWordResponse
+	(*ListEvidenceRequest)(nil),     // 52: tetrad.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 53: tetrad.v1.ListEvidenceResponse
+	(*EvidenceSummary)(nil),         // 54: tetrad.v1.EvidenceSummary
+	(*GetEvidenceRequest)(nil),      // 55: tetrad.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),     // 56: tetrad.v1.GetEvidenceResponse
+	(*RepairHereRequest)(nil),       // 57: tetrad.v1.RepairHereRequest
+	(*RepairHereResponse)(nil),      // 58: tetrad.v1.RepairHereResponse
+	(*Outcome)(nil),                 // 59: tetrad.v1.Outcome
+	(*Request)(nil),                 // 60: tetrad.v1.Request
+	(*Fault)(nil),                   // 61: tetrad.v1.Fault
+	(*Key)(nil),                     // 62: tetrad.v1.Key
+	(*Principal)(nil),               // 63: tetrad.v1.Principal
+	(*WrapEpoch)(nil),               // 64: tetrad.v1.WrapEpoch
+	(*Escrow)(nil),                  // 65: tetrad.v1.Escrow
+	(*EscrowBox)(nil),               // 66: tetrad.v1.EscrowBox
+	(*NoncePool)(nil),               // 67: tetrad.v1.NoncePool
+	(*timestamppb.Timestamp)(nil),   // 68: google.protobuf.Timestamp
+	(*Region)(nil),                  // 69: tetrad.v1.Region
+	(*durationpb.Duration)(nil),     // 70: google.protobuf.Duration
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	53, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	54, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	59, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	60, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	54, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	55, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	54, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	54, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	54, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	54, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	56, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	56, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	57, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
-	0,  // 12: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	58, // 13: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	58, // 14: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
-	28, // 15: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	59, // 16: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
-	26, // 17: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
-	27, // 18: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
-	60, // 19: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
-	58, // 20: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
-	39, // 21: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
-	55, // 22: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
-	26, // 23: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
-	55, // 24: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
-	53, // 25: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
-	48, // 26: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
-	58, // 27: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
-	1,  // 28: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 29: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 30: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 31: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 32: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 33: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 34: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 35: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 36: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 37: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 38: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 39: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	29, // 40: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	31, // 41: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	33, // 42: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	35, // 43: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	37, // 44: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
-	40, // 45: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
-	42, // 46: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
-	44, // 47: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
-	46, // 48: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
-	49, // 49: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
-	51, // 50: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
-	2,  // 51: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 52: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 53: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 54: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 55: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 56: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 57: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 58: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 59: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 60: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 61: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 62: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	30, // 63: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	32, // 64: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	34, // 65: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	36, // 66: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	38, // 67: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
-	41, // 68: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
-	43, // 69: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
-	45, // 70: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
-	47, // 71: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
-	50, // 72: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
-	52, // 73: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
-	51, // [51:74] is the sub-list for method output_type
-	28, // [28:51] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	60, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	61, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	60, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	60, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	60, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	60, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	62, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	62, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	63, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	64, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
+	65, // 13: tetrad.v1.GetEscrowResponse.escrow:type_name -> tetrad.v1.Escrow
+	66, // 14: tetrad.v1.GetEscrowResponse.boxes:type_name -> tetrad.v1.EscrowBox
+	67, // 15: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
+	0,  // 16: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
+	68, // 17: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	68, // 18: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	34, // 19: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
+	69, // 20: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	32, // 21: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
+	33, // 22: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
+	70, // 23: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
+	68, // 24: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
+	45, // 25: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
+	61, // 26: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
+	32, // 27: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
+	61, // 28: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	59, // 29: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	54, // 30: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
+	68, // 31: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	1,  // 32: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 33: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 34: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 35: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 36: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 37: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 38: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 39: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 40: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 41: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 42: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 43: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
+	28, // 44: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
+	26, // 45: tetrad.v1.Vault.GetEscrow:input_type -> tetrad.v1.GetEscrowRequest
+	30, // 46: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	35, // 47: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	37, // 48: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	39, // 49: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	41, // 50: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	43, // 51: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
+	46, // 52: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
+	48, // 53: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
+	50, // 54: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
+	52, // 55: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
+	55, // 56: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
+	57, // 57: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
+	2,  // 58: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 59: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 60: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 61: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 62: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 63: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 64: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 65: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 66: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 67: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 68: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 69: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
+	29, // 70: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
+	27, // 71: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
+	31, // 72: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	36, // 73: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	38, // 74: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	40, // 75: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	42, // 76: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	44, // 77: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	47, // 78: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	49, // 79: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	51, // 80: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	53, // 81: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	56, // 82: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	58, // 83: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	58, // [58:84] is the sub-list for method output_type
+	32, // [32:58] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
@@ -3388,7 +3697,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   52,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,9 @@ const (
 	Vault_ListKeys_FullMethodName        = "/tetrad.v1.Vault/ListKeys"
 	Vault_ListPrincipals_FullMethodName  = "/tetrad.v1.Vault/ListPrincipals"
 	Vault_ListTenants_FullMethodName     = "/tetrad.v1.Vault/ListTenants"
+	Vault_ListWraps_FullMethodName       = "/tetrad.v1.Vault/ListWraps"
+	Vault_ListNonces_FullMethodName      = "/tetrad.v1.Vault/ListNonces"
+	Vault_GetEscrow_FullMethodName       = "/tetrad.v1.Vault/GetEscrow"
 	Vault_Status_FullMethodName          = "/tetrad.v1.Vault/Status"
 	Vault_AuditLeaves_FullMethodName     = "/tetrad.v1.Vault/AuditLeaves"
 	Vault_FollowAudit_FullMethodName     = "/tetrad.v1.Vault/FollowAudit"
@@ -81,6 +84,13 @@ type VaultClient interface {
 	ListPrincipals(ctx context.Context, in *ListPrincipalsRequest, opts ...grpc.CallOption) (*ListPrincipalsResponse, error)
 	// ListTenants shows the tenants the caller may read.
 	ListTenants(ctx context.Context, in *ListTenantsRequest, opts ...grpc.CallOption) (*ListTenantsResponse, error)
+	// ListWraps shows the epochs of wrapping keys that threshold keys need or needed.
+	// For principals of the vault.
+	ListWraps(ctx context.Context, in *ListWrapsRequest, opts ...grpc.CallOption) (*ListWrapsResponse, error)
+	// ListNonces shows the pools of nonce commitments. For principals of the vault.
+	ListNonces(ctx context.Context, in *ListNoncesRequest, opts ...grpc.CallOption) (*ListNoncesResponse, error)
+	// GetEscrow shows an escrow of a key with its encrypted shares. For principals of the vault.
+	GetEscrow(ctx context.Context, in *GetEscrowRequest, opts ...grpc.CallOption) (*GetEscrowResponse, error)
 	// Status shows the node that was asked, and the cluster as it sees it.
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// AuditLeaves sends a range of the audit log.
@@ -232,6 +242,36 @@ func (c *vaultClient) ListTenants(ctx context.Context, in *ListTenantsRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTenantsResponse)
 	err := c.cc.Invoke(ctx, Vault_ListTenants_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) ListWraps(ctx context.Context, in *ListWrapsRequest, opts ...grpc.CallOption) (*ListWrapsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWrapsResponse)
+	err := c.cc.Invoke(ctx, Vault_ListWraps_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) ListNonces(ctx context.Context, in *ListNoncesRequest, opts ...grpc.CallOption) (*ListNoncesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListNoncesResponse)
+	err := c.cc.Invoke(ctx, Vault_ListNonces_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *vaultClient) GetEscrow(ctx context.Context, in *GetEscrowRequest, opts ...grpc.CallOption) (*GetEscrowResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetEscrowResponse)
+	err := c.cc.Invoke(ctx, Vault_GetEscrow_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -413,6 +453,13 @@ type VaultServer interface {
 	ListPrincipals(context.Context, *ListPrincipalsRequest) (*ListPrincipalsResponse, error)
 	// ListTenants shows the tenants the caller may read.
 	ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error)
+	// ListWraps shows the epochs of wrapping keys that threshold keys need or needed.
+	// For principals of the vault.
+	ListWraps(context.Context, *ListWrapsRequest) (*ListWrapsResponse, error)
+	// ListNonces shows the pools of nonce commitments. For principals of the vault.
+	ListNonces(context.Context, *ListNoncesRequest) (*ListNoncesResponse, error)
+	// GetEscrow shows an escrow of a key with its encrypted shares. For principals of the vault.
+	GetEscrow(context.Context, *GetEscrowRequest) (*GetEscrowResponse, error)
 	// Status shows the node that was asked, and the cluster as it sees it.
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// AuditLeaves sends a range of the audit log.
@@ -483,6 +530,15 @@ func (UnimplementedVaultServer) ListPrincipals(context.Context, *ListPrincipalsR
 }
 func (UnimplementedVaultServer) ListTenants(context.Context, *ListTenantsRequest) (*ListTenantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTenants not implemented")
+}
+func (UnimplementedVaultServer) ListWraps(context.Context, *ListWrapsRequest) (*ListWrapsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWraps not implemented")
+}
+func (UnimplementedVaultServer) ListNonces(context.Context, *ListNoncesRequest) (*ListNoncesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNonces not implemented")
+}
+func (UnimplementedVaultServer) GetEscrow(context.Context, *GetEscrowRequest) (*GetEscrowResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetEscrow not implemented")
 }
 func (UnimplementedVaultServer) Status(context.Context, *StatusRequest) (*StatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Status not implemented")
@@ -728,6 +784,60 @@ func _Vault_ListTenants_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(VaultServer).ListTenants(ctx, req.(*ListTenantsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_ListWraps_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWrapsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).ListWraps(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_ListWraps_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).ListWraps(ctx, req.(*ListWrapsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_ListNonces_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNoncesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).ListNonces(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_ListNonces_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).ListNonces(ctx, req.(*ListNoncesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Vault_GetEscrow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetEscrowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).GetEscrow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_GetEscrow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).GetEscrow(ctx, req.(*GetEscrowRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -980,6 +1090,18 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTenants",
 			Handler:    _Vault_ListTenants_Handler,
+		},
+		{
+			MethodName: "ListWraps",
+			Handler:    _Vault_ListWraps_Handler,
+		},
+		{
+			MethodName: "ListNonces",
+			Handler:    _Vault_ListNonces_Handler,
+		},
+		{
+			MethodName: "GetEscrow",
+			Handler:    _Vault_GetEscrow_Handler,
 		},
 		{
 			MethodName: "Status",

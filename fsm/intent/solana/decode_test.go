@@ -338,6 +338,7 @@ func TestCouldBeMessage(t *testing.T) {
 		"legacy": {sample(Legacy).write(), true}, "version 0": {sample(V0).write(), true}, "against a rule": {broken.write(), true}, "a later version": {later.write(), true},
 		"trailing byte": {trailing.write(), false}, "text": {[]byte("pay nothing to nobody"), false}, "off-chain text": {append([]byte{0xff}, "solana offchain"...), false},
 		"empty": {nil, false}, "json": {[]byte(`{"chain_id":"cosmoshub-4"}`), false}, "32 zeros": {make([]byte, 32), false},
+		"a hash": {bytes.Repeat([]byte{0x90}, 32), false}, "64 bytes": {bytes.Repeat([]byte{0x90}, 64), false}, "65 bytes": {bytes.Repeat([]byte{0x90}, 65), true},
 	} {
 		if CouldBeMessage(c.b) != c.want {
 			t.Errorf("%s: %v", name, !c.want)

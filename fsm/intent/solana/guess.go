@@ -6,9 +6,10 @@ import "github.com/tetrad-vault/tetrad/internal/errs"
 // they read as one, whether or not it keeps the rules, or are marked as a version that is
 // not known here. Who signs bytes as a plain message with a key that also pays on Solana
 // asks this first, because on Solana the signature of a message is a payment. (Text that
-// wallets sign off-chain begins with 0xff, which marks no version.)
+// wallets sign off-chain begins with 0xff, which marks no version.) What is too short to
+// name a fee payer and a blockhash, like a hash, is no message of any version.
 func CouldBeMessage(b []byte) bool {
-	if len(b) == 0 {
+	if len(b) < minMessage {
 		return false
 	}
 	if version := b[0]; version > 0x80 && version < 0xff {

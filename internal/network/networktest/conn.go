@@ -17,6 +17,7 @@ type pipe struct {
 	mu       sync.Mutex
 	queue    []segment
 	err      error // set once broken
+	news     *pipe // once the reader closed: the pipe by which the writer learns of it
 	closed   bool  // writer has closed: io.EOF after the queue
 	closedAt time.Time
 	last     time.Time // delivery time of the newest segment: order is kept
@@ -60,6 +61,12 @@ func (p *pipe) arrival() time.Time {
 func (p *pipe) write(b []byte) (int, error) {
 	at := p.arrival()
 	p.mu.Lock()
+	news, closed := p.news, p.closed
+	p.mu.Unlock()
+	if news != nil && !closed && !news.told() {
+		return len(b), nil
+	}
+	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.err != nil {
 		return 0, p.err
@@ -88,6 +95,24 @@ func (p *pipe) closeWrite() {
 	}
 	p.mu.Unlock()
 	p.wake()
+}
+
+// closeRead ends the reading side. Who writes learns of it with the end of news, the pipe
+// the other way, and not before: a sender that failed at once would be ahead of its reader
+// by the latency of the link, which no machine is.
+func (p *pipe) closeRead(news *pipe) {
+	p.mu.Lock()
+	p.news = news
+	p.mu.Unlock()
+	p.fail(net.ErrClosed)
+}
+
+// told reports whether the end of the pipe has arrived, or never will.
+func (p *pipe) told() bool {
+	cut := p.isCut()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err != nil || !cut && p.closed && !p.closedAt.After(time.Now())
 }
 
 func (p *pipe) setDeadline(t time.Time) {
@@ -188,13 +213,13 @@ func (c *conn) Write(b []byte) (int, error) {
 }
 
 // Close ends both directions: the peer reads what was sent and then EOF, and its
-// later writes fail.
+// writes fail from then on.
 func (c *conn) Close() error {
 	c.n.mu.Lock()
 	delete(c.n.conns, c)
 	c.n.mu.Unlock()
 	c.out.closeWrite()
-	c.in.fail(net.ErrClosed)
+	c.in.closeRead(c.out)
 	return nil
 }
 

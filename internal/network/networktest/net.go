@@ -27,6 +27,7 @@ type Net struct {
 	packets   map[string]*packetConn
 	links     map[link]*state
 	conns     map[*conn]struct{}
+	routes    map[string]string // host -> who is reached in its place
 	latency   time.Duration
 	port      int
 }
@@ -44,12 +45,20 @@ type state struct {
 // New returns a network without latency.
 func New() *Net {
 	return &Net{listeners: map[string]*listener{}, packets: map[string]*packetConn{},
-		links: map[link]*state{}, conns: map[*conn]struct{}{}, port: 30000}
+		links: map[link]*state{}, conns: map[*conn]struct{}{}, routes: map[string]string{}, port: 30000}
 }
 
 // Host returns the network as seen from one host. Addresses are "name:port" and
 // belong to the host that listens on them.
 func (n *Net) Host(name string) network.Network { return host{n, name} }
+
+// Route has whoever dials a host reach another one in its place, which listens on the same
+// ports; a host that is its own place ends that. Connections there are stay.
+func (n *Net) Route(name, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.routes[name] = to
+}
 
 func (n *Net) link(from, to string) *state {
 	l := n.links[link{from, to}]
@@ -253,7 +262,10 @@ func (h host) tryDial(addr string) (wait chan struct{}, d time.Duration, c *conn
 	n := h.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name, _, _ := strings.Cut(addr, ":")
+	name, port, _ := strings.Cut(addr, ":")
+	if to := n.routes[name]; to != "" {
+		name, addr = to, to+":"+port
+	}
 	l := n.listeners[addr]
 	if l != nil {
 		name = l.host

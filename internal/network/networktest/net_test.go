@@ -142,3 +142,30 @@ func TestDatagrams(t *testing.T) {
 		}
 	})
 }
+
+// TestWritesFailWithTheNews: whoever writes to a peer that closed does not know before the
+// end of the stream has come, over the link's latency and not across a cut.
+func TestWritesFailWithTheNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := New()
+		a, b := pair(t, n)
+		n.SetLatency(50 * time.Millisecond)
+		_ = b.Close()
+		if _, err := a.Write([]byte("on its way")); err != nil {
+			t.Errorf("it knows at once: %v", err)
+		}
+		n.Cut("a", "b")
+		time.Sleep(time.Second)
+		if _, err := a.Write([]byte("cut off")); err != nil {
+			t.Errorf("it knows across a cut: %v", err)
+		}
+		n.Heal("a", "b")
+		if _, err := a.Write([]byte("late")); err == nil {
+			t.Error("it never learns")
+		}
+		_ = a.Close()
+		if _, err := a.Write([]byte("after all")); err == nil {
+			t.Error("a closed end writes")
+		}
+	})
+}

@@ -44,13 +44,14 @@ func (s *Site) Host() string { return s.Name + ".test" }
 
 // Cluster is four sites and the network between them.
 type Cluster struct {
-	Net     *networktest.Net
-	Lab     *ceremonytest.Lab
-	Genesis *genesis.Genesis
-	Sites   []*Site
-	Timing  cluster.Timing
-	Logger  *slog.Logger
-	Watch   func(site int, m cluster.Machine, view func() fsm.View) cluster.Machine // see node.Config.Watch
+	Net      *networktest.Net
+	Lab      *ceremonytest.Lab
+	Genesis  *genesis.Genesis
+	Sites    []*Site
+	Timing   cluster.Timing
+	Logger   *slog.Logger
+	Watch    func(site int, m cluster.Machine, view func() fsm.View) cluster.Machine // see node.Config.Watch
+	Answered func(site int, answer []byte)                                           // see node.Config.Answered
 
 	tb     testing.TB
 	ending sync.WaitGroup // what is left of ended processes
@@ -79,8 +80,20 @@ func New(tb testing.TB) *Cluster {
 }
 
 // Start starts a site's node on what its disk holds.
-func (c *Cluster) Start(i int) error {
+func (c *Cluster) Start(i int) error { return c.start(i, c.Sites[i]) }
+
+// Copy starts a second process of a site beside the first, on a copy of its disk, with the
+// same HSM, at a host of its own. The caller ends it by End.
+func (c *Cluster) Copy(i int) (*Site, error) {
 	s := c.Sites[i]
+	twin := &Site{Name: s.Name + "-copy", Device: s.Device, Disk: s.Disk.CrashClone(nil), Raft: s.Raft.CrashClone()}
+	return twin, c.start(i, twin)
+}
+
+// End ends the process of a copy as SIGKILL does.
+func (c *Cluster) End(twin *Site) { c.end(twin) }
+
+func (c *Cluster) start(i int, s *Site) error {
 	s.life = &process{}
 	cfg := node.Config{
 		FS: s.Disk, Stores: s.Raft.Stores(), Network: fencedNetwork{c.Net.Host(s.Host()), s.life},
@@ -90,6 +103,9 @@ func (c *Cluster) Start(i int) error {
 	}
 	if c.Watch != nil {
 		cfg.Watch = func(m cluster.Machine, view func() fsm.View) cluster.Machine { return c.Watch(i, m, view) }
+	}
+	if c.Answered != nil {
+		cfg.Answered = func(answer []byte) { c.Answered(i, answer) }
 	}
 	n, err := node.Start(context.Background(), cfg)
 	if err == nil {

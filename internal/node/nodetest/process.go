@@ -90,3 +90,10 @@ func (f fencedSession) Generate(spec seal.KeySpec) (public, private seal.Object,
 	}
 	return f.Session.Generate(spec)
 }
+
+func (f fencedSession) Destroy(o seal.Object) error {
+	if err := f.life.check(); err != nil {
+		return err
+	}
+	return f.Session.Destroy(o)
+}

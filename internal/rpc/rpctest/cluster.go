@@ -16,6 +16,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/network"
@@ -51,6 +52,7 @@ type Node struct {
 	Metrics *prometheus.Registry
 	Brakes  rpc.Brakes // Attach gives the server these
 	Proofs  rpc.Proofs
+	Adds    func(*fsm.Request) ([][]byte, error) // parts to signatures, see rpc.Rooms
 	Brought func(*command.Command) func(context.Context, error) error
 
 	cluster *Cluster
@@ -70,10 +72,32 @@ type Option func(*rpc.Config)
 
 // New builds and starts n nodes, all ready, the first one leading.
 func New(n int, opts ...Option) *Cluster {
-	c := &Cluster{ID: identity.ClusterID{1, 2, 3}, Net: networktest.New(), pins: map[identity.RegionID][]identity.PublicKey{}}
-	c.State = newState(c.ID)
-	for i := range n {
-		c.Nodes = append(c.Nodes, c.newNode(identity.RegionID(i+1)))
+	var hsms []*identity.KeySigner
+	for range n {
+		hsms = append(hsms, identity.GenerateEd25519())
+	}
+	return build(identity.ClusterID{1, 2, 3}, [32]byte{7}, hsms, opts)
+}
+
+// Of does the same for the regions of a kit, whose genesis clients then trust. Its
+// administrators are principals.
+func Of(k *fsmtest.Kit, opts ...Option) *Cluster {
+	var hsms []*identity.KeySigner
+	for _, r := range k.Regions {
+		hsms = append(hsms, r.Identity)
+	}
+	c := build(k.Cluster(), k.Genesis.Document.Hash(), hsms, opts)
+	for _, a := range k.Admins {
+		c.State.PutPrincipal(fsm.Principal{Name: "admin", Key: a.Public(), Roles: command.RoleAdmin | command.RoleOperator | command.RoleAuditor})
+	}
+	return c
+}
+
+func build(id identity.ClusterID, lineage [32]byte, hsms []*identity.KeySigner, opts []Option) *Cluster {
+	c := &Cluster{ID: id, Net: networktest.New(), pins: map[identity.RegionID][]identity.PublicKey{}}
+	c.State = newState(c.ID, lineage)
+	for i, hsm := range hsms {
+		c.Nodes = append(c.Nodes, c.newNode(identity.RegionID(i+1), hsm))
 	}
 	for _, node := range c.Nodes {
 		node.build(opts)
@@ -89,8 +113,7 @@ func must(err error) {
 	}
 }
 
-func (c *Cluster) newNode(id identity.RegionID) *Node {
-	hsm := identity.GenerateEd25519()
+func (c *Cluster) newNode(id identity.RegionID, hsm *identity.KeySigner) *Node {
 	c.pins[id] = []identity.PublicKey{hsm.Public()}
 	key := identity.GenerateEd25519()
 	cert, err := identity.IssueSession(context.Background(), hsm, key, identity.SessionCert{Cluster: c.ID, Region: id,
@@ -182,7 +205,7 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Brought: n.Brought})
+		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Signatures: n.Adds, Brought: n.Brought})
 	n.Server.SetReady(true)
 }
 

@@ -16,6 +16,7 @@ import (
 // implements rpc.View; tests change it through its methods.
 type State struct {
 	cluster identity.ClusterID
+	lineage [32]byte
 
 	mu         sync.Mutex
 	regions    []*fsm.Region
@@ -26,11 +27,13 @@ type State struct {
 	contents   map[command.RequestID][32]byte // of the decided commands
 	frontier   audit.Frontier
 	leaves     []audit.Leaf
+	wraps      []*fsm.Wrap
+	pools      []*fsm.NoncePool
 	index      uint64
 }
 
-func newState(cluster identity.ClusterID) *State {
-	return &State{cluster: cluster, principals: map[identity.Fingerprint]*fsm.Principal{},
+func newState(cluster identity.ClusterID, lineage [32]byte) *State {
+	return &State{cluster: cluster, lineage: lineage, principals: map[identity.Fingerprint]*fsm.Principal{},
 		outcomes: map[command.RequestID]fsm.Outcome{}, contents: map[command.RequestID][32]byte{}}
 }
 
@@ -93,7 +96,7 @@ func (s *State) Replace(id identity.RegionID, server string) {
 
 func (s *State) Cluster() identity.ClusterID { return s.cluster }
 func (s *State) ClusterName() string         { return "rpctest" }
-func (s *State) Lineage() [32]byte           { return [32]byte{7} }
+func (s *State) Lineage() [32]byte           { return s.lineage }
 func (s *State) Clock() time.Time            { return time.Unix(1700000000, 0) }
 func (s *State) Digest() [32]byte            { return [32]byte{9} }
 func (s *State) Settings() command.Settings {
@@ -231,3 +234,48 @@ func (s *State) MayRead(fp identity.Fingerprint, tenant string) bool {
 
 // Muted says no.
 func (s *State) Muted(identity.RegionID) bool { return false }
+
+// Threshold keys' tables; tests set them through PutWrap and PutPool.
+
+// PutWrap adds or replaces a wrapping epoch.
+func (s *State) PutWrap(w fsm.Wrap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wraps = slices.DeleteFunc(s.wraps, func(o *fsm.Wrap) bool { return o.Epoch == w.Epoch })
+	s.wraps = append(s.wraps, &w)
+	slices.SortFunc(s.wraps, func(a, b *fsm.Wrap) int { return int(a.Epoch) - int(b.Epoch) })
+}
+
+// PutPool adds or replaces a pool of nonce commitments.
+func (s *State) PutPool(p fsm.NoncePool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pools = slices.DeleteFunc(s.pools, func(o *fsm.NoncePool) bool { return o.Region == p.Region && o.Curve == p.Curve })
+	s.pools = append(s.pools, &p)
+}
+
+func (s *State) Wraps() []*fsm.Wrap {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.wraps)
+}
+
+func (s *State) Wrap(epoch uint32) (*fsm.Wrap, bool) {
+	for _, w := range s.Wraps() {
+		if w.Epoch == epoch {
+			return w, true
+		}
+	}
+	return nil, false
+}
+
+func (s *State) NoncePool(r identity.RegionID, c command.Curve) (*fsm.NoncePool, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pools {
+		if p.Region == r && p.Curve == c {
+			return p, true
+		}
+	}
+	return nil, false
+}

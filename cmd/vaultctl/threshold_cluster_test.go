@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/tetrad-vault/tetrad/fsm/intent"
+	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
+	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
+	"github.com/tetrad-vault/tetrad/internal/auditor"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+)
+
+// TestThresholdKeysAgainstACluster is the life of threshold keys, through vaultctl alone: four
+// regions make them, two sign, shares are renewed, and the audit adds every signature up.
+func TestThresholdKeysAgainstACluster(t *testing.T) {
+	b := newBench(t)
+	both, svc := b.path("bob.key"), b.path("svc.key")
+	b.ok("tenant", "create", "acme", "--cosign-key", both)
+	b.ok("keygen", "--out", svc, "--type", "p256")
+	b.ok("principal", "add", "svc", "--tenant", "acme", "--roles", "signer", "--public-key-of", svc, "--cosign-key", both)
+	for _, k := range [][2]string{{"sol", "ed25519"}, {"btc", "secp256k1"}} {
+		code, out, said := b.run(context.Background(), "key", "create", k[0], "--tenant", "acme", "--scheme", "threshold", "--curve", k[1])
+		if code != 0 || !strings.Contains(said, "step ") || !strings.Contains(out, "epoch 1, 2 of") {
+			t.Fatalf("exit %d\n%s%s", code, out, said)
+		}
+		t.Log(said)
+	}
+	b.pays(svc)
+	b.ok("key", "refresh", "btc", "--tenant", "acme", "--reason", "drill", "--cosign-key", both)
+	b.fails(errs.ExitFailure, "not gone yet", "key", "refresh", "btc", "--tenant", "acme", "--cosign-key", both)
+	b.ok("key", "reshare", "sol", "--tenant", "acme", "--holders", strings.Join([]string{b.c.Sites[0].Name, b.c.Sites[1].Name, b.c.Sites[3].Name}, ","), "--cosign-key", both)
+	b.pays(svc)
+	t.Log(b.ok("nonce", "status"))
+	t.Log(b.ok("key", "show", "sol", "--tenant", "acme"))
+	t.Log(b.ok("request", "list", "--tenant", "acme"))
+	b.ok("audit", "export", "--out", b.path("a.bin"))
+	t.Log(b.ok("audit", "verify", b.path("a.bin")))
+	var r auditor.Report
+	b.json(&r, "audit", "verify", b.path("a.bin"))
+	if r.Summed != 10 || r.Completed != 8 {
+		t.Errorf("%d signatures added up of %d requests, want 10 of 8", r.Summed, r.Completed)
+	}
+}
+
+// pays has both keys sign what they are for.
+func (b *bench) pays(svc string) {
+	t := b.t
+	t.Helper()
+	b.ok("sign", "--key", "sol", "--message", b.write("msg", []byte("hello")), "--path", "m/9", "--wait", "--key-file", svc)
+	var addresses []childView
+	b.json(&addresses, "key", "address", "sol", "--tenant", "acme", "--count", "2")
+	key, err := solana.ParseAddress(addresses[1].Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := append([]byte{1, 0, 1, 3}, key[:]...)
+	message = append(append(message, make([]byte, 31)...), 5)
+	message = append(message, make([]byte, 64)...)
+	message = append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
+	file := b.write("sol.b64", []byte(base64.StdEncoding.EncodeToString(message)))
+	b.ok("sign", "--key", "sol", "--kind", "solana", "--message", file, "--path", addresses[1].Path, "--out", b.path("tx"), "--key-file", svc)
+	text, err := os.ReadFile(b.path("tx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, sigs, err := solana.DecodeTransaction(raw); err != nil || len(sigs) != 1 {
+		t.Errorf("%d signatures: %v", len(sigs), err)
+	}
+	b.taproot(svc)
+	b.ssh(svc)
+}
+
+// ssh signs a file as git does; before and after a reshare one line of allowed_signers
+// holds.
+func (b *bench) ssh(svc string) {
+	t := b.t
+	t.Helper()
+	b.ok("sign", "--key", "sol", "--kind", "ssh", "--namespace", "git", "--message", b.path("msg"), "--path", "m/9", "--out", b.path("msg.sig"), "--key-file", svc)
+	var child childView
+	b.json(&child, "key", "derive", "sol", "m/9", "--tenant", "acme")
+	if _, err := exec.LookPath("ssh-keygen"); err != nil {
+		t.Log("NOT JUDGED: ssh-keygen is not installed")
+		return
+	}
+	c := exec.Command("ssh-keygen", "-Y", "verify", "-f", b.write("signers", []byte("ci@acme "+child.SSH+"\n")), "-I", "ci@acme", "-n", "git", "-s", b.path("msg.sig"))
+	c.Stdin = strings.NewReader("hello")
+	if said, err := c.CombinedOutput(); err != nil {
+		t.Errorf("ssh-keygen: %v, %s", err, said)
+	}
+}
+
+func (b *bench) taproot(svc string) {
+	t := b.t
+	var v signingKeyView
+	b.json(&v, "key", "show", "btc", "--tenant", "acme", "--network", "regtest")
+	point, _ := hex.DecodeString(v.Threshold.Point)
+	chain, _ := hex.DecodeString(v.Threshold.ChainCode)
+	w, err := intent.NewTaproot(intent.TaprootKey{Key: point, ChainCode: chain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outs []*intent.TaprootOutput
+	for _, path := range [][]uint32{nil, {0, 5}} {
+		o, err := w.Output(path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		outs = append(outs, o)
+	}
+	if outs[0].Address(intent.Regtest) != v.Address {
+		t.Errorf("address %s, want %s", v.Address, outs[0].Address(intent.Regtest))
+	}
+	f := intenttest.FundTaproot(4, outs, 40_000, 50_000)
+	file := b.write("tap.psbt", intenttest.TaprootPSBT(0, w, f, outs, intenttest.To(1, 80_000)))
+	raw, err := hex.DecodeString(strings.TrimSpace(b.ok("sign", "--key", "btc", "--psbt", file, "--finalize", "--key-file", svc)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := intenttest.Accepted(raw, f); err != nil {
+		t.Error(err)
+	}
+}

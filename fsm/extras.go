@@ -1,0 +1,65 @@
+package fsm
+
+import (
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+)
+
+// Extras are what only some keys have: tagged, in order, at the end of the row, so that
+// rows without are what they were.
+const (
+	extraFallback = 1
+	extraEscrows  = 2
+	extraLimit    = 3
+)
+
+func (k *Key) writeExtras(w *wire.Writer) {
+	if k.Fallback != nil {
+		w.U8(extraFallback)
+		w.Blob(k.Fallback.Encode())
+	}
+	if k.Escrowed > 0 {
+		extra(w, extraEscrows, k.writeEscrows)
+	}
+	if k.Limit != nil {
+		extra(w, extraLimit, k.Limit.write)
+	}
+}
+
+func extra(w *wire.Writer, tag uint8, write func(*wire.Writer)) {
+	x := wire.NewWriter(512)
+	write(x)
+	w.U8(tag)
+	w.Blob(x.Bytes())
+}
+
+func (k *Key) readExtras(r *wire.Reader) {
+	for last := uint8(0); r.More(); {
+		tag := r.U8()
+		if tag <= last {
+			r.Fail("extra %d after %d", tag, last)
+		}
+		last = tag
+		x := wire.NewReader(r.Blob(maxRecord))
+		switch tag {
+		case extraFallback:
+			k.readFallback(x)
+		case extraEscrows:
+			k.readEscrows(x)
+		case extraLimit:
+			k.readLimit(x)
+		default:
+			r.Fail("extra %d is unknown", tag)
+		}
+		if err := x.Done(); err != nil {
+			r.Fail("extra %d: %v", tag, err)
+		}
+	}
+}
+
+func (k *Key) readFallback(r *wire.Reader) {
+	var err error
+	if k.Fallback, err = command.DecodeFallback(r.Rest()); err != nil {
+		r.Fail("%v", err)
+	}
+}

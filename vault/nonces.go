@@ -1,0 +1,123 @@
+package vault
+
+import (
+	"context"
+	"crypto/sha512"
+	"encoding/binary"
+	"slices"
+	"sync"
+
+	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/wire"
+	"github.com/tetrad-vault/tetrad/vault/frost"
+)
+
+// nonces are this region's nonces of this boot, one pool a curve, in memory only. What
+// may be used is what the committed state lists or an open attempt names: who restarts
+// begins with nothing, and what the session before offered is void.
+type nonces struct {
+	stocks map[command.Curve]*stock
+}
+
+// thresholdCurves are those threshold keys are on.
+var thresholdCurves = []command.Curve{command.Secp256k1, command.Ed25519}
+
+func newNonces(cfg *Config, a *author, stats *counters) (*nonces, error) {
+	n := &nonces{stocks: map[command.Curve]*stock{}}
+	for _, curve := range thresholdCurves {
+		hedge, err := nonceHedge(cfg, curve)
+		if err != nil {
+			return nil, err
+		}
+		// Sessions of a region are issued in order, so that each boot's number is higher.
+		pool, err := frost.NewPool(suiteFor(curve), uint8(cfg.Region), uint64(cfg.Session.Cert.Issued.UnixMilli()), hedge)
+		clear(hedge)
+		if err != nil {
+			return nil, err
+		}
+		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, curve: curve, pool: pool, target: cfg.Nonces, wake: make(chan struct{}, 1)}
+	}
+	return n, nil
+}
+
+// nonceHedge is a secret of this region, boot and curve: nonces stay secret even if the
+// source of randomness is weak. It comes from the region's share of the beacon key, at an
+// input that no entry of the log gives.
+func nonceHedge(cfg *Config, curve command.Curve) ([]byte, error) {
+	w := wire.NewWriter(128)
+	w.String("tetrad/nonce-hedge/v1")
+	w.Fixed(cfg.Session.Cert.Boot[:])
+	w.U64(uint64(cfg.Session.Cert.Issued.UnixMilli()))
+	w.U8(uint8(curve))
+	p, err := cfg.Share.Evaluate(w.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	sum := sha512.Sum512(append(w.Bytes(), p.Eval[:]...))
+	clear(p.Eval[:])
+	return sum[:], nil
+}
+
+// run keeps the pools filled until ctx ends, and wipes them then.
+func (n *nonces) run(ctx context.Context) {
+	var parts sync.WaitGroup
+	for _, s := range n.stocks {
+		parts.Go(func() { s.run(ctx) })
+	}
+	parts.Wait()
+	for _, s := range n.stocks {
+		s.pool.Close()
+	}
+}
+
+// applied hears what an entry did; it never waits.
+func (n *nonces) applied(view fsm.View, r *fsm.Result) {
+	for _, id := range r.Keys {
+		if k, ok := view.Key(id); ok && n.stocks[k.Curve] != nil {
+			n.stocks[k.Curve].wants(k)
+		}
+	}
+	starved := slices.ContainsFunc(r.Outcomes, func(o fsm.Outcome) bool { return o.Code == errs.NoEligiblePair })
+	for _, s := range n.stocks {
+		if starved {
+			s.starved.Store(true)
+		}
+		if starved || r.Nonces || r.Regions {
+			s.signal()
+		}
+	}
+}
+
+// read parses a commitment that an attempt names; this region's own comes from its pool
+// while its nonce is there.
+func (n *nonces) read(curve command.Curve, b []byte) (*frost.Commitment, error) {
+	if s := n.stocks[curve]; s != nil {
+		return s.pool.Read(b)
+	}
+	return nil, errs.New(errs.Invalid, "no threshold key is on %s", curve)
+}
+
+// sign uses up this region's nonce of a part and makes its share of the signature. The
+// error is errs.Replayed when the nonce is not here, or not any more.
+func (n *nonces) sign(curve command.Curve, share *frost.Share, p *part) ([]byte, error) {
+	s := n.stocks[curve]
+	if s == nil {
+		return nil, errs.New(errs.Invalid, "no threshold key is on %s", curve)
+	}
+	out, err := s.pool.Sign(share, p.key, p.message, p.commitments)
+	if err != nil {
+		return nil, err
+	}
+	return out.Encode(), nil
+}
+
+// serialOf reads the serial of an encoded commitment of this boot; false for any other.
+func (s *stock) serialOf(b []byte) (uint32, bool) {
+	const head = 15 // format, suite, region, boot and serial, as frost writes them
+	if len(b) < head || binary.BigEndian.Uint64(b[3:]) != uint64(s.cfg.Session.Cert.Issued.UnixMilli()) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(b[11:]), true
+}
