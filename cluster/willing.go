@@ -234,9 +234,7 @@ func (c *Cluster) serveShow(from remote, q *request) {
 		err = c.dues.show(from.region, cmd, c.owes)
 	}
 	if err != nil {
-		if more, ok := c.sparse.allow("show " + string(from.server)); ok {
-			c.log.LogAttrs(c.ctx, slog.LevelInfo, "a command that was shown is not brought", append(more, slog.Int("from", int(from.region)), slog.String("why", err.Error()))...)
-		}
+		c.note(slog.LevelInfo, from.region, "a command that was shown is not brought", slog.String("why", err.Error()))
 	}
 }
 

@@ -92,7 +92,7 @@ func TestClonedMemory(t *testing.T) {
 		k := w.ready(command.Ed25519, 2)
 		w.eventually("the copy has nonces too", func() bool { held, _ := twin.vault.Nonces(k.Curve); return held >= poolAtRest })
 		both := 0
-		for i := range 40 {
+		for i := range 16 {
 			req := w.abandoned(w.joint(k, fmt.Sprint("for the copies ", i)))
 			q, drawn := w.question(req)
 			if !slices.Contains(drawn, n.id) {
@@ -166,7 +166,7 @@ func TestForkedClone(t *testing.T) {
 // bothDrawn opens a request on each branch at one place of the pools, until the region is
 // drawn for both.
 func (w *world) bothDrawn(k *fsm.Key, n, twin *node) (mine, theirs *fsm.Request) {
-	for i := range 40 {
+	for i := range 16 {
 		theirs = twin.fork(w.joint(k, fmt.Sprint("on the branch ", i)))
 		mine = w.abandoned(w.joint(k, fmt.Sprint("on the trunk ", i)))
 		_, a := w.question(mine)

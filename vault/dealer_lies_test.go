@@ -61,7 +61,7 @@ func TestWrongDealing(t *testing.T) {
 	for _, curve := range []command.Curve{ed25519Curve, taproot} {
 		for name, change := range wrongDealings(curve) {
 			t.Run(curve.String()+"/"+name, func(t *testing.T) {
-				sample(t, &i, 5)
+				sample(t, &i, 8)
 				simulate(t, func(t *testing.T, w *world) {
 					l := w.liar(curve)
 					l.hashed, l.dealing = change, change
@@ -134,7 +134,7 @@ func TestWrongDealtValue(t *testing.T) {
 	} {
 		for _, curve := range []command.Curve{ed25519Curve, taproot} {
 			t.Run(name+"/"+curve.String(), func(t *testing.T) {
-				sample(t, &i, 5)
+				sample(t, &i, 9)
 				simulate(t, func(t *testing.T, w *world) {
 					l := w.liar(curve)
 					prepare(l)
@@ -224,7 +224,7 @@ func TestFalseComplaint(t *testing.T) {
 		"of nothing":                 func(l *liar) (identity.RegionID, []byte) { return 1, []byte("nothing") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			sample(t, &i, 2)
+			sample(t, &i, 4)
 			simulate(t, func(t *testing.T, w *world) {
 				l := w.liar(taproot)
 				l.begin()

@@ -33,7 +33,7 @@ import (
 
 // poolAtRest is how many nonces a region of these worlds keeps: with the race detector they
 // cost more than all else.
-const poolAtRest = 24
+const poolAtRest = 64
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
