@@ -25,7 +25,7 @@ build: need
 ## test: everything, with the race detector; under ten minutes on two cores, quiet when green
 test: need build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
-	@$(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
 ## test-long: every place a key ceremony can be struck at; four real processes with the race detector in them, and longer pauses
