@@ -85,7 +85,7 @@ func TestUnprovenIsUnknown(t *testing.T) {
 		for _, n := range c.Nodes {
 			n.OnProve(lie)
 		}
-		patience := 100 * time.Millisecond
+		patience := 400 * time.Millisecond // connections are made in it, too
 		if name == "none" {
 			patience = time.Second // the node waits for one itself
 		}
