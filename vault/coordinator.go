@@ -24,7 +24,7 @@ type coordinator struct {
 	keys    *keyring
 	nonces  *nonces
 	sums    *sums
-	wake    chan struct{} // capacity 1: queue or sweep changed
+	wake    bell // capacity 1: queue or sweep changed
 
 	mu        sync.Mutex
 	term      context.Context // of this leadership; nil while another region leads
@@ -69,10 +69,7 @@ func (c *coordinator) leading() (context.Context, bool) {
 }
 
 func (c *coordinator) signal() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	c.wake.ring()
 }
 
 // opened queues the draws of an applied entry.

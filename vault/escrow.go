@@ -19,14 +19,11 @@ type escrower struct {
 	cfg    *Config
 	author *author
 	held   *shares
-	wake   chan struct{} // capacity 1
+	wake   bell // capacity 1
 }
 
 func (e *escrower) signal() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
+	e.wake.ring()
 }
 
 func (e *escrower) run(ctx context.Context) {

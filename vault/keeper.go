@@ -18,7 +18,7 @@ type keeper struct {
 	author  *author
 	answers *answers
 	filing  *statements
-	wake    chan struct{}         // capacity 1
+	wake    bell                  // capacity 1
 	ill     atomic.Pointer[error] // of the last check
 	well    time.Time             // when it last said that it is well; used by run only
 	applied atomic.Int64          // time of the last applied entry, Unix nanoseconds
@@ -39,10 +39,7 @@ func (k *keeper) fit() error {
 }
 
 func (k *keeper) signal() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.wake.ring()
 }
 
 func (k *keeper) run(ctx context.Context) {

@@ -24,7 +24,7 @@ import (
 type keymaker struct {
 	cfg    *Config
 	author *author
-	wake   chan struct{} // capacity 1
+	wake   bell // capacity 1
 
 	mu      sync.Mutex
 	pending map[command.KeyID]bool
@@ -62,10 +62,7 @@ func (k *keymaker) scan() {
 }
 
 func (k *keymaker) signal() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
+	k.wake.ring()
 }
 
 func (k *keymaker) run(ctx context.Context) {

@@ -37,7 +37,7 @@ func newNonces(cfg *Config, a *author, stats *counters) (*nonces, error) {
 		if err != nil {
 			return nil, err
 		}
-		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, curve: curve, pool: pool, target: cfg.Nonces, wake: make(chan struct{}, 1)}
+		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, curve: curve, pool: pool, target: cfg.Nonces, wake: newBell()}
 	}
 	return n, nil
 }

@@ -9,7 +9,7 @@ import (
 // notices is a queue of keys to be looked at, each at most once, in order of first notice.
 // A key that is being worked on is queued again when it is released.
 type notices struct {
-	news chan struct{} // capacity 1
+	news bell
 
 	mu    sync.Mutex
 	queue []command.KeyID
@@ -25,7 +25,7 @@ const (
 )
 
 func newNotices() notices {
-	return notices{news: make(chan struct{}, 1), state: map[command.KeyID]noticed{}}
+	return notices{news: newBell(), state: map[command.KeyID]noticed{}}
 }
 
 func (n *notices) add(ids []command.KeyID) {
@@ -70,8 +70,5 @@ func (n *notices) signal() {
 	if len(n.queue) == 0 {
 		return
 	}
-	select {
-	case n.news <- struct{}{}:
-	default:
-	}
+	n.news.ring()
 }

@@ -26,9 +26,9 @@ type stock struct {
 	stats   *counters
 	curve   command.Curve
 	pool    *frost.Pool
-	wake    chan struct{} // capacity 1
-	wanted  atomic.Bool   // the curve has a live threshold key
-	starved atomic.Bool   // somebody found no pair
+	wake    bell        // capacity 1
+	wanted  atomic.Bool // the curve has a live threshold key
+	starved atomic.Bool // somebody found no pair
 
 	mu     sync.Mutex
 	target int           // commitments the pool is to hold
@@ -46,10 +46,7 @@ type stock struct {
 }
 
 func (s *stock) signal() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.ring()
 }
 
 // wants notices a key that changed.

@@ -54,13 +54,13 @@ func New(cfg Config) (*Vault, error) {
 	keys := newKeyring()
 	v.beacon = newBeacon(&v.cfg)
 	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
-	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: make(chan struct{}, 1)}
+	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: newBell()}
 	v.keeper.applied.Store(time.Now().UnixNano())
-	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: make(chan struct{}, 1), pending: map[command.KeyID]bool{}}
+	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: newBell(), pending: map[command.KeyID]bool{}}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
 	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
-	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: make(chan struct{}, 1)}
+	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: newBell()}
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
 	v.signer = &cosigner{cfg: &v.cfg, beacon: v.beacon, answers: v.answers, statements: v.statements,
 		stats: &v.stats, ailing: v.keeper.signal, hsm: make(chan struct{}, cfg.HSMWorkers),
@@ -69,7 +69,7 @@ func New(cfg Config) (*Vault, error) {
 		v.signer.asked[i] = make(chan struct{}, maxQuestions)
 	}
 	v.leader = &coordinator{cfg: &v.cfg, author: a, beacon: v.beacon, signer: v.signer, witness: v.witness,
-		waiting: v.waiting, stats: &v.stats, keys: keys, nonces: v.nonces, sums: v.sums, wake: make(chan struct{}, 1), pause: cfg.Timing.Retry,
+		waiting: v.waiting, stats: &v.stats, keys: keys, nonces: v.nonces, sums: v.sums, wake: newBell(), pause: cfg.Timing.Retry,
 		running: map[command.RequestID]bool{}, reporting: map[identity.RegionID]bool{}}
 	v.witness.asker = v.leader
 	v.refunds = &refunds{coordinator: v.leader, news: make(chan struct{}, 1), due: map[command.RequestID]time.Time{}}

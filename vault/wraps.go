@@ -22,7 +22,7 @@ import (
 type wraps struct {
 	cfg    *Config
 	author *author
-	wake   chan struct{} // capacity 1
+	wake   bell          // capacity 1
 	turn   chan struct{} // capacity 1: one epoch is opened in the HSM at a time
 
 	mu        sync.Mutex
@@ -31,15 +31,12 @@ type wraps struct {
 }
 
 func newWraps(cfg *Config, a *author) *wraps {
-	return &wraps{cfg: cfg, author: a, wake: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+	return &wraps{cfg: cfg, author: a, wake: newBell(), turn: make(chan struct{}, 1),
 		keys: map[uint32]*box.Key{}, destroyed: map[uint32]bool{}}
 }
 
 func (w *wraps) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.ring()
 }
 
 func (w *wraps) run(ctx context.Context) {
