@@ -148,16 +148,10 @@ func checkEscrow(b *command.EscrowKey, least time.Duration) error {
 	return nil
 }
 
-// cancelEscrow is a brake, for whom freezeKey is one.
+// cancelEscrow is a brake, too.
 func (t *task) cancelEscrow(b *command.CancelEscrow) (deed, error) {
-	k, ok := t.keys.get(b.Key)
-	if !ok || t.principal.Tenant != "" && t.principal.Tenant != k.Tenant {
-		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
-	}
-	if t.principal.Roles&(command.RoleAdmin|command.RoleOperator) == 0 {
-		return nil, t.denied()
-	}
-	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
+	k, err := t.brakes(b.Key, b.Reason)
+	if err != nil {
 		return nil, err
 	}
 	e := k.Escrowing()

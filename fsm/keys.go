@@ -192,16 +192,23 @@ func (t *task) confirmKey(b *command.ConfirmKey) (deed, error) {
 	}, nil
 }
 
-// freezeKey is a brake: every administrator, every operator of vault or tenant alone.
-func (t *task) freezeKey(b *command.FreezeKey) (deed, error) {
-	k, ok := t.keys.get(b.Key)
+// brakes finds a key that the author alone may brake: every administrator, every operator of
+// vault or tenant.
+func (t *task) brakes(id command.KeyID, reason string) (*Key, error) {
+	k, ok := t.keys.get(id)
 	if !ok || t.principal.Tenant != "" && t.principal.Tenant != k.Tenant {
-		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+		return nil, errs.New(errs.NotFound, "there is no key %s", id)
 	}
 	if t.principal.Roles&(command.RoleAdmin|command.RoleOperator) == 0 {
 		return nil, t.denied()
 	}
-	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
+	return k, command.CheckText("reason", reason, command.MaxNote)
+}
+
+// freezeKey is a brake.
+func (t *task) freezeKey(b *command.FreezeKey) (deed, error) {
+	k, err := t.brakes(b.Key, b.Reason)
+	if err != nil {
 		return nil, err
 	}
 	return t.brakeKey(k, b.Reason)
