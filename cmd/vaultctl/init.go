@@ -95,13 +95,7 @@ func (a *app) atSite(ctx context.Context, s *site, plan *ceremony.Plan, do func(
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if cerr := hsm.Close(closing); err == nil {
-			err = cerr
-		}
-	}()
+	defer closeHSM(ctx, hsm, &err)
 	return do(&ceremony.Site{Plan: plan, Region: region, HSM: hsm, FS: fs})
 }
 
@@ -115,6 +109,15 @@ func sameAddresses(cfg *config.Config, r ceremony.PlannedRegion) error {
 		}
 	}
 	return nil
+}
+
+// closeHSM lets go of an HSM, whatever became of ctx; a fault shows where there is none yet.
+func closeHSM(ctx context.Context, hsm *seal.HSM, err *error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if cerr := hsm.Close(ctx); *err == nil {
+		*err = cerr
+	}
 }
 
 func openHSM(ctx context.Context, c config.HSM) (*seal.HSM, error) {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
@@ -214,13 +213,7 @@ func (a *app) release(ctx context.Context, file string, b *escrow.Bundle, to, ou
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if cerr := hsm.Close(closing); err == nil {
-			err = cerr
-		}
-	}()
+	defer closeHSM(ctx, hsm, &err)
 	if err := hsm.Use(ctx, seal.IdentityLabel(b.Cluster), seal.WrappingLabel(b.Cluster), doc.Regions[in.Region-1].OAEPHash); err != nil {
 		return err
 	}

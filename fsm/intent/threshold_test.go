@@ -5,9 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -172,24 +169,7 @@ type spendVector struct {
 }
 
 func TestThresholdGoldenVectors(t *testing.T) {
-	path := filepath.Join("..", "..", "docs", "spec", "vectors", "threshold.json")
-	text, err := json.MarshalIndent(thresholdVectors{[]thresholdKeyVector{edVector(t), btcVector(t)}}, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = append(text, '\n')
-	if *update {
-		if err := os.WriteFile(path, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != string(text) {
-		t.Fatal("the vectors changed: what a payload signs may not")
-	}
+	golden(t, "threshold.json", thresholdVectors{[]thresholdKeyVector{edVector(t), btcVector(t)}})
 }
 
 func edVector(t *testing.T) thresholdKeyVector {
