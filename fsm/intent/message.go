@@ -8,6 +8,7 @@ import (
 	"golang.org/x/crypto/sha3"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -109,12 +110,12 @@ func hidesTransaction(h command.Hash, message []byte) bool {
 // isWitnessPreimage matches the layout of BIP-143: version, two hashes, outpoint, script
 // code, amount, sequence, a hash, locktime, hash type.
 func isWitnessPreimage(message []byte) bool {
-	r := reader{b: message}
-	r.take(4 + 32 + 32 + 36)
+	r := reader{octets.Reader{B: message}}
+	r.Take(4 + 32 + 32 + 36)
 	r.bytes()
-	r.take(8 + 4 + 32 + 4)
+	r.Take(8 + 4 + 32 + 4)
 	r.hashType()
-	return r.done() == nil
+	return r.Done() == nil
 }
 
 // isLegacyPreimage matches a transaction followed by a hash type.
@@ -123,16 +124,16 @@ func isLegacyPreimage(message []byte) bool {
 	if end < 0 {
 		return false
 	}
-	r := reader{b: message, off: end}
+	r := reader{octets.Reader{B: message, Off: end}}
 	r.hashType()
 	_, err := readTransaction(message[:end], false)
-	return err == nil && r.done() == nil
+	return err == nil && r.Done() == nil
 }
 
 // hashType reads the four bytes at a preimage's end; only the first can be set, as a
 // signature has room for one.
 func (r *reader) hashType() {
-	if v := r.u32(); v > 0xff {
-		r.fail("hash type %#x", v)
+	if v := r.U32(); v > 0xff {
+		r.Fail("hash type %#x", v)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -111,7 +112,7 @@ func parsePacket(b []byte) (*packet, error) {
 		}
 		return nil, e
 	}
-	r := &reader{b: b, off: len(magic)}
+	r := &reader{octets.Reader{B: b, Off: len(magic)}}
 	p := &packet{}
 	var err error
 	if p.global, err = readFields(r, globalSingles); err != nil {
@@ -133,7 +134,7 @@ func parsePacket(b []byte) (*packet, error) {
 	if p.outputs, err = readMaps(r, outs, "output", outputSingles); err != nil {
 		return nil, err
 	}
-	if err := r.done(); err != nil {
+	if err := r.Done(); err != nil {
 		return nil, errs.Wrap(errs.Malformed, err, "psbt: after the last output")
 	}
 	return p, p.checkVersionFields()
@@ -164,24 +165,24 @@ func readFields(r *reader, singles []byte) (fields, error) {
 	seen := map[string]bool{}
 	for {
 		key := r.bytes()
-		if r.err != nil {
-			return nil, r.err
+		if r.Err != nil {
+			return nil, r.Err
 		}
 		if len(key) == 0 {
 			return out, nil
 		}
 		p := pair{key, r.bytes()}
 		switch {
-		case r.err != nil:
+		case r.Err != nil:
 		case seen[string(key)]:
-			r.fail("key %x stands twice", key)
+			r.Fail("key %x stands twice", key)
 		case len(key) > 1 && bytes.IndexByte(singles, key[0]) >= 0:
-			r.fail("key of type %#02x carries data", key[0])
+			r.Fail("key of type %#02x carries data", key[0])
 		case len(out) == maxPairs:
-			r.fail("more than %d keys", maxPairs)
+			r.Fail("more than %d keys", maxPairs)
 		}
-		if r.err != nil {
-			return nil, r.err
+		if r.Err != nil {
+			return nil, r.Err
 		}
 		seen[string(key)] = true
 		out = append(out, p)

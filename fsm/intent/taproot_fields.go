@@ -6,6 +6,7 @@ import (
 
 	"github.com/btcsuite/btcd/txscript"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -45,14 +46,14 @@ type derivation struct {
 }
 
 func readDerivation(b []byte) (d derivation, err error) {
-	r := &reader{b: b}
+	r := &reader{octets.Reader{B: b}}
 	d.leaves = r.count(32)
-	r.take(32 * d.leaves)
-	copy(d.fingerprint[:], r.take(4))
-	for r.err == nil && r.left() > 0 {
-		d.path = append(d.path, r.u32())
+	r.Take(32 * d.leaves)
+	copy(d.fingerprint[:], r.Take(4))
+	for r.Err == nil && r.Left() > 0 {
+		d.path = append(d.path, r.U32())
 	}
-	return d, r.done()
+	return d, r.Done()
 }
 
 // path returns where below the wallet's key the internal key of a map stands: the payload

@@ -8,6 +8,7 @@ import (
 	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -177,9 +178,9 @@ func (f fields) utxo(i int) (*wire.TxOut, error) {
 		return nil, rejected("input %d has no witness UTXO", i).
 			WithHint("let the wallet software add the UTXO it spends (field 0x01) to every input")
 	}
-	r := &reader{b: raw}
-	out := &wire.TxOut{Value: int64(r.u64()), PkScript: r.bytes()}
-	if err := r.done(); err != nil {
+	r := &reader{octets.Reader{B: raw}}
+	out := &wire.TxOut{Value: int64(r.U64()), PkScript: r.bytes()}
+	if err := r.Done(); err != nil {
 		return nil, errs.Wrap(errs.Malformed, err, "psbt: witness UTXO of input %d", i)
 	}
 	return out, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -68,9 +69,9 @@ func (p *packet) globalCount(t byte, name string) (uint64, error) {
 	if !ok {
 		return 0, malformed("version 2 without %s", name)
 	}
-	r := &reader{b: v}
+	r := &reader{octets.Reader{B: v}}
 	n := r.compact()
-	if err := r.done(); err != nil {
+	if err := r.Done(); err != nil {
 		return 0, errs.Wrap(errs.Malformed, err, "psbt: %s", name)
 	}
 	return n, nil

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -177,9 +178,9 @@ func TestCompact(t *testing.T) {
 		{[]byte{0x80, 0x80, 4}, 0, false}, {[]byte{0xff, 0xff, 0x7f}, 0, false}, // over 16 bits
 		{[]byte{0x80, 0x80, 0x80, 1}, 0, false}, {[]byte{0x80}, 0, false}, {nil, 0, false},
 	} {
-		r := &reader{b: c.b}
+		r := &reader{octets.Reader{B: c.b}}
 		v := r.compact()
-		if err := r.done(); (err == nil) != c.ok || v != c.want {
+		if err := r.Done(); (err == nil) != c.ok || v != c.want {
 			t.Errorf("%x: %d, %v", c.b, v, err)
 		}
 		if c.ok && !bytes.Equal(appendCompact(nil, c.want), c.b) {

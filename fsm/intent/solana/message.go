@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -60,10 +61,10 @@ func Decode(b []byte) (*Message, error) {
 	if len(b) > maxTransaction {
 		return nil, errs.New(errs.TooLarge, "solana message of %d bytes, a transaction has at most %d", len(b), maxTransaction)
 	}
-	r := &reader{b: b}
+	r := &reader{octets.Reader{B: b}}
 	m := &Message{Version: Legacy, raw: bytes.Clone(b)}
 	if len(b) > 0 && b[0]&0x80 != 0 {
-		if m.Version = int(r.u8() & 0x7f); m.Version != V0 {
+		if m.Version = int(r.U8() & 0x7f); m.Version != V0 {
 			return nil, errs.New(errs.Malformed, "solana message of version %d, this version reads legacy and 0", m.Version)
 		}
 	}
@@ -72,7 +73,7 @@ func Decode(b []byte) (*Message, error) {
 	if m.Version == V0 {
 		m.readLookups(r)
 	}
-	if err := r.done(); err != nil {
+	if err := r.Done(); err != nil {
 		return nil, errs.Wrap(errs.Malformed, err, "solana message")
 	}
 	if err := m.check(); err != nil {
@@ -82,7 +83,7 @@ func Decode(b []byte) (*Message, error) {
 }
 
 func (m *Message) readHeader(r *reader) {
-	m.Signers, m.readonlySigned, m.readonlyUnsigned = int(r.u8()), int(r.u8()), int(r.u8())
+	m.Signers, m.readonlySigned, m.readonlyUnsigned = int(r.U8()), int(r.U8()), int(r.U8())
 	m.named = r.count(len(Address{}))
 	for i := range m.named {
 		writable := i < m.Signers-m.readonlySigned || i >= m.Signers && i < m.named-m.readonlyUnsigned
@@ -93,7 +94,7 @@ func (m *Message) readHeader(r *reader) {
 
 func (m *Message) readInstructions(r *reader) {
 	for range r.count(3) {
-		in := Instruction{Program: r.u8()}
+		in := Instruction{Program: r.U8()}
 		in.Accounts = slices.Clone(r.bytes())
 		in.Data = slices.Clone(r.bytes())
 		m.Instructions = append(m.Instructions, in)

@@ -3,6 +3,7 @@ package solana
 import (
 	"crypto/ed25519"
 
+	"github.com/tetrad-vault/tetrad/fsm/intent/octets"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -41,15 +42,15 @@ func DecodeTransaction(b []byte) (*Message, []Signature, error) {
 	if len(b) > maxTransaction {
 		return nil, nil, errs.New(errs.TooLarge, "solana transaction of %d bytes, at most %d", len(b), maxTransaction)
 	}
-	r := &reader{b: b}
+	r := &reader{octets.Reader{B: b}}
 	slots := make([][]byte, r.count(ed25519.SignatureSize))
 	for i := range slots {
-		slots[i] = r.take(ed25519.SignatureSize)
+		slots[i] = r.Take(ed25519.SignatureSize)
 	}
-	if r.err != nil {
-		return nil, nil, errs.Wrap(errs.Malformed, r.err, "solana transaction: signatures")
+	if r.Err != nil {
+		return nil, nil, errs.Wrap(errs.Malformed, r.Err, "solana transaction: signatures")
 	}
-	m, err := Decode(b[r.off:])
+	m, err := Decode(b[r.Off:])
 	if err != nil {
 		return nil, nil, err
 	}
