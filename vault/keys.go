@@ -5,9 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"log/slog"
-	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -24,10 +22,7 @@ import (
 type keymaker struct {
 	cfg    *Config
 	author *author
-	wake   bell // capacity 1
-
-	mu      sync.Mutex
-	pending map[command.KeyID]bool
+	notice notices
 }
 
 // keyLabel names a key in the HSM: the cluster's first digits keep clusters that share
@@ -37,17 +32,7 @@ func keyLabel(cluster identity.ClusterID, id command.KeyID) string {
 }
 
 // look takes notice of keys that changed.
-func (k *keymaker) look(ids []command.KeyID) {
-	if len(ids) == 0 {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, id := range ids {
-		k.pending[id] = true
-	}
-	k.signal()
-}
+func (k *keymaker) look(ids []command.KeyID) { k.notice.add(ids) }
 
 // scan takes notice of all pending keys: at start, and now and then in case the state
 // changed by a snapshot, which tells nobody.
@@ -61,79 +46,71 @@ func (k *keymaker) scan() {
 	k.look(ids)
 }
 
-func (k *keymaker) signal() {
-	k.wake.ring()
-}
-
 func (k *keymaker) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
+		whole := false
 		select {
-		case <-k.wake:
+		case <-k.notice.news:
 		case <-alarm.C:
 			k.scan()
+			whole = true
 		case <-ctx.Done():
 			return
 		}
-		next := k.cfg.Timing.Tick
-		if k.round(ctx) {
+		switch ok := k.round(ctx); {
+		case !ok:
+			alarm.Reset(pause)
+			pause = min(2*pause, k.cfg.Timing.RetryMost)
+		case whole:
+			alarm.Reset(k.cfg.Timing.Tick)
 			pause = k.cfg.Timing.Retry
-		} else {
-			next, pause = pause, min(2*pause, k.cfg.Timing.RetryMost)
 		}
-		alarm.Reset(next)
 	}
 }
 
-// round takes every pending key as far as it goes now; false if some step failed and
+// round takes every noticed key as far as it goes now; false if some step failed and
 // should be tried again without further news.
 func (k *keymaker) round(ctx context.Context) bool {
 	if k.cfg.Replica.Ready() != nil {
 		return false
 	}
-	k.mu.Lock()
-	ids := slices.SortedFunc(maps.Keys(k.pending), func(a, b command.KeyID) int { return slices.Compare(a[:], b[:]) })
-	k.mu.Unlock()
 	ok := true
-	for _, id := range ids {
-		settled, err := k.advance(ctx, id)
-		if err != nil && ctx.Err() == nil {
+	for ctx.Err() == nil {
+		id, more := k.notice.take()
+		if !more {
+			break
+		}
+		if err := k.advance(ctx, id); err != nil && ctx.Err() == nil {
 			k.cfg.Logger.Warn("key not advanced", slog.String("key", id.String()), slog.Any("error", err))
 			ok = false
 		}
-		if settled {
-			k.mu.Lock()
-			delete(k.pending, id)
-			k.mu.Unlock()
-		}
+		k.notice.release(id)
 	}
 	return ok
 }
 
-// advance does the next step of one key. settled: nothing is left for this region to
-// do, whatever the others do.
-func (k *keymaker) advance(ctx context.Context, id command.KeyID) (settled bool, err error) {
+// advance does the next step of one key, if there is one for this region.
+func (k *keymaker) advance(ctx context.Context, id command.KeyID) error {
 	view := k.cfg.Replica.View()
 	key, ok := view.Key(id)
 	if !ok || key.Scheme != command.SchemeMultisig || key.State != fsm.KeyPending || !slices.Contains(key.Regions, k.cfg.Region) {
-		return true, nil
+		return nil
 	}
 	own := key.Attested(k.cfg.Region)
 	switch {
 	case own == nil:
-		return false, k.attest(ctx, view, key)
-	case own.Confirmed:
-		return true, nil
-	case len(key.Attestations) < len(key.Regions):
-		return false, nil // the others' turn: their attestations wake us
+		return k.attest(ctx, view, key)
+	case own.Confirmed, len(key.Attestations) < len(key.Regions): // the others' turn: their attestations wake us
+		return nil
 	}
 	if err := k.verify(view, key); err != nil && liar.Defends(liar.Attestations) {
 		k.cfg.Logger.Error("key attestation refused: the key never becomes active", slog.String("key", id.String()), slog.Any("error", err))
-		return true, nil
+		return nil
 	}
-	return false, k.confirm(ctx, key)
+	return k.confirm(ctx, key)
 }
 
 // attest makes the private key, has it prove that it is held, and has the identity key

@@ -56,7 +56,7 @@ func New(cfg Config) (*Vault, error) {
 	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: newBell()}
 	v.keeper.applied.Store(time.Now().UnixNano())
-	v.keys = &keymaker{cfg: &v.cfg, author: a, wake: newBell(), pending: map[command.KeyID]bool{}}
+	v.keys = &keymaker{cfg: &v.cfg, author: a, notice: newNotices()}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
 	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
