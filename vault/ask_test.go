@@ -43,13 +43,13 @@ func (w *world) question(req *fsm.Request) (*vault.Question, []identity.RegionID
 	q := &vault.Question{Meta: a.Meta, Items: []vault.Item{{Request: req.ID, Attempt: a.Number}}}
 	var ps []draw.Partial
 	for _, s := range shares[:3] {
-		p, err := s.Evaluate(input)
+		p, err := s.Evaluate(draw.At(input))
 		w.ok(err)
 		ps = append(ps, p)
 		q.Partials = append(q.Partials, p.Encode())
 	}
 	var err error
-	q.Value, err = pub.Combine(input, ps)
+	q.Value, err = pub.Combine(draw.At(input), ps)
 	w.ok(err)
 	return q, w.drawn(req, q.Value)
 }

@@ -29,8 +29,9 @@ type beacon struct {
 // evaluation is what is known of one entry's value.
 type evaluation struct {
 	meta command.Meta
-	by   identity.RegionID            // who spoke of it before this region knew it; 0 once it does
-	own  func() (draw.Partial, error) // computed once
+	by   identity.RegionID  // who spoke of it before this region knew it; 0 once it does
+	at   func() *draw.Place // computed once, like own
+	own  func() (draw.Partial, error)
 
 	mu      sync.Mutex
 	opened  bool           // the own replica applied a draw opened here
@@ -62,10 +63,6 @@ func newBeacon(cfg *Config) *beacon {
 	})}
 }
 
-func (b *beacon) input(m command.Meta) []byte {
-	return draw.Input(b.cfg.Replica.View().Lineage(), m.Term, m.Index, m.Chain)
-}
-
 // at returns the evaluation of an entry this region knows.
 func (b *beacon) at(m command.Meta) *evaluation { return b.hold(m, 0) }
 
@@ -83,7 +80,10 @@ func (b *beacon) hold(m command.Meta, by identity.RegionID) *evaluation {
 		e.by = 0
 	default:
 		e = &evaluation{meta: m, by: by, seen: map[uint8]bool{}, news: make(chan struct{}, 1)}
-		e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(b.input(m)) })
+		e.at = sync.OnceValue(func() *draw.Place {
+			return draw.At(draw.Input(b.cfg.Replica.View().Lineage(), m.Term, m.Index, m.Chain))
+		})
+		e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(e.at()) })
 		b.evals[m] = e
 	}
 	room := maxMetas
@@ -229,8 +229,8 @@ func (e *evaluation) known() *drawn {
 // check verifies partials in parallel and names the region of a bad one: that is
 // evidence, since nobody else can speak on its connection.
 func (b *beacon) check(key draw.PublicKey, e *evaluation, batch []draw.Partial) {
-	faults, input := make([]error, len(batch)), b.input(e.meta)
-	parallel(len(batch), func(i int) { faults[i] = key.Check(input, batch[i]) })
+	faults, at := make([]error, len(batch)), e.at()
+	parallel(len(batch), func(i int) { faults[i] = key.Check(at, batch[i]) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, p := range batch {
@@ -244,7 +244,7 @@ func (b *beacon) check(key draw.PublicKey, e *evaluation, batch []draw.Partial) 
 
 func (b *beacon) combine(key draw.PublicKey, e *evaluation, good []draw.Partial) (*drawn, error) {
 	good = good[:key.Threshold]
-	value, err := key.Combine(b.input(e.meta), good)
+	value, err := key.Combine(e.at(), good)
 	if err != nil {
 		return nil, err
 	}
@@ -294,9 +294,8 @@ func (b *beacon) recompute(e *evaluation, q *Question) (*drawn, error) {
 	if len(ps) < key.Threshold {
 		return nil, errs.New(errs.Unverified, "co-sign question on entry %d: partials of %d regions, %d needed", q.Meta.Index, len(ps), key.Threshold)
 	}
-	faults := make([]error, len(ps))
-	input := b.input(q.Meta)
-	parallel(len(ps)-1, func(i int) { faults[i+1] = key.Check(input, ps[i+1]) })
+	faults, at := make([]error, len(ps)), e.at()
+	parallel(len(ps)-1, func(i int) { faults[i+1] = key.Check(at, ps[i+1]) })
 	for _, err := range faults {
 		if err != nil {
 			return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
+	"github.com/tetrad-vault/tetrad/vault/draw"
 	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
@@ -51,7 +52,7 @@ func nonceHedge(cfg *Config, curve command.Curve) ([]byte, error) {
 	w.Fixed(cfg.Session.Cert.Boot[:])
 	w.U64(uint64(cfg.Session.Cert.Issued.UnixMilli()))
 	w.U8(uint8(curve))
-	p, err := cfg.Share.Evaluate(w.Bytes())
+	p, err := cfg.Share.Evaluate(draw.At(w.Bytes()))
 	if err != nil {
 		return nil, err
 	}

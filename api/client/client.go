@@ -21,6 +21,7 @@ import (
 // Limits of the client.
 const (
 	messageBytesMax = 4 << 20
+	windowBytes     = 2 << 20 // what a node may have under way unread; fixed, since measuring it costs a ping a call
 	addressesMax    = 64
 	retryPauseMin   = 20 * time.Millisecond
 	retryPauseMax   = 250 * time.Millisecond
@@ -76,6 +77,8 @@ func Dial(cfg Config) (*Client, error) {
 			grpc.WithContextDialer(cfg.Dial),
 			grpc.WithDisableServiceConfig(),
 			grpc.WithDisableRetry(), // ours knows ids and the other nodes
+			grpc.WithStaticStreamWindowSize(windowBytes),
+			grpc.WithStaticConnWindowSize(windowBytes),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 			grpc.WithConnectParams(grpc.ConnectParams{

@@ -41,13 +41,13 @@ func Beacon(t testing.TB, c *nodetest.Cluster) func(command.Meta) ([32]byte, err
 		input := draw.Input(lineage, m.Term, m.Index, m.Chain)
 		var partials []draw.Partial
 		for _, s := range shares[:doc.Beacon.Threshold] {
-			p, err := s.Evaluate(input)
+			p, err := s.Evaluate(draw.At(input))
 			if err != nil {
 				return [32]byte{}, err
 			}
 			partials = append(partials, p)
 		}
-		v, err := public.Combine(input, partials)
+		v, err := public.Combine(draw.At(input), partials)
 		known[m] = v
 		return v, err
 	}

@@ -44,8 +44,11 @@ func serve(ctx context.Context, cfg *config.Config, started time.Time, stderr io
 	}
 	// Taken before anything slow, so that a stop during a slow unseal is orderly too.
 	signals, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	var heap sync.WaitGroup
+	defer heap.Wait()
 	defer stop()
 	signal.Ignore(syscall.SIGHUP) // the configuration is read once
+	heap.Go(func() { keepHeap(signals) })
 	nt := newNotifier()
 	log.Info("starting", slog.String("version", version.Version), slog.String("region", cfg.Region), slog.String("config", cfg.Path))
 	nt.send(log, "STATUS=opening the HSM")

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
-	"github.com/tetrad-vault/tetrad/deploy/lab"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 )
 
@@ -22,6 +21,7 @@ type figures struct {
 	latencies []time.Duration
 	cpu       time.Duration // all four regions and the clients
 	client    time.Duration // of it, the clients' own
+	leader    time.Duration // of it, the leader's
 	entries   uint64        // of the log
 	others    float64       // share of the machine that others used meanwhile
 	lastErr   error
@@ -36,6 +36,7 @@ func (f *figures) add(w *figures) {
 	f.failed += w.failed
 	f.cpu += w.cpu
 	f.client += w.client
+	f.leader += w.leader
 	f.entries += w.entries
 	f.latencies = append(f.latencies, w.latencies...)
 	slices.Sort(f.latencies)
@@ -56,8 +57,8 @@ func (f *figures) rate() float64 { return float64(f.done) / f.took.Seconds() }
 // String is one line for people: rate, latencies, and CPU a signature, since machines
 // are shared and a rate alone says little.
 func (f *figures) String() string {
-	s := fmt.Sprintf("%7.0f /s   p50 %6.2f ms   p99 %7.2f ms   CPU %5.0f us a signature (client %.0f)   %.1f an entry   %d signatures   others used %.0f%%",
-		f.rate(), ms(f.percentile(0.5)), ms(f.percentile(0.99)), us(f.cpu, f.done), us(f.client, f.done),
+	s := fmt.Sprintf("%7.0f /s   p50 %6.2f ms   p99 %7.2f ms   CPU %5.0f us a signature (leader %.0f, client %.0f)   %.1f an entry   %d signatures   others used %.0f%%",
+		f.rate(), ms(f.percentile(0.5)), ms(f.percentile(0.99)), us(f.cpu, f.done), us(f.leader, f.done), us(f.client, f.done),
 		float64(f.done)/float64(max(f.entries, 1)), f.done, 100*f.others)
 	if f.failed > 0 {
 		s += fmt.Sprintf("   %d failed: %v", f.failed, f.lastErr)
@@ -76,7 +77,7 @@ func us(d time.Duration, n int) float64 {
 
 // run signs with key from workers at once for the duration; each worker asks for its
 // next signature when it has the last.
-func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, workers int, duration time.Duration) *figures {
+func run(ctx context.Context, b *bench, key *client.Key, workers int, duration time.Duration) *figures {
 	hash := client.HashSHA256
 	if key.Curve == tetradv1.Curve_CURVE_ED25519 {
 		hash = client.HashNone
@@ -86,8 +87,8 @@ func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, wor
 		total figures
 		group sync.WaitGroup
 	)
-	index := applied(ctx, c)
-	before, self, all := cpu(l), ownCPU(), processors()
+	c, index, leader := b.service, applied(ctx, b.service), b.leader(ctx)
+	before, self, all := cpu(b.lab), ownCPU(), processors()
 	start := time.Now()
 	for range workers {
 		group.Go(func() {
@@ -105,7 +106,11 @@ func run(ctx context.Context, l *lab.Lab, c *client.Client, key *client.Key, wor
 	group.Wait()
 	total.took = time.Since(start)
 	total.client = ownCPU() - self
-	total.cpu = cpu(l) - before + total.client
+	after := cpu(b.lab)
+	if leader >= 0 {
+		total.leader = after[leader] - before[leader]
+	}
+	total.cpu = sum(after) - sum(before) + total.client
 	total.others = processors().others(all, total.cpu)
 	total.entries = applied(ctx, c) - index
 	slices.Sort(total.latencies)

@@ -63,14 +63,22 @@ func (p processorTime) others(before processorTime, ours time.Duration) float64 
 	return max(0, float64(p.busy-before.busy-ours)/float64(all))
 }
 
-// cpu is what all regions have used.
-func cpu(l *lab.Lab) (sum time.Duration) {
-	for _, r := range l.Regions {
+// cpu is what each region has used.
+func cpu(l *lab.Lab) []time.Duration {
+	out := make([]time.Duration, len(l.Regions))
+	for i, r := range l.Regions {
 		if u, err := r.Usage(); err == nil {
-			sum += u.CPU
+			out[i] = u.CPU
 		}
 	}
-	return sum
+	return out
+}
+
+func sum(all []time.Duration) (total time.Duration) {
+	for _, d := range all {
+		total += d
+	}
+	return total
 }
 
 func ownCPU() time.Duration {

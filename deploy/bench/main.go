@@ -36,7 +36,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "comma-separated measurements, of: "+strings.Join(names(), ", ")+" (default all)")
 	flag.DurationVar(&o.grow, "grow", time.Minute, "how long the log grows, for the cost of a signature as it does")
 	flag.IntVar(&o.kills, "kills", 5, "how often the leader is killed")
-	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles of leader and follower to, taken under load")
+	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles to, one a region and one of the client for each load")
 	flag.BoolVar(&o.keep, "keep", false, "leave the directory, for its logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,6 +87,7 @@ func bounded(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	b.profiles = o.profile
 	defer b.service.Close()
 	defer b.admin.Close()
 	for _, m := range wanted {

@@ -44,16 +44,18 @@ func row(name, format string, args ...any) {
 
 // warm makes connections, HSM sessions and caches before anything is timed.
 func (b *bench) warm(ctx context.Context, key *client.Key) {
-	run(ctx, b.lab, b.service, key, 8, 500*time.Millisecond)
+	run(ctx, b, key, 8, 500*time.Millisecond)
 }
 
 func (b *bench) load(ctx context.Context, name string, workers int, d time.Duration) (*figures, error) {
 	key := b.keys[name]
 	b.warm(ctx, key)
+	title := fmt.Sprintf("%s, %d at once", name, workers)
+	defer b.profile(ctx, title, d)()
 	f := &figures{}
 	var quietest *figures
 	for range max(1, int(d/window)) {
-		w := run(ctx, b.lab, b.service, key, workers, min(d, window))
+		w := run(ctx, b, key, workers, min(d, window))
 		if w.done == 0 {
 			return f, fmt.Errorf("no signature in %s: %w", window, w.lastErr)
 		}
@@ -62,7 +64,7 @@ func (b *bench) load(ctx context.Context, name string, workers int, d time.Durat
 		}
 		f.add(w)
 	}
-	row(fmt.Sprintf("%s, %d at once", name, workers), "%s", f)
+	row(title, "%s", f)
 	if quietest.took < f.took {
 		row("  the quietest of it", "%s", quietest)
 	}
@@ -75,19 +77,18 @@ const window = 2 * time.Second
 
 // idle shows what of the cost at light load is there without any.
 func (b *bench) idle(ctx context.Context, o options) error {
-	defer b.profile(ctx, o, "idle")()
-	index, before := applied(ctx, b.service), cpu(b.lab)
+	defer b.profile(ctx, "idle", o.duration)()
+	index, before := applied(ctx, b.service), sum(cpu(b.lab))
 	select {
 	case <-time.After(o.duration):
 	case <-ctx.Done():
 	}
 	row("nobody signs", "CPU %.1f ms a second over all regions, %.1f entries a second",
-		ms(cpu(b.lab)-before)/o.duration.Seconds(), float64(applied(ctx, b.service)-index)/o.duration.Seconds())
+		ms(sum(cpu(b.lab))-before)/o.duration.Seconds(), float64(applied(ctx, b.service)-index)/o.duration.Seconds())
 	return nil
 }
 
 func (b *bench) one(ctx context.Context, o options) error {
-	defer b.profile(ctx, o, "one")()
 	_, err := b.load(ctx, "P-256", 1, o.duration)
 	return err
 }
@@ -95,7 +96,6 @@ func (b *bench) one(ctx context.Context, o options) error {
 const many = 64
 
 func (b *bench) p256(ctx context.Context, o options) error {
-	defer b.profile(ctx, o, "p256")()
 	_, err := b.load(ctx, "P-256", many, o.duration)
 	return err
 }
@@ -115,7 +115,6 @@ func (b *bench) curves(ctx context.Context, o options) error {
 
 // frost signs with keys that exist nowhere: one signature made by two regions of four.
 func (b *bench) frost(ctx context.Context, o options) error {
-	defer b.profile(ctx, o, "frost")()
 	for _, name := range []string{"FROST Ed25519", "FROST BIP-340"} {
 		for _, workers := range []int{1, many} {
 			if _, err := b.load(ctx, name, workers, o.duration); err != nil {
@@ -134,7 +133,7 @@ func (b *bench) grow(ctx context.Context, o options) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		f := run(ctx, b.lab, b.service, key, many, o.grow/steps)
+		f := run(ctx, b, key, many, o.grow/steps)
 		cp, err := b.admin.AuditCheckpoint(ctx)
 		if err != nil {
 			return err
@@ -225,12 +224,8 @@ func (b *bench) failover(ctx context.Context, o options) error {
 }
 
 func (b *bench) killLeader(ctx context.Context) (time.Duration, error) {
-	status, err := b.service.Status(ctx)
-	if err != nil {
-		return 0, err
-	}
-	i := int(status.Leader) - 1
-	if i < 0 || i >= len(b.lab.Regions) {
+	i := b.leader(ctx)
+	if i < 0 {
 		return 0, fmt.Errorf("no leader is known")
 	}
 	leader := b.lab.Regions[i]
@@ -257,6 +252,15 @@ func (b *bench) killLeader(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	return took, nil
+}
+
+// leader is the place among the lab's regions of the one that leads; -1 if none is known.
+func (b *bench) leader(ctx context.Context) int {
+	status, err := b.service.Status(ctx)
+	if err != nil || int(status.Leader) > len(b.lab.Regions) {
+		return -1
+	}
+	return int(status.Leader) - 1
 }
 
 func (b *bench) nextSignature(ctx context.Context, c *client.Client) (time.Duration, error) {

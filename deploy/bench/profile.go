@@ -7,39 +7,59 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/deploy/lab"
 )
 
-// profile takes CPU profiles of all regions while a load runs, if asked to. The function
-// it returns waits for them.
-func (b *bench) profile(ctx context.Context, o options, load string) (wait func()) {
-	if o.profile == "" {
+// profile takes CPU profiles of all regions and of the client while a load runs, if asked
+// to. The function it returns waits for them.
+func (b *bench) profile(ctx context.Context, load string, d time.Duration) (wait func()) {
+	if b.profiles == "" {
 		return func() {}
 	}
-	if err := os.MkdirAll(o.profile, 0o755); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return func() {}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return func() { fmt.Fprintln(os.Stderr, "bench:", err) }
 	}
-	leader := uint32(0)
-	if status, err := b.service.Status(ctx); err == nil {
-		leader = status.Leader
-	}
+	load = strings.NewReplacer(", ", "-", " ", "-").Replace(strings.TrimSuffix(load, " at once"))
+	leader := b.leader(ctx)
 	var group sync.WaitGroup
 	for i, r := range b.lab.Regions {
 		name := load + "-" + r.Name
-		if uint32(i+1) == leader {
+		if i == leader {
 			name += "-leader"
 		}
 		group.Go(func() {
-			if err := fetchProfile(ctx, r, filepath.Join(o.profile, name+".pprof"), o.duration-time.Second); err != nil {
+			if err := fetchProfile(ctx, r, filepath.Join(b.profiles, name+".pprof"), d-time.Second); err != nil {
 				fmt.Fprintln(os.Stderr, "bench:", err)
 			}
 		})
 	}
-	return group.Wait
+	done := ownProfile(filepath.Join(b.profiles, load+"-client.pprof"))
+	return func() {
+		done()
+		group.Wait()
+	}
+}
+
+func ownProfile(path string) (done func()) {
+	f, err := os.Create(path)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	return func() {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			return
+		}
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
 }
 
 func fetchProfile(ctx context.Context, r *lab.Region, path string, d time.Duration) error {

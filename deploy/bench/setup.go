@@ -28,6 +28,8 @@ type bench struct {
 	service *client.Client
 	admin   *client.Client
 	keys    map[string]*client.Key
+
+	profiles string // folder for CPU profiles; empty for none
 }
 
 // found holds the ceremony and starts the regions.

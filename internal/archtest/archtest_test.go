@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box", "internal/edtable"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -26,7 +26,7 @@ var rooms = map[string][]string{
 	"fsm":               append([]string{"fsm"}, leaves...),
 	"seal":              append([]string{"seal"}, leaves...),
 	"vault":             append([]string{"vault", "fsm"}, leaves...),
-	"vault/draw":        {"internal/errs", "internal/wire"},
+	"vault/draw":        {"internal/errs", "internal/wire", "internal/edtable"},
 	"vault/frost":       {"internal/errs", "internal/wire"},
 	"vault/address":     {"fsm/intent", "fsm/command", "internal/errs"},
 	"cluster":           append([]string{"cluster", "fsm"}, leaves...),
@@ -40,11 +40,12 @@ var rooms = map[string][]string{
 	"internal/config":   leaves,
 	"internal/errs":     {},
 	"internal/wire":     {"internal/errs"},
-	"internal/identity": {"internal/errs", "internal/wire"},
+	"internal/identity": {"internal/errs", "internal/wire", "internal/edtable"},
 	"internal/network":  {"internal/network", "internal/errs"},
 	"internal/durable":  {"internal/durable", "internal/errs"},
 	"internal/clock":    {},
 	"internal/box":      {"internal/errs", "internal/wire"},
+	"internal/edtable":  {},
 	"internal/version":  {},
 	"internal/liar":     {"internal/identity"},
 	"internal/archtest": {},

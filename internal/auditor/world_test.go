@@ -240,14 +240,14 @@ func (w *world) drawn(res fsm.Result, ids ...command.RequestID) *round {
 	r := &round{meta: res.Meta, requests: ids, answers: map[identity.RegionID]*command.Answer{}, authors: map[identity.RegionID]identity.Signer{}}
 	input := draw.Input(w.Machine.View().Lineage(), r.meta.Term, r.meta.Index, r.meta.Chain)
 	for i := range 3 {
-		p, err := w.shares[(i+int(r.meta.Index))%4].Evaluate(input)
+		p, err := w.shares[(i+int(r.meta.Index))%4].Evaluate(draw.At(input))
 		if err != nil {
 			w.t.Fatal(err)
 		}
 		r.partials = append(r.partials, p)
 	}
 	var err error
-	if r.value, err = w.public.CombineChecked(input, r.partials); err != nil {
+	if r.value, err = w.public.CombineChecked(draw.At(input), r.partials); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, id := range ids {

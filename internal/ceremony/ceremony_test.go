@@ -67,14 +67,14 @@ func TestFounding(t *testing.T) {
 		if root != first || seal.RootCheck(d.Cluster, root) != d.RootCheck {
 			t.Errorf("region %s holds another root key", s.Region.Name)
 		}
-		p, err := share.Evaluate(input)
+		p, err := share.Evaluate(draw.At(input))
 		if err != nil || share.Matches(beacon) != nil {
 			t.Fatalf("region %s: share does not fit the beacon: %v", s.Region.Name, err)
 		}
 		partials = append(partials, p)
 	}
-	a, errA := beacon.CombineChecked(input, partials[:3])
-	b, errB := beacon.CombineChecked(input, partials[1:])
+	a, errA := beacon.CombineChecked(draw.At(input), partials[:3])
+	b, errB := beacon.CombineChecked(draw.At(input), partials[1:])
 	if errA != nil || errB != nil || a != b {
 		t.Errorf("two triples give %x (%v) and %x (%v)", a, errA, b, errB)
 	}

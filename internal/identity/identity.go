@@ -23,6 +23,7 @@ import (
 
 	"filippo.io/edwards25519"
 
+	"github.com/tetrad-vault/tetrad/internal/edtable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
@@ -157,11 +158,15 @@ func (k PublicKey) rsa() *rsa.PublicKey {
 
 var pssOptions = &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256}
 
+// tables makes checks under keys that are met again cheap: those of regions' sessions and
+// of busy services. Two MiB at most; what it holds decides nothing.
+var tables = edtable.NewKeys(128)
+
 // Verify reports whether sig is k's signature of msg. It is deterministic.
 func (k PublicKey) Verify(msg, sig []byte) bool {
 	switch k.Alg {
 	case Ed25519:
-		return len(k.Key) == ed25519.PublicKeySize && ed25519.Verify(k.Key, msg, sig)
+		return tables.Verify(k.Key, msg, sig)
 	case P256:
 		pub := k.p256()
 		if pub == nil || len(sig) != 64 {

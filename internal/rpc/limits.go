@@ -5,6 +5,8 @@ import "time"
 // Fixed limits of the front door; what an operator may tune stands in Limits.
 const (
 	messageBytesMax  = 1<<20 + 64<<10 // one message: 1 MiB of content and its framing
+	windowBytes      = 2 << 20        // what may be under way unread, on a stream and on a connection; fixed, since measuring it costs a ping a call
+	streamWorkers    = 32             // goroutines that keep their stacks from call to call; more calls get their own
 	headerBytesMax   = 16 << 10
 	regionPlaces     = 32 // connections beyond Limits.Connections that are for regions alone
 	strangerRate     = 50 // calls a second from keys no principal is known for, all together

@@ -25,6 +25,20 @@ func Input(lineage [32]byte, term, index uint64, chain [32]byte) []byte {
 	return w.Bytes()
 }
 
+// Place is what Input returned, hashed to the group: once an entry is enough for its own
+// partial and for all that are checked.
+type Place struct {
+	input []byte
+	hash  *point
+	enc   [32]byte
+}
+
+// At hashes an input.
+func At(input []byte) *Place {
+	h := hashToPoint(input, groupDomain)
+	return &Place{input, h, encodePoint(h)}
+}
+
 func value(input []byte, combined [32]byte) [32]byte {
 	w := wire.NewWriter(192)
 	w.String(valueDomain)
@@ -38,6 +52,21 @@ type Partial struct {
 	Region uint8
 	Eval   [32]byte
 	Proof  []byte // 64 bytes: challenge and response
+
+	read *element // Eval as DecodePartial found it
+}
+
+type element struct {
+	enc [32]byte
+	p   *point
+}
+
+// point decodes Eval, or finds it decoded.
+func (p Partial) point() (*point, bool) {
+	if p.read != nil && p.read.enc == p.Eval {
+		return p.read.p, true
+	}
+	return decodePoint(p.Eval[:])
 }
 
 const partialVersion = 1
@@ -65,12 +94,13 @@ func DecodePartial(b []byte) (Partial, error) {
 	if err := r.Done(); err != nil {
 		return Partial{}, err
 	}
-	_, okEval := decodePoint(p.Eval[:])
+	v, okEval := decodePoint(p.Eval[:])
 	_, okC := decodeScalar(p.Proof[:32])
 	_, okS := decodeScalar(p.Proof[32:])
 	if p.Region == 0 || p.Region > maxRegions || !okEval || !okC || !okS {
 		return Partial{}, errs.New(errs.Malformed, "draw partial of region %d: not a canonical element and proof", p.Region)
 	}
+	p.read = &element{p.Eval, v}
 	return p, nil
 }
 
@@ -87,15 +117,14 @@ func newShare(region uint8, secret *scalar) Share {
 	return s
 }
 
-// Evaluate returns the region's partial for input. The same input gives the same bytes.
-func (s Share) Evaluate(input []byte) (Partial, error) {
+// Evaluate returns the region's partial for a place. The same place gives the same bytes.
+func (s Share) Evaluate(at *Place) (Partial, error) {
 	if s.Region == 0 || s.secret.Equal(new(scalar)) == 1 {
 		return Partial{}, errs.New(errs.Invalid, "draw share is empty").
 			WithHint("the share is dealt in the genesis ceremony and stored sealed to the region")
 	}
-	h := hashToPoint(input, groupDomain)
-	p := Partial{Region: s.Region, Eval: encodePoint(new(point).ScalarMult(&s.secret, h))}
-	p.Proof = prove(&s.secret, s.public, h, encodePoint(h), p.Eval)
+	p := Partial{Region: s.Region, Eval: encodePoint(new(point).ScalarMult(&s.secret, at.hash))}
+	p.Proof = prove(&s.secret, s.public, at.hash, at.enc, p.Eval)
 	return p, nil
 }
 

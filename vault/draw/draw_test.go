@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,7 +59,7 @@ func evaluate(t testing.TB, shares []Share, input []byte) []Partial {
 	t.Helper()
 	out := make([]Partial, len(shares))
 	for i, s := range shares {
-		p, err := s.Evaluate(input)
+		p, err := s.Evaluate(At(input))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,21 +75,21 @@ func TestAnyThreeGiveOneValueTwoNever(t *testing.T) {
 		ps := evaluate(t, shares, input)
 		order := rapid.Permutation([]int{0, 1, 2, 3}).Draw(rt, "order")
 		pick := []Partial{ps[order[0]], ps[order[1]], ps[order[2]]}
-		want, err := k.CombineChecked(input, ps[:3])
+		want, err := k.CombineChecked(At(input), ps[:3])
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, err := k.CombineChecked(input, pick)
+		got, err := k.CombineChecked(At(input), pick)
 		if err != nil || got != want {
 			rt.Fatalf("partials %v give %x, want %x (%v)", order, got, want, err)
 		}
-		if _, err := k.Combine(input, pick[:2]); errs.CodeOf(err) != errs.Unavailable {
+		if _, err := k.Combine(At(input), pick[:2]); errs.CodeOf(err) != errs.Unavailable {
 			rt.Fatalf("two partials: %v", err)
 		}
 		// Nor do two interpolated as if two were enough.
 		k2 := k
 		k2.Threshold = 2
-		if got, err := k2.Combine(input, pick[:2]); err != nil || got == want {
+		if got, err := k2.Combine(At(input), pick[:2]); err != nil || got == want {
 			rt.Fatalf("two partials gave the value (%v)", err)
 		}
 	})
@@ -118,7 +120,7 @@ func TestValueMatchesDefinition(t *testing.T) {
 	if !bytes.Equal(pub, k.Group[:]) {
 		t.Fatalf("group key %x, circl %x", k.Group, pub)
 	}
-	got, err := k.Combine(input, evaluate(t, shares, input)[1:])
+	got, err := k.Combine(At(input), evaluate(t, shares, input)[1:])
 	if err != nil || got != value(input, [32]byte(enc)) {
 		t.Fatalf("value %x, want %x (%v)", got, value(input, [32]byte(enc)), err)
 	}
@@ -167,36 +169,70 @@ func TestWrongPartialRefusedAndNamed(t *testing.T) {
 		"zero proof":       {Region: 2, Eval: good[1].Eval, Proof: make([]byte, 64)},
 		"identity":         {Region: 2, Proof: good[1].Proof},
 	}
+	prepared := withTables(t, k)
 	for name, p := range cases {
-		err := k.Check(input, p)
-		if errs.CodeOf(err) != errs.Unverified || !strings.Contains(err.Error(), "region 2") {
-			t.Errorf("%s: %v", name, err)
+		for _, k := range []PublicKey{k, prepared} {
+			if err := k.Check(At(input), p); errs.CodeOf(err) != errs.Unverified || !strings.Contains(err.Error(), "region 2") {
+				t.Errorf("%s: %v", name, err)
+			}
 		}
-		if _, err := k.CombineChecked(input, []Partial{good[0], p, good[2]}); errs.CodeOf(err) != errs.Unverified {
+		if _, err := k.CombineChecked(At(input), []Partial{good[0], p, good[2]}); errs.CodeOf(err) != errs.Unverified {
 			t.Errorf("%s combined: %v", name, err)
 		}
 	}
 	for _, region := range []uint8{0, 5, 255} {
 		p := good[1]
 		p.Region = region
-		if err := k.Check(input, p); errs.CodeOf(err) != errs.Invalid {
+		if err := k.Check(At(input), p); errs.CodeOf(err) != errs.Invalid {
 			t.Errorf("region %d: %v", region, err)
 		}
 	}
-	if _, err := k.Combine(input, []Partial{good[0], good[1], good[1]}); errs.CodeOf(err) != errs.Invalid {
+	if _, err := k.Combine(At(input), []Partial{good[0], good[1], good[1]}); errs.CodeOf(err) != errs.Invalid {
 		t.Errorf("repeated partial: %v", err)
 	}
 	for i, p := range good {
-		if err := k.Check(input, p); err != nil {
+		if err := errors.Join(k.Check(At(input), p), prepared.Check(At(input), p)); err != nil {
 			t.Errorf("good partial %d: %v", i, err)
 		}
 	}
 }
 
+// withTables is the key as regions have it.
+func withTables(t testing.TB, k PublicKey) PublicKey {
+	t.Helper()
+	shares := make([][]byte, len(k.Shares))
+	for i := range shares {
+		shares[i] = k.Shares[i][:]
+	}
+	prepared, err := NewPublicKey(k.Threshold, k.Group, shares)
+	if err != nil || len(prepared.tables) != len(shares) {
+		t.Fatal(err)
+	}
+	return prepared
+}
+
+// TestChangedAfterDecoding: what is checked is what the partial says, not what was decoded.
+func TestChangedAfterDecoding(t *testing.T) {
+	shares, k := deal(t, 15, 4, 3)
+	p, err := DecodePartial(evaluate(t, shares, []byte("input"))[1].Encode())
+	if err != nil || k.Check(At([]byte("input")), p) != nil {
+		t.Fatal(err)
+	}
+	p.Eval = evaluate(t, shares, []byte("another"))[1].Eval
+	if err := k.Check(At([]byte("input")), p); errs.CodeOf(err) != errs.Unverified {
+		t.Fatal(err)
+	}
+	got, _ := p.point()
+	if want, _ := decodePoint(p.Eval[:]); got.Equal(want) != 1 {
+		t.Fatal("the old value is used")
+	}
+}
+
 func TestEveryBitOfAPartialCounts(t *testing.T) {
 	shares, k := deal(t, 6, 4, 3)
+	k = withTables(t, k)
 	input := []byte("input")
-	p, err := shares[0].Evaluate(input)
+	p, err := shares[0].Evaluate(At(input))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +242,7 @@ func TestEveryBitOfAPartialCounts(t *testing.T) {
 		bad[bit/8] ^= 1 << (bit % 8)
 		q, err := DecodePartial(bad)
 		if err == nil {
-			err = k.Check(input, q)
+			err = k.Check(At(input), q)
 		}
 		if err == nil {
 			t.Fatalf("bit %d does not matter", bit)
@@ -220,7 +256,7 @@ func TestEvaluateIsDeterministic(t *testing.T) {
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Fatal("two evaluations differ")
 	}
-	if _, err := (Share{}).Evaluate([]byte("x")); errs.CodeOf(err) != errs.Invalid {
+	if _, err := (Share{}).Evaluate(At([]byte("x"))); errs.CodeOf(err) != errs.Invalid {
 		t.Fatalf("empty share: %v", err)
 	}
 }
@@ -272,7 +308,7 @@ func TestValidateRefusesBadKeys(t *testing.T) {
 		}
 	}
 	raw := [][]byte{k.Shares[0][:], k.Shares[1][:], k.Shares[2][:], k.Shares[3][:]}
-	if got, err := NewPublicKey(3, k.Group, raw); err != nil || fmt.Sprint(got) != fmt.Sprint(k) {
+	if got, err := NewPublicKey(3, k.Group, raw); err != nil || got.Threshold != k.Threshold || got.Group != k.Group || !slices.Equal(got.Shares, k.Shares) {
 		t.Errorf("stored parts: %v", err)
 	}
 	raw[2] = raw[2][:31]
@@ -308,7 +344,7 @@ func FuzzDecodePartial(f *testing.F) {
 		if !bytes.Equal(p.Encode(), b) {
 			t.Fatal("two encodings of one partial")
 		}
-		_ = k.Check([]byte("input"), p)
+		_ = k.Check(At([]byte("input")), p)
 	})
 }
 
@@ -324,29 +360,30 @@ func FuzzDecodeShare(f *testing.F) {
 
 func BenchmarkDraw(b *testing.B) {
 	shares, k := deal(b, 13, 4, 3)
+	k = withTables(b, k)
 	input := Input([32]byte{1}, 2, 3, [32]byte{4})
 	ps := evaluate(b, shares, input)
 	b.Run("evaluate", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = shares[0].Evaluate(input)
+			_, _ = shares[0].Evaluate(At(input))
 		}
 	})
 	b.Run("check", func(b *testing.B) {
 		for b.Loop() {
-			_ = k.Check(input, ps[1])
+			_ = k.Check(At(input), ps[1])
 		}
 	})
 	b.Run("combine", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = k.Combine(input, ps)
+			_, _ = k.Combine(At(input), ps)
 		}
 	})
 	b.Run("combine-checked", func(b *testing.B) {
 		for b.Loop() {
-			_, _ = k.CombineChecked(input, ps[:3])
+			_, _ = k.CombineChecked(At(input), ps[:3])
 		}
 	})
-	value, _ := k.Combine(input, ps)
+	value, _ := k.Combine(At(input), ps)
 	b.Run("permutation", func(b *testing.B) {
 		for b.Loop() {
 			Permutation(value, [16]byte{1}, 1, []uint8{1, 2, 3, 4})

@@ -81,7 +81,7 @@ func (g *grinder) candidate(shownTo int) batch {
 
 func (g *grinder) partials(input []byte, regions ...int) (out []Partial) {
 	for _, r := range regions {
-		p, err := g.shares[r].Evaluate(input)
+		p, err := g.shares[r].Evaluate(At(input))
 		if err != nil {
 			g.t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func (g *grinder) partials(input []byte, regions ...int) (out []Partial) {
 }
 
 func (g *grinder) value(input []byte) [32]byte {
-	v, err := g.key.Combine(input, g.partials(input, 1, 2, 3))
+	v, err := g.key.Combine(At(input), g.partials(input, 1, 2, 3))
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestGrindingGainsNothing(t *testing.T) {
 		"as if two sufficed": func(g *grinder, input []byte, seen []Partial) [32]byte {
 			k := g.key
 			k.Threshold = 2
-			v, err := k.Combine(input, seen)
+			v, err := k.Combine(At(input), seen)
 			if err != nil {
 				g.t.Fatal(err)
 			}
@@ -210,7 +210,7 @@ func TestGrindingGainsNothing(t *testing.T) {
 		g := newGrinder(t, nil)
 		g.shares, g.key = deal(t, 8, 4, 2)
 		g.guess = func(g *grinder, input []byte, seen []Partial) [32]byte {
-			v, err := g.key.Combine(input, seen)
+			v, err := g.key.Combine(At(input), seen)
 			if err != nil {
 				g.t.Fatal(err)
 			}

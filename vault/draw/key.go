@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"github.com/tetrad-vault/tetrad/internal/edtable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -9,6 +10,8 @@ type PublicKey struct {
 	Threshold int
 	Group     [32]byte   // public key of the shared secret
 	Shares    [][32]byte // Shares[i] verifies region i+1
+
+	tables []*edtable.Table // of the points of Shares, if NewPublicKey made this
 }
 
 // NewPublicKey builds and validates a public key from its stored parts (genesis.Beacon).
@@ -20,7 +23,15 @@ func NewPublicKey(threshold int, group [32]byte, shares [][]byte) (PublicKey, er
 		}
 		k.Shares[i] = [32]byte(s)
 	}
-	return k, k.Validate()
+	if err := k.Validate(); err != nil {
+		return PublicKey{}, err
+	}
+	k.tables = make([]*edtable.Table, len(shares))
+	for i := range k.Shares {
+		p, _ := decodePoint(k.Shares[i][:])
+		k.tables[i] = edtable.New(p)
+	}
+	return k, nil
 }
 
 // Validate checks that every point is canonical and not the identity, and that the
@@ -68,28 +79,31 @@ func interpolate(first int, points []*point) *point {
 }
 
 // Check verifies one partial. The coded error (Unverified) names the region at fault.
-func (k PublicKey) Check(input []byte, p Partial) error {
-	h := hashToPoint(input, groupDomain)
-	return k.check(h, encodePoint(h), p)
-}
-
-func (k PublicKey) check(h *point, hEnc [32]byte, p Partial) error {
+func (k PublicKey) Check(at *Place, p Partial) error {
 	if p.Region == 0 || int(p.Region) > len(k.Shares) {
 		return errs.New(errs.Invalid, "draw partial of region %d: the beacon key has %d regions", p.Region, len(k.Shares))
 	}
-	public := k.Shares[p.Region-1]
-	x, okX := decodePoint(public[:])
-	v, okV := decodePoint(p.Eval[:])
-	if !okX || !okV || !verify(public, x, hEnc, h, p.Eval, v, p.Proof) {
+	x, okX := k.share(p.Region)
+	v, okV := p.point()
+	if !okX || !okV || !verify(k.Shares[p.Region-1], x, at, p.Eval, v, p.Proof) {
 		return errs.New(errs.Unverified, "draw partial of region %d: its proof does not verify", p.Region).
 			WithHint("region %d sent a wrong partial: keep it as evidence and look at that region", p.Region)
 	}
 	return nil
 }
 
+// share returns how to multiply a region's public share; false if that is no element.
+func (k PublicKey) share(region uint8) (multiplier, bool) {
+	if k.tables != nil {
+		return k.tables[region-1].DoubleBaseMult, true
+	}
+	p, ok := decodePoint(k.Shares[region-1][:])
+	return func(a, b *scalar) *point { return new(point).VarTimeDoubleScalarBaseMult(a, p, b) }, ok
+}
+
 // Combine returns the value from Threshold or more partials of distinct regions, which
 // the caller has checked (or made itself): it verifies no proof.
-func (k PublicKey) Combine(input []byte, ps []Partial) ([32]byte, error) {
+func (k PublicKey) Combine(at *Place, ps []Partial) ([32]byte, error) {
 	if k.Threshold < 1 || len(ps) < k.Threshold {
 		return [32]byte{}, errs.New(errs.Unavailable, "draw: %d partials, %d are needed", len(ps), k.Threshold)
 	}
@@ -101,27 +115,25 @@ func (k PublicKey) Combine(input []byte, ps []Partial) ([32]byte, error) {
 			return [32]byte{}, errs.New(errs.Invalid, "draw: partial of region %d is repeated or of no region", p.Region)
 		}
 		seen[p.Region] = true
-		v, ok := decodePoint(p.Eval[:])
+		v, ok := p.point()
 		if !ok {
 			return [32]byte{}, errs.New(errs.Malformed, "draw partial of region %d: not a canonical element", p.Region)
 		}
 		regions[i], evals[i] = p.Region, v
 	}
 	sum := new(point).VarTimeMultiScalarMult(lagrange(regions), evals)
-	return value(input, encodePoint(sum)), nil
+	return value(at.input, encodePoint(sum)), nil
 }
 
 // CombineChecked checks every partial given, then combines.
-func (k PublicKey) CombineChecked(input []byte, ps []Partial) ([32]byte, error) {
+func (k PublicKey) CombineChecked(at *Place, ps []Partial) ([32]byte, error) {
 	if len(ps) > maxRegions {
 		return [32]byte{}, errs.New(errs.TooLarge, "draw: %d partials, limit %d", len(ps), maxRegions)
 	}
-	h := hashToPoint(input, groupDomain)
-	hEnc := encodePoint(h)
 	for _, p := range ps {
-		if err := k.check(h, hEnc, p); err != nil {
+		if err := k.Check(at, p); err != nil {
 			return [32]byte{}, err
 		}
 	}
-	return k.Combine(input, ps)
+	return k.Combine(at, ps)
 }

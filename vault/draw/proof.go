@@ -26,8 +26,11 @@ func prove(x *scalar, public [32]byte, h *point, hEnc [32]byte, eval [32]byte) [
 	return append(c.Bytes(), s.Bytes()...)
 }
 
+// multiplier returns a*X + b*B in variable time, for a region's public share X.
+type multiplier func(a, b *scalar) *point
+
 // verify runs in variable time: everything in it is public.
-func verify(public [32]byte, x *point, hEnc [32]byte, h *point, eval [32]byte, v *point, proof []byte) bool {
+func verify(public [32]byte, x multiplier, at *Place, eval [32]byte, v *point, proof []byte) bool {
 	if len(proof) != proofSize {
 		return false
 	}
@@ -36,9 +39,9 @@ func verify(public [32]byte, x *point, hEnc [32]byte, h *point, eval [32]byte, v
 	if !okC || !okS {
 		return false
 	}
-	r1 := new(point).VarTimeDoubleScalarBaseMult(c, x, s)
-	r2 := new(point).VarTimeMultiScalarMult([]*edwards25519.Scalar{s, c}, []*point{h, v})
-	return challenge(public, hEnc, eval, encodePoint(r1), encodePoint(r2)).Equal(c) == 1
+	r1 := x(c, s)
+	r2 := new(point).VarTimeMultiScalarMult([]*edwards25519.Scalar{s, c}, []*point{at.hash, v})
+	return challenge(public, at.enc, eval, encodePoint(r1), encodePoint(r2)).Equal(c) == 1
 }
 
 func challenge(public, h, eval, r1, r2 [32]byte) *scalar {

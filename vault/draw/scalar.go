@@ -42,18 +42,30 @@ func small(n uint8) *scalar {
 }
 
 // lagrange returns, for each of the distinct regions, the coefficient by which its share
-// counts in the polynomial's value at zero. Region numbers are public.
+// counts in the polynomial's value at zero. Region numbers are public. With n_i the product
+// of the other regions' numbers and d_i that of their differences to i's, the coefficient
+// is n_i/d_i; one inversion serves all, since inversions are what costs here.
 func lagrange(regions []uint8) []*scalar {
-	out := make([]*scalar, len(regions))
+	out, dens := make([]*scalar, len(regions)), make([]*scalar, len(regions))
+	all := small(1)
 	for i, ri := range regions {
-		num, den := small(1), small(1)
+		out[i], dens[i] = small(1), small(1)
 		for j, rj := range regions {
 			if i != j {
-				num.Multiply(num, small(rj))
-				den.Multiply(den, new(scalar).Subtract(small(rj), small(ri)))
+				out[i].Multiply(out[i], small(rj))
+				dens[i].Multiply(dens[i], new(scalar).Subtract(small(rj), small(ri)))
 			}
 		}
-		out[i] = num.Multiply(num, den.Invert(den))
+		all.Multiply(all, dens[i])
+	}
+	all.Invert(all)
+	for i := range out {
+		out[i].Multiply(out[i], all)
+		for j := range dens {
+			if j != i {
+				out[i].Multiply(out[i], dens[j])
+			}
+		}
 	}
 	return out
 }

@@ -110,7 +110,7 @@ func readVectors(t *testing.T, b []byte) {
 			}
 			ps = append(ps, p)
 		}
-		value, err := k.CombineChecked(unhex(d.Input), ps)
+		value, err := k.CombineChecked(At(unhex(d.Input)), ps)
 		if err != nil || hex.EncodeToString(value[:]) != d.Value {
 			t.Fatalf("stored draw gives %x: %v", value, err)
 		}
@@ -174,7 +174,7 @@ func drawOf(t *testing.T, shares []Share, public PublicKey, i uint64) drawVector
 	for _, p := range ps {
 		d.Partials = append(d.Partials, hex.EncodeToString(p.Encode()))
 	}
-	value, err := public.CombineChecked(input, ps)
+	value, err := public.CombineChecked(At(input), ps)
 	if err != nil {
 		t.Fatal(err)
 	}
