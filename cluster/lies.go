@@ -83,6 +83,9 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	case c.tells("freeze-unproposed") && (cmd.Type == command.TypeFreezeKey || cmd.Type == command.TypeFreezeVault):
 		liar.Did("freeze-unproposed")
 		return falseOutcome{fsm.Outcome{Code: errs.OK, Index: c.Applied()}, nil}, true
+	case c.tells("path-unproposed") && cmd.Type == command.TypeFreezePath:
+		liar.Did("path-unproposed")
+		return falseOutcome{fsm.Outcome{Code: errs.OK, Index: c.Applied()}, nil}, true
 	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
 		liar.Did("ignored-requests")
 		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true

@@ -295,7 +295,7 @@ func (t *task) denied() error {
 // dual reports whether two administrators must sign.
 func dual(b command.Body) bool {
 	switch b := b.(type) {
-	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey,
+	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey, *command.UnfreezePath,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
 		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
 		return true
@@ -321,6 +321,10 @@ func (t *task) dispatch(body command.Body) (deed, error) {
 		return t.freezeKey(b)
 	case *command.UnfreezeKey:
 		return t.unfreezeKey(b)
+	case *command.FreezePath:
+		return t.freezePath(b)
+	case *command.UnfreezePath:
+		return t.unfreezePath(b)
 	case *command.FreezeVault:
 		return t.freezeVault(b)
 	case *command.UnfreezeVault:
@@ -402,6 +406,8 @@ func (t *task) dispatchControl(body command.Body) (deed, error) {
 		return t.repairClock(b)
 	case *command.RegionFreeze:
 		return t.regionFreeze(b)
+	case *command.RegionFreezePath:
+		return t.regionFreezePath(b)
 	}
 	return nil, errs.New(errs.Malformed, "command type %d has no handler", t.command.Type)
 }

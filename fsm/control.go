@@ -159,10 +159,7 @@ func (t *task) repairRegion(b *command.RepairRegion) (deed, error) {
 
 // regionFreeze is a region's own brake; muted, it has none.
 func (t *task) regionFreeze(b *command.RegionFreeze) (deed, error) {
-	if c := t.head.control; c != nil && slices.Contains(c.muted, t.region.ID) {
-		return nil, errs.New(errs.Denied, "region %d was muted: it may not freeze by itself", t.region.ID)
-	}
-	if err := command.CheckText("reason", b.Reason, command.MaxNote); err != nil {
+	if err := t.mayFreeze(b.Reason); err != nil {
 		return nil, err
 	}
 	if b.Key == (command.KeyID{}) {
@@ -173,6 +170,25 @@ func (t *task) regionFreeze(b *command.RegionFreeze) (deed, error) {
 		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
 	}
 	return t.brakeKey(k, b.Reason)
+}
+
+func (t *task) regionFreezePath(b *command.RegionFreezePath) (deed, error) {
+	if err := t.mayFreeze(b.Reason); err != nil {
+		return nil, err
+	}
+	k, ok := t.keys.get(b.Key)
+	if !ok {
+		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+	}
+	return t.brakePath(k, b.Path, b.Reason)
+}
+
+// mayFreeze judges the region that is the author.
+func (t *task) mayFreeze(reason string) error {
+	if c := t.head.control; c != nil && slices.Contains(c.muted, t.region.ID) {
+		return errs.New(errs.Denied, "region %d was muted: it may not freeze by itself", t.region.ID)
+	}
+	return command.CheckText("reason", reason, command.MaxNote)
 }
 
 // repairClock sets the clock back. Forward it moves by itself, with the next entry. What

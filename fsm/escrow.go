@@ -205,8 +205,8 @@ func (t *task) escrowable(k *Key, e *Escrow, epoch uint32) (*Sharing, error) {
 	switch {
 	case t.head.settings.EscrowDelay == 0:
 		return nil, errs.New(errs.Denied, "this vault allows no escrow of keys")
-	case t.head.frozen != nil || k.State == KeyFrozen:
-		return nil, errs.New(errs.Frozen, "the vault or key %s is frozen", k.ID)
+	case t.head.frozen != nil || k.State == KeyFrozen || len(k.FrozenPaths) > 0: // a share signs for every child
+		return nil, errs.New(errs.Frozen, "the vault, key %s or a child of it is frozen", k.ID)
 	case k.State != KeyActive:
 		return nil, errs.New(errs.BadState, "key %s is %s", k.ID, k.State)
 	case t.head.clock.Before(e.NotBefore):

@@ -30,15 +30,16 @@ const (
 	WordAge = time.Minute
 
 	// Of threshold keys, see docs/design/threshold.md.
-	StepTime      = 30 * time.Second // each step of a try, by the committed clock
-	RetireTime    = time.Minute      // how long attempts opened under a sharing may be answered after the next went live
-	MaxTries      = 4                // of one ceremony
-	MaxFaults     = 20               // kept of one ceremony: as many as five regions cause in four tries
-	MaxCeremonies = 256              // running at once
-	MaxRolling    = 64               // running at once before a refresh of all keys waits
-	MaxWraps      = 64               // wrapping epochs that some region has not destroyed
-	MaxPool       = 2048             // commitments in one pool
-	MaxEscrows    = 4                // of one key, for ever
+	StepTime       = 30 * time.Second // each step of a try, by the committed clock
+	RetireTime     = time.Minute      // how long attempts opened under a sharing may be answered after the next went live
+	MaxTries       = 4                // of one ceremony
+	MaxFaults      = 20               // kept of one ceremony: as many as five regions cause in four tries
+	MaxCeremonies  = 256              // running at once
+	MaxRolling     = 64               // running at once before a refresh of all keys waits
+	MaxWraps       = 64               // wrapping epochs that some region has not destroyed
+	MaxPool        = 2048             // commitments in one pool
+	MaxEscrows     = 4                // of one key, for ever
+	MaxFrozenPaths = 128              // of one key
 
 	sweepKeys     = 64   // keys an entry times out, or looks at for a refresh of all
 	sweepSlots    = 1024 // rows an entry expires or prunes, a bucket more or less

@@ -150,6 +150,8 @@ type Key struct {
 	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
 	Escrows  []*Escrow         // in order of number; none unless somebody asked, see escrow.go
 	Escrowed uint32            // escrows ever asked for
+
+	FrozenPaths []FrozenPath // ascending, see paths.go
 }
 
 // Attested returns the attestation of a region, or nil.

@@ -233,8 +233,12 @@ func (t *task) issueAddresses(b *command.IssueAddresses) (deed, error) {
 	}
 	seen := map[string]bool{}
 	for _, p := range b.Paths {
-		if _, err := command.DecodePath(p); err != nil {
+		path, err := command.DecodePath(p)
+		if err != nil {
 			return nil, err
+		}
+		if f := k.frozenOver(path); f != nil {
+			return nil, f
 		}
 		if seen[string(p)] {
 			return nil, errs.New(errs.Invalid, "a path is named twice")

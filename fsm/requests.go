@@ -19,14 +19,17 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	if !t.principal.signs(k.Tenant) {
 		return nil, t.denied()
 	}
-	if err := t.signable(k); err != nil {
+	if err := t.signable(k, k.Frozen()); err != nil {
 		return nil, err
 	}
 	if err := checkPayload(k, b); err != nil {
 		return nil, err
 	}
-	messages, err := messagesOf(k, b)
+	messages, paths, err := messagesOf(k, b)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.signable(k, k.Frozen(paths...)); err != nil {
 		return nil, err
 	}
 	if t.command.Expiry.Sub(t.head.clock) > t.head.settings.RequestMaxAge {
@@ -57,19 +60,19 @@ func (t *task) requestSignature(b *command.RequestSignature) (deed, error) {
 	}, nil
 }
 
-// messagesOf returns how many signatures a payload asks for. One that no region would sign
-// is refused here, before it costs a draw. What intent accepts is thereby part of the
-// replicated decision: see its package comment.
-func messagesOf(k *Key, b *command.RequestSignature) (int, error) {
+// messagesOf returns how many signatures a payload asks for, and by which children of a
+// threshold key. One that no region would sign is refused here, before it costs a draw.
+// What intent accepts is thereby part of the replicated decision: see its package comment.
+func messagesOf(k *Key, b *command.RequestSignature) (int, [][]uint32, error) {
 	if k.Scheme == command.SchemeThreshold {
 		spends, err := intent.Spends(b.Kind, b.Hash, b.Payload, b.Path, k.Info())
 		if n := len(spends); err == nil && (n == 0 || n > command.MaxMessages) {
 			err = errs.New(errs.PayloadRejected, "the payload asks for %d signatures, want 1 to %d", n, command.MaxMessages)
 		}
-		return len(spends), err
+		return len(spends), intent.PathsOf(spends), err
 	}
 	messages, err := intent.Messages(b.Kind, b.Hash, b.Payload, k.Info())
-	return len(messages), err
+	return len(messages), nil, err
 }
 
 // nobody says that too few regions can sign. Where only nonces are lacking, the same bytes
@@ -81,13 +84,13 @@ func (t *task) nobody(k *Key, eligible []identity.RegionID, dry int) error {
 	return errs.New(errs.NoEligiblePair, "%d regions can sign with key %s now, want %d", len(eligible), k.ID, k.Signers)
 }
 
-// signable reports why a key does not sign now.
-func (w *work) signable(k *Key) error {
+// signable reports why a key does not sign now; frozen is what its own freezes say.
+func (w *work) signable(k *Key, frozen *errs.Error) error {
 	switch {
 	case w.head.frozen != nil:
 		return errs.New(errs.Frozen, "the vault is frozen")
-	case k.State == KeyFrozen:
-		return errs.New(errs.Frozen, "key %s is frozen", k.ID)
+	case frozen != nil:
+		return frozen
 	case k.State != KeyActive:
 		return errs.New(errs.BadState, "key %s is %s", k.ID, k.State)
 	}
@@ -194,7 +197,7 @@ func (t *task) reopen(b *command.OpenAttempt) (deed, error) {
 	if !ok {
 		return nil, errs.New(errs.Internal, "key %s of request %s is gone", q.Key, q.ID)
 	}
-	if err := t.signable(k); err != nil {
+	if err := t.signable(k, k.FrozenFor(q)); err != nil {
 		return nil, err
 	}
 	if p, ok := t.principals.get(q.Author); !ok || !p.signs(q.Tenant) {

@@ -134,6 +134,15 @@ func (byEscrow) FromObject(obj any) (bool, []byte, error) {
 	return true, k.rowKey(), nil
 }
 
+// byPaths finds the keys of which children are frozen.
+type byPaths struct{}
+
+func (byPaths) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
+func (byPaths) FromObject(obj any) (bool, []byte, error) {
+	k := obj.(*Key)
+	return len(k.FrozenPaths) > 0, k.rowKey(), nil
+}
+
 func dueKey(at time.Time, id command.KeyID) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(at.UnixMilli())), id[:]...)
 }
@@ -149,6 +158,7 @@ func newDB() *memdb.MemDB {
 	schema.Tables[keyTable].Indexes["name"] = &memdb.IndexSchema{Name: "name", Unique: true, Indexer: byName{}}
 	schema.Tables[keyTable].Indexes["due"] = &memdb.IndexSchema{Name: "due", Unique: true, AllowMissing: true, Indexer: byDue{}}
 	schema.Tables[keyTable].Indexes["escrow"] = &memdb.IndexSchema{Name: "escrow", Unique: true, AllowMissing: true, Indexer: byEscrow{}}
+	schema.Tables[keyTable].Indexes["paths"] = &memdb.IndexSchema{Name: "paths", Unique: true, AllowMissing: true, Indexer: byPaths{}}
 	db, err := memdb.NewMemDB(schema)
 	if err != nil {
 		panic(err) // the schema is a constant

@@ -96,11 +96,15 @@ func (v *Vault) decided(ctx context.Context, q Inquiry) (fsm.View, fsm.Decision,
 	}
 }
 
-// Brake freezes a key, or with the zero key the vault, as this region's own command,
-// which comes back signed with its outcome.
-func (v *Vault) Brake(ctx context.Context, key command.KeyID, reason string) (*command.Command, fsm.Outcome, error) {
+// Brake freezes a key, a child of it, or with the zero key the vault, as this region's own
+// command, which comes back signed with its outcome.
+func (v *Vault) Brake(ctx context.Context, key command.KeyID, reason string, path ...uint32) (*command.Command, fsm.Outcome, error) {
 	a := v.keeper.author
-	c, err := a.statement(ctx, v.cfg.Session, &command.RegionFreeze{Key: key, Reason: reason})
+	var body command.Body = &command.RegionFreeze{Key: key, Reason: reason}
+	if len(path) > 0 {
+		body = &command.RegionFreezePath{Key: key, Path: path, Reason: reason}
+	}
+	c, err := a.statement(ctx, v.cfg.Session, body)
 	if err != nil {
 		return nil, fsm.Outcome{}, err
 	}

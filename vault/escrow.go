@@ -76,7 +76,7 @@ func (e *escrower) round(ctx context.Context) bool {
 // due reports whether this region owes its share now.
 func (e *escrower) due(view fsm.View, k *fsm.Key) bool {
 	x := k.Escrowing()
-	if _, _, frozen := view.Frozen(); frozen || k.State != fsm.KeyActive || view.Settings().EscrowDelay == 0 {
+	if _, _, frozen := view.Frozen(); frozen || k.State != fsm.KeyActive || len(k.FrozenPaths) > 0 || view.Settings().EscrowDelay == 0 {
 		return false
 	}
 	s := escrowSharing(k, x)

@@ -130,6 +130,10 @@ func TestEscrowIsHeldBack(t *testing.T) {
 		}, nil},
 		"key frozen": {func(w *world, k *fsm.Key) { w.must(w.command(&command.FreezeKey{Key: k.ID}, time.Minute, w.admin[0])) },
 			func(w *world, k *fsm.Key) { w.must(w.dual(&command.UnfreezeKey{Key: k.ID})) }},
+		"child frozen": {func(w *world, k *fsm.Key) {
+			w.must(w.command(&command.FreezePath{Key: k.ID, Path: []uint32{3}}, time.Minute, w.admin[0]))
+		},
+			func(w *world, k *fsm.Key) { w.must(w.dual(&command.UnfreezePath{Key: k.ID, Path: []uint32{3}})) }},
 		"vault frozen": {func(w *world, _ *fsm.Key) { w.must(w.command(&command.FreezeVault{}, time.Minute, w.admin[0])) },
 			func(w *world, _ *fsm.Key) { w.must(w.dual(&command.UnfreezeVault{})) }},
 		"forbidden": {func(w *world, _ *fsm.Key) { w.allowEscrow(0) }, func(w *world, _ *fsm.Key) { w.allowEscrow(escrowDelay) }},

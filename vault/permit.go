@@ -81,12 +81,13 @@ func permitTime(view fsm.View, req *fsm.Request, now time.Time) *errs.Error {
 
 func permitKey(view fsm.View, req *fsm.Request) (*fsm.Key, *errs.Error) {
 	key, ok := view.Key(req.Key)
-	switch {
-	case !ok:
+	if !ok {
 		return nil, errs.New(errs.NotFound, "key %s is not in this region's state", req.Key)
-	case key.State == fsm.KeyFrozen:
-		return nil, errs.New(errs.Frozen, "key %s is frozen", key.ID).WithHint("two administrators can unfreeze it")
-	case key.State != fsm.KeyActive || key.Version != req.KeyVersion:
+	}
+	if frozen := key.FrozenFor(req); frozen != nil {
+		return nil, frozen
+	}
+	if key.State != fsm.KeyActive || key.Version != req.KeyVersion {
 		return nil, errs.New(errs.BadState, "key %s is %s in version %d, request %s is for version %d",
 			key.ID, key.State, key.Version, req.ID, req.KeyVersion)
 	}

@@ -376,33 +376,40 @@ func TestOldQuestionAfterRestart(t *testing.T) {
 // TestThresholdFreeze: a freeze after the first look at the permit comes in time: before
 // the nonce is used it spares the nonce, afterwards it keeps the share in.
 func TestThresholdFreeze(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		look, used int // at which look at the lease it comes; nonces used by then
-	}{{"before the nonce is used", 2, 0}, {"before the answer leaves", 3, 1}} {
-		t.Run(c.name, func(t *testing.T) {
-			simulate(t, func(t *testing.T, w *world) {
-				k := w.ready(command.Secp256k1, 2)
-				req := w.abandoned(w.joint(k, "frozen"))
-				q, drawn := w.question(req)
-				n := w.nodes[drawn[0]]
-				looks := 0
-				n.setLease(func() error {
-					if looks++; looks == c.look {
-						w.apply(w.command(&command.FreezeKey{Key: k.ID, Reason: "in between"}, time.Minute, w.admin[0]))
+	for what, freeze := range map[string]func(command.KeyID) command.Body{
+		"key": func(id command.KeyID) command.Body { return &command.FreezeKey{Key: id, Reason: "in between"} },
+		"path": func(id command.KeyID) command.Body {
+			return &command.FreezePath{Key: id, Path: []uint32{0}, Reason: "in between"}
+		},
+	} {
+		for _, c := range []struct {
+			name       string
+			look, used int // at which look at the lease it comes; nonces used by then
+		}{{"before the question", 1, 0}, {"before the nonce is used", 2, 0}, {"before the answer leaves", 3, 1}} {
+			t.Run(what+" "+c.name, func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					k := w.ready(command.Secp256k1, 2)
+					req := w.abandoned(w.joint(k, "frozen", 0, 5))
+					q, drawn := w.question(req)
+					n := w.nodes[drawn[0]]
+					looks := 0
+					n.setLease(func() error {
+						if looks++; looks == c.look {
+							w.apply(w.command(freeze(k.ID), time.Minute, w.admin[0]))
+						}
+						return nil
+					})
+					held, _ := n.vault.Nonces(k.Curve)
+					a, err := n.ask(q)
+					if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
+						t.Errorf("answer %+v, %v", a, err)
 					}
-					return nil
+					if now, _ := n.vault.Nonces(k.Curve); now != held-c.used {
+						t.Errorf("%d nonces, then %d: want %d used", held, now, c.used)
+					}
 				})
-				held, _ := n.vault.Nonces(k.Curve)
-				a, err := n.ask(q)
-				if err != nil || a.Items[0].Code != errs.Frozen || len(a.Items[0].Signatures) != 0 {
-					t.Errorf("answer %+v, %v", a, err)
-				}
-				if now, _ := n.vault.Nonces(k.Curve); now != held-c.used {
-					t.Errorf("%d nonces, then %d: want %d used", held, now, c.used)
-				}
 			})
-		})
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/sha256"
+	"slices"
 
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/cluster/chain"
@@ -64,10 +65,10 @@ func (c *Client) StopHere(ctx context.Context, region RegionID, reason string) (
 	return reply.Stop, fault(reply.Fault)
 }
 
-// Brake has one region freeze a key, or with the zero key the vault, as its own command,
-// which comes back.
-func (c *Client) Brake(ctx context.Context, region RegionID, key KeyID, reason string) (*Command, *Outcome, error) {
-	req := &tetradv1.BrakeRequest{Reason: reason}
+// Brake has one region freeze a key, a child of it, or with the zero key the vault, as its
+// own command, which comes back.
+func (c *Client) Brake(ctx context.Context, region RegionID, key KeyID, reason string, path ...uint32) (*Command, *Outcome, error) {
+	req := &tetradv1.BrakeRequest{Reason: reason, Path: path}
 	if key != (KeyID{}) {
 		req.KeyId = key[:]
 	}
@@ -82,11 +83,21 @@ func (c *Client) Brake(ctx context.Context, region RegionID, key KeyID, reason s
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := cmd.Body()
-	if b, ok := body.(*command.RegionFreeze); err != nil || !ok || b.Key != key {
+	if body, err := cmd.Body(); err != nil || !froze(body, key, path) {
 		return nil, nil, errs.New(errs.Unverified, "region %d froze something else than it was asked to", region)
 	}
 	return cmd, reply.Outcome, nil
+}
+
+// froze reports whether a region's own brake is on what it was asked for.
+func froze(body command.Body, key KeyID, path []uint32) bool {
+	switch b := body.(type) {
+	case *command.RegionFreeze:
+		return b.Key == key && len(path) == 0
+	case *command.RegionFreezePath:
+		return b.Key == key && slices.Equal(b.Path, path)
+	}
+	return false
 }
 
 // ClockWord asks one region for its word that the committed clock is wrong.

@@ -77,6 +77,7 @@ var lies = []lie{
 	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions, liar.Possession), watch: did("foreign-session: registered")},
 	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
 	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
+	{name: "path-unproposed", tries: "acknowledges a freeze of a key's child that it never commits", lower: ds(liar.Words), joint: true, during: freezeChildThroughLiar},
 	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
 	{name: "refund-released", tries: "gets back the charges of signatures it has, on false and forged words", lower: ds(liar.Refunds), before: limitedKey(2, time.Hour), during: askBeyond},
 	{name: "window-early", tries: "moves time ahead to where a limit has room again", lower: ds(liar.Stamps), before: usedUp, during: askEarly},
@@ -229,16 +230,25 @@ func anotherKey(w *world) {
 
 // freezeThroughLiar freezes the key by way of the liar alone, and wants no outcome of it.
 func freezeThroughLiar(w *world) {
+	w.brakeThroughLiar(&command.FreezeKey{Key: w.key, Reason: "theft"}, func(k *fsm.Key) bool { return k.State == fsm.KeyFrozen })
+}
+
+// freezeChildThroughLiar does the same with a child of the key.
+func freezeChildThroughLiar(w *world) {
+	w.brakeThroughLiar(&command.FreezePath{Key: w.key, Path: []uint32{0, 5}, Reason: "theft"}, func(k *fsm.Key) bool { return len(k.FrozenPaths) > 0 })
+}
+
+func (w *world) brakeThroughLiar(b command.Body, frozen func(*fsm.Key) bool) {
 	admin := w.ClientAt("freezer", w.Lab.Admins[0], w.liar)
 	defer admin.Close()
 	ctx, cancel := context.WithTimeout(w.ctx, callWithin)
 	defer cancel()
-	cmd, err := admin.Command(&command.FreezeKey{Key: w.key, Reason: "theft"})
+	cmd, err := admin.Command(b)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	_, err = admin.Submit(ctx, cmd)
-	if k, ok := w.Sites[w.honest[0]].Node.View().Key(w.key); err == nil && ok && k.State != fsm.KeyFrozen {
+	if k, ok := w.Sites[w.honest[0]].Node.View().Key(w.key); err == nil && ok && !frozen(k) {
 		w.saw("a freeze was acknowledged and is in no honest state")
 	}
 }

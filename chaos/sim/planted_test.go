@@ -224,3 +224,38 @@ func TestPlantedThaw(t *testing.T) {
 		}
 	}})
 }
+
+// TestPlantedChild: invariant 2. A share of before the freeze of a child leaves after it.
+func TestPlantedChild(t *testing.T) {
+	t.Parallel()
+	p := quiet(30 * time.Second)
+	p.Shared = true
+	var frozen time.Time
+	h, found := simulate(t, p, Options{NoAdmin: true, Meanwhile: func(w *World) {
+		time.Sleep(15 * time.Second)
+		admin := w.ClientAt("second-admin", w.Lab.Admins[1], 0, 1, 2, 3)
+		defer admin.Close()
+		for _, k := range w.nodes[0].Load().View().ThresholdKeys() {
+			for i := range uint32(children) {
+				cmd, err := admin.Command(&command.FreezePath{Key: k.ID, Path: []uint32{i}, Reason: "theft suspected"})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				submitted(w, admin, cmd, "")
+			}
+		}
+		frozen = time.Now()
+	}})
+	if len(found) > 0 {
+		t.Fatalf("nothing is wrong, and yet: %v", found)
+	}
+	for i := range h.Answers {
+		if a := &h.Answers[i]; a.At.Before(frozen) {
+			a.At = frozen.Add(7 * time.Second)
+		}
+	}
+	if found := chaos.Check(h); !slices.Contains(chaos.Broken(found), 2) {
+		t.Errorf("shares for frozen children were not noticed; found: %v", found)
+	}
+}

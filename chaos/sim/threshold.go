@@ -74,6 +74,37 @@ func (k *key) payment(rng *rand.Rand) ([]byte, error) {
 	return intenttest.TaprootPSBT(2, k.wallet, intenttest.FundTaproot(seed, outs, 60_000, 50_000), outs, intenttest.To(seed, 100_000)), nil
 }
 
+// freezeChild stops a child of a threshold key for a while.
+func (l *workload) freezeChild(ctx context.Context, rng *rand.Rand) {
+	shared := l.shared()
+	if len(shared) == 0 {
+		return
+	}
+	k, path := shared[rng.Intn(len(shared))], []uint32{uint32(rng.Intn(children))}
+	if _, err := l.submit(ctx, &command.FreezePath{Key: k.id, Path: path, Reason: "drill"}); err != nil {
+		return
+	}
+	select {
+	case <-time.After(between(rng, 2*time.Second, 15*time.Second)):
+	case <-l.quit:
+	}
+	_, _ = l.submit(ctx, &command.UnfreezePath{Key: k.id, Path: path, Reason: "drill over"})
+}
+
+// thawChildren ends every freeze of a key's children on the healed vault.
+func (l *workload) thawChildren(ctx context.Context, k *key) error {
+	for i := range uint32(children) {
+		if !k.threshold {
+			return nil
+		}
+		_, err := l.submit(ctx, &command.UnfreezePath{Key: k.id, Path: []uint32{i}, Reason: "all over"})
+		if err != nil && errs.CodeOf(err) != errs.BadState {
+			return fmt.Errorf("thawing child %d of key %s: %w", i, k.id, err)
+		}
+	}
+	return nil
+}
+
 // refresh begins a new sharing of one threshold key or of all, now and then among other
 // regions. It may come at a bad moment; then it is not asked for again.
 func (l *workload) refresh(ctx context.Context, rng *rand.Rand) {

@@ -235,6 +235,8 @@ func (l *workload) administer(ctx context.Context, rng *rand.Rand, n int) {
 		case <-l.quit:
 		}
 		_, _ = l.submit(ctx, &command.UnfreezeKey{Key: k.id, Reason: "drill over"})
+	case 3:
+		l.freezeChild(ctx, rng)
 	default:
 		_, _ = l.submit(ctx, &command.CreateTenant{Name: fmt.Sprintf("tenant-%d", n)})
 	}
@@ -316,6 +318,9 @@ func (l *workload) finish(ctx context.Context) error {
 	for _, k := range l.keys {
 		if _, err := l.submit(ctx, &command.UnfreezeKey{Key: k.id, Reason: "all over"}); err != nil && errs.CodeOf(err) != errs.BadState {
 			return fmt.Errorf("thawing key %s: %w", k.id, err)
+		}
+		if err := l.thawChildren(ctx, k); err != nil {
+			return err
 		}
 		if err := l.signAnew(ctx, k); err != nil {
 			return fmt.Errorf("a signature with key %s: %w", k.id, err)

@@ -45,6 +45,7 @@ type signingKeyView struct {
 	Script     string          `json:"witness_script,omitempty"`
 	PkScript   string          `json:"script_pubkey,omitempty"`
 	Limit      *limitView      `json:"limit,omitempty"`
+	Frozen     []frozenView    `json:"frozen_paths,omitempty"` // children, with all below them
 	Threshold  *thresholdView  `json:"threshold,omitempty"`
 }
 
@@ -57,7 +58,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 	for _, at := range k.Attestations {
 		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
 	}
-	out.Limit = viewLimit(k.Limit)
+	out.Limit, out.Frozen = viewLimit(k.Limit), viewFrozen(k.FrozenPaths)
 	if isThreshold(k) {
 		v.viewThreshold(&out, k, net)
 	} else if w, err := wallet(k); err == nil {
@@ -94,6 +95,9 @@ func (a *app) printKeyView(v signingKeyView) error {
 		kv := []string{"name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
 			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
 			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
+		for _, f := range v.Frozen {
+			kv = append(kv, "frozen child", f.String())
+		}
 		if v.Limit != nil {
 			kv = append(kv, v.Limit.pairs()...)
 		}
@@ -231,6 +235,14 @@ func regionIDs(g *genesis.Genesis, flag string, names []string) (ids []identity.
 	return ids, nil
 }
 
+// standing is the state as a table shows it.
+func (v signingKeyView) standing() string {
+	if n := len(v.Frozen); n > 0 {
+		return fmt.Sprintf("%s, %d frozen below", v.State, n)
+	}
+	return v.State
+}
+
 func (a *app) keyList() *cobra.Command {
 	var tenant string
 	c := a.leaf("list", "List keys", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
@@ -247,7 +259,7 @@ func (a *app) keyList() *cobra.Command {
 			return a.print(out, func(w io.Writer) {
 				t := &table{head: []string{"NAME", "TENANT", "STATE", "SCHEME", "CURVE", "SIGNERS", "ID", "NOTE"}}
 				for _, k := range out {
-					t.add(k.Name, k.Tenant, k.State, k.Scheme, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
+					t.add(k.Name, k.Tenant, k.standing(), k.Scheme, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
 				}
 				a.table(w, t)
 			})
@@ -307,40 +319,5 @@ func (a *app) keyRetire() *cobra.Command {
 		return a.onKey(ctx, &d, tenant, args[0], func(id command.KeyID) command.Body { return &command.RetireKey{Key: id} })
 	})
 	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
-	return d.flags(a, c)
-}
-
-func (a *app) freezeCmd() *cobra.Command {
-	return a.freezing("freeze", "Stop a key, or the whole vault, at once", `
-Freezing takes one administrator or operator; unfreezing takes two administrators.`,
-		func(id command.KeyID, why string) command.Body { return &command.FreezeKey{Key: id, Reason: why} },
-		func(why string) command.Body { return &command.FreezeVault{Reason: why} })
-}
-
-func (a *app) unfreezeCmd() *cobra.Command {
-	return a.freezing("unfreeze", "Let a key, or the vault, sign again", "Two administrators sign.",
-		func(id command.KeyID, why string) command.Body { return &command.UnfreezeKey{Key: id, Reason: why} },
-		func(why string) command.Body { return &command.UnfreezeVault{Reason: why} })
-}
-
-func (a *app) freezing(verb, short, long string, key func(command.KeyID, string) command.Body, all func(string) command.Body) *cobra.Command {
-	var d dual
-	var tenant, reason string
-	var whole bool
-	c := a.leaf(verb+" KEY|--vault --reason TEXT", short, long, cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
-		if whole == (len(args) == 1) {
-			return usagef("give a key, or --vault for all of them")
-		}
-		if err := need("reason", reason); err != nil {
-			return err
-		}
-		if whole {
-			return a.send(ctx, &d, all(reason), nil)
-		}
-		return a.onKey(ctx, &d, tenant, args[0], func(id command.KeyID) command.Body { return key(id, reason) })
-	})
-	c.Flags().BoolVar(&whole, "vault", false, "every key")
-	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
-	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 	return d.flags(a, c)
 }

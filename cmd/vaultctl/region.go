@@ -200,15 +200,19 @@ func (a *app) stopOf(ctx context.Context, id identity.RegionID) (stop string, er
 }
 
 func (a *app) regionFreeze() *cobra.Command {
-	var tenant, reason string
+	var tenant, reason, path string
 	var whole bool
-	c := a.leaf("freeze REGION [KEY|--vault] --reason TEXT", "Have a region freeze a key or the vault as its own act", `
+	c := a.leaf("freeze REGION [KEY|--vault] [--path PATH] --reason TEXT", "Have a region freeze a key, a child of it or the vault as its own act", `
 The region signs the freeze itself. Unfreezing takes two administrators as ever; they can
 take this right from a region (vaultctl region mute).`, cobra.RangeArgs(1, 2), func(ctx context.Context, args []string) error {
 		if whole == (len(args) == 2) {
 			return usagef("give a key, or --vault for all of them")
 		}
 		if err := need("reason", reason); err != nil {
+			return err
+		}
+		at, err := prefixOf(path, whole)
+		if err != nil {
 			return err
 		}
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
@@ -224,7 +228,7 @@ take this right from a region (vaultctl region mute).`, cobra.RangeArgs(1, 2), f
 					return err
 				}
 			}
-			cmd, o, err := v.Brake(short, id, key, reason)
+			cmd, o, err := v.Brake(short, id, key, reason, at...)
 			if err != nil {
 				return advise(err)
 			}
@@ -236,6 +240,7 @@ take this right from a region (vaultctl region mute).`, cobra.RangeArgs(1, 2), f
 		})
 	})
 	c.Flags().BoolVar(&whole, "vault", false, "every key")
+	c.Flags().StringVar(&path, "path", "", pathHint)
 	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the audit log")
 	return c

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,8 @@ type nodeView struct {
 	Version    string `json:"version,omitempty"`
 	Frozen     bool   `json:"frozen,omitempty"`
 	FrozenWhy  string `json:"frozen_reason,omitempty"`
-	Idle       string `json:"idle,omitempty"` // since an entry was applied
+	Children   uint32 `json:"frozen_paths,omitempty"` // children of threshold keys that are frozen
+	Idle       string `json:"idle,omitempty"`         // since an entry was applied
 
 	Stop     *stopView     `json:"local_stop,omitempty"`
 	Evidence []accusedView `json:"evidence,omitempty"`
@@ -90,7 +92,7 @@ func viewNode(v *vault, n client.NodeStatus) nodeView {
 	out.ServerID, out.Boot, out.Started, out.Clock = s.ServerId, hexOf(s.Boot), iso(s.Started), iso(s.Clock)
 	out.Digest, out.Chain, out.AuditRoot = hexOf(s.Digest), hexOf(s.Chain), hexOf(s.AuditRoot)
 	out.HSM, out.HSMError, out.StoreError = s.Hsm, s.HsmError, s.StoreError
-	out.Frozen, out.FrozenWhy = s.Frozen, s.FrozenReason
+	out.Frozen, out.FrozenWhy, out.Children = s.Frozen, s.FrozenReason, s.FrozenPaths
 	if s.Idle != nil {
 		out.Idle = s.Idle.AsDuration().Round(time.Second).String()
 	}
@@ -175,6 +177,9 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 				fmt.Fprintf(w, "%s: %s\n", a.paint(red, "the vault is frozen"), n.FrozenWhy)
 				break
 			}
+		}
+		if i := slices.IndexFunc(nodes, func(n nodeView) bool { return n.Children > 0 }); i >= 0 {
+			fmt.Fprintf(w, "%s: %d; vaultctl key list names the keys, key show the paths\n", a.paint(red, "children of threshold keys are frozen"), nodes[i].Children)
 		}
 	})
 }

@@ -331,6 +331,10 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.UnfreezeKey:
 		add("key", b.Key.String(), "reason", b.Reason)
+	case *command.FreezePath:
+		add("key", b.Key.String(), "path", command.PathText(b.Path), "reason", b.Reason)
+	case *command.UnfreezePath:
+		add("key", b.Key.String(), "path", command.PathText(b.Path), "reason", b.Reason)
 	case *command.FreezeVault:
 		add("reason", b.Reason)
 	case *command.UnfreezeVault:

@@ -36,6 +36,7 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	b.fails(errs.ExitFailure, "not gone yet", "key", "refresh", "btc", "--tenant", "acme", "--cosign-key", both)
 	b.ok("key", "reshare", "sol", "--tenant", "acme", "--holders", strings.Join([]string{b.c.Sites[0].Name, b.c.Sites[1].Name, b.c.Sites[3].Name}, ","), "--cosign-key", both)
 	b.pays(svc)
+	b.childFrozen(svc)
 	t.Log(b.ok("nonce", "status"))
 	t.Log(b.ok("key", "show", "sol", "--tenant", "acme"))
 	t.Log(b.ok("request", "list", "--tenant", "acme"))
@@ -43,9 +44,33 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	t.Log(b.ok("audit", "verify", b.path("a.bin")))
 	var r auditor.Report
 	b.json(&r, "audit", "verify", b.path("a.bin"))
-	if r.Summed != 10 || r.Completed != 8 {
-		t.Errorf("%d signatures added up of %d requests, want 10 of 8", r.Summed, r.Completed)
+	if r.Summed != 12 || r.Completed != 10 {
+		t.Errorf("%d signatures added up of %d requests, want 12 of 10", r.Summed, r.Completed)
 	}
+}
+
+// childFrozen freezes a child of a key: acknowledged by every region, refused below, signed
+// beside, and let go by two administrators.
+func (b *bench) childFrozen(svc string) {
+	t := b.t
+	t.Helper()
+	msg := b.write("msg", []byte("hello"))
+	out := b.ok("freeze", "sol", "--tenant", "acme", "--path", "m/9/*", "--reason", "stolen laptop")
+	if !strings.Contains(out, "every region") {
+		t.Errorf("the freeze is not acknowledged:\n%s", out)
+	}
+	b.fails(errs.ExitDenied, "child m/9 of key", "sign", "--key", "sol", "--message", msg, "--path", "m/9/1", "--wait", "--key-file", svc)
+	b.fails(errs.ExitDenied, "child m/9 of key", "key", "address", "sol", "--tenant", "acme", "--path", "m/9/4")
+	b.ok("sign", "--key", "sol", "--message", msg, "--path", "m/8", "--wait", "--key-file", svc)
+	if out := b.ok("status"); !strings.Contains(out, "children of threshold keys are frozen: 1") {
+		t.Errorf("status does not show it:\n%s", out)
+	}
+	b.ok("region", "freeze", b.c.Sites[2].Name, "btc", "--tenant", "acme", "--path", "m/0/0", "--reason", "alarm")
+	b.fails(errs.ExitDenied, "needs the signatures of two", "unfreeze", "sol", "--tenant", "acme", "--path", "m/9", "--reason", "found")
+	for key, path := range map[string]string{"sol": "m/9", "btc": "m/0/0"} {
+		b.ok("unfreeze", key, "--tenant", "acme", "--path", path, "--reason", "found", "--cosign-key", b.path("bob.key"))
+	}
+	b.ok("sign", "--key", "sol", "--message", msg, "--path", "m/9/1", "--wait", "--key-file", svc)
 }
 
 // pays has both keys sign what they are for.

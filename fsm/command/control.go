@@ -61,7 +61,7 @@ type RegionFreeze struct {
 func (t Type) Restricts() bool {
 	switch t {
 	case TypeFreezeKey, TypeFreezeVault, TypeRemovePrincipal, TypePutPrincipal, TypeConfigure, TypeRetireKey,
-		TypeQuarantineRegion, TypeRegionFreeze, TypeCancelEscrow:
+		TypeQuarantineRegion, TypeRegionFreeze, TypeCancelEscrow, TypeFreezePath, TypeRegionFreezePath:
 		return true
 	}
 	return false

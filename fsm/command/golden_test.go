@@ -166,8 +166,41 @@ func TestProofFields(t *testing.T) {
 	}
 }
 
+// ofPaths returns the commands that freeze children of a key.
+func ofPaths(k *fsmtest.Kit) []*command.Command {
+	at, key, admin := k.Start.Add(time.Minute), command.KeyID{1, 2, 3}, k.Admins[0]
+	return []*command.Command{
+		k.Command(&command.FreezePath{Key: key, Path: []uint32{0, 5}, Reason: "why"}, at, admin),
+		k.Command(&command.UnfreezePath{Key: key, Path: []uint32{1<<31 - 1}, Reason: "why"}, at, admin, k.Admins[1]),
+		k.Command(&command.RegionFreezePath{Key: key, Path: []uint32{1, 2, 3, 4, 5, 6, 7, 8}, Reason: "why"}, at, k.Region(1).Session),
+	}
+}
+
+func everyType(k *fsmtest.Kit) []*command.Command { return append(samples(k), ofPaths(k)...) }
+
+// TestPathIsNamed: a freeze of a path without one would be taken for one of the key.
+func TestPathIsNamed(t *testing.T) {
+	for _, c := range ofPaths(fsmtest.New()) {
+		if body, err := c.Body(); err != nil || body.Type() != c.Type || c.Type == command.TypeUnfreezePath == c.Type.Restricts() {
+			t.Errorf("%s: %v", c.Type, err)
+		}
+		for name, path := range map[string][]byte{"none": {}, "hardened": {0x80, 0, 0, 0}, "half an index": {0, 0}, "too deep": make([]byte, 36)} {
+			c.Fields[1].Value = path
+			if _, err := c.Body(); err == nil {
+				t.Errorf("%s: path: %s, and it is read", c.Type, name)
+			}
+		}
+	}
+}
+
 func TestVectors(t *testing.T) {
 	k := fsmtest.New()
+	var paths []fsmtest.Vector
+	for _, c := range ofPaths(fsmtest.New()) {
+		cm := c.Commitment()
+		paths = append(paths, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
+	}
+	fsmtest.Golden(t, root, "command-paths", paths)
 	var proven []fsmtest.Vector
 	for _, c := range append(certified(fsmtest.New()), withFallback(fsmtest.New())) {
 		cm := c.Commitment()

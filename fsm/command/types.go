@@ -29,6 +29,8 @@ const (
 	TypeEscrowKey        Type = 15
 	TypeCancelEscrow     Type = 16
 	TypeLimitKey         Type = 20
+	TypeFreezePath       Type = 21
+	TypeUnfreezePath     Type = 22
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -55,8 +57,9 @@ const (
 	TypeOfferNonces  Type = 114
 	TypeEscrowShare  Type = 115
 
-	TypeRefundRequest Type = 125
-	TypeRegionFreeze  Type = 126
+	TypeRefundRequest    Type = 125
+	TypeRegionFreeze     Type = 126
+	TypeRegionFreezePath Type = 127
 )
 
 var bodies = map[Type]func() Body{
@@ -100,6 +103,9 @@ var bodies = map[Type]func() Body{
 	TypeEscrowShare:      func() Body { return &EscrowShare{} },
 	TypeLimitKey:         func() Body { return &LimitKey{} },
 	TypeRefundRequest:    func() Body { return &RefundRequest{} },
+	TypeFreezePath:       func() Body { return &FreezePath{} },
+	TypeUnfreezePath:     func() Body { return &UnfreezePath{} },
+	TypeRegionFreezePath: func() Body { return &RegionFreezePath{} },
 }
 
 var typeNames = map[Type]string{
@@ -116,6 +122,7 @@ var typeNames = map[Type]string{
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
+	TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
 }
 
 // Known reports whether this version has a body for t.

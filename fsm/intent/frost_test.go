@@ -155,6 +155,9 @@ func TestThresholdKeySignsEveryKind(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(in.Spends, spends) || len(in.Messages) != c.spends {
 			t.Errorf("%s: people are shown something else than is signed: %v", c.name, err)
 		}
+		if paths, err := intent.Paths(c.kind, c.payload, c.path, c.info); err != nil || !reflect.DeepEqual(paths, intent.PathsOf(spends)) {
+			t.Errorf("%s: freezes would see other children than sign: %v, %v", c.name, paths, err)
+		}
 		for _, s := range spends {
 			sig := c.k.spend(s, 1, 3)
 			if !s.Verify(c.info, sig) {

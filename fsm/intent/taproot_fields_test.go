@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -360,6 +361,14 @@ func FuzzTaprootPSBT(f *testing.F) {
 		if judged, err := w.KeySpends(b); err != nil || len(judged) != len(spends) {
 			t.Fatalf("shown, but not judged: %v", err)
 		}
+		same := make([][]uint32, len(spends))
+		for i := range spends {
+			same[i] = spends[i].Path
+		}
+		info := KeyInfo{Threshold: true, Curve: command.Secp256k1, Point: w.key}
+		if paths, err := Paths(command.KindPSBT, b, nil, info); err != nil || !reflect.DeepEqual(paths, distinct(same)) {
+			t.Fatalf("freezes would see children %v, %v signs: %v", paths, same, err)
+		}
 		p, err := parsePacket(b)
 		if err != nil || !bytes.Equal(p.encode(), b) {
 			t.Fatalf("accepted, but written differently: %v", err)
@@ -393,6 +402,13 @@ func BenchmarkTaproot(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if _, err := w.KeySpends(p); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(name+"/paths", func(b *testing.B) { // what a freeze has to know
+			for b.Loop() {
+				if _, err := Paths(command.KindPSBT, p, nil, KeyInfo{Threshold: true, Curve: command.Secp256k1, Point: w.key}); err != nil {
 					b.Fatal(err)
 				}
 			}

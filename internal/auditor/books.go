@@ -14,6 +14,7 @@ type books struct {
 	sessions map[identity.Fingerprint]session
 	keys     map[command.KeyID]uint8 // state, numbers of fsm.KeyState
 	frozen   bool
+	children map[command.KeyID][][]uint32 // frozen ones
 	open     map[command.RequestID]*request
 	settled  map[command.RequestID]*request
 	oldest   []command.RequestID // of settled, in order
@@ -52,7 +53,7 @@ type attempt struct {
 }
 
 func newBooks() books {
-	return books{sessions: map[identity.Fingerprint]session{}, keys: map[command.KeyID]uint8{}, open: map[command.RequestID]*request{},
+	return books{sessions: map[identity.Fingerprint]session{}, keys: map[command.KeyID]uint8{}, children: map[command.KeyID][][]uint32{}, open: map[command.RequestID]*request{},
 		settled: map[command.RequestID]*request{}, values: map[uint64][32]byte{}, drawn: map[string]*histogram{},
 		proofs: proofs{judged: map[uint64]bool{}}, sharings: map[command.KeyID]sharings{}, nonces: map[nonceSlot]nonceMark{}}
 }

@@ -45,6 +45,8 @@ func (v *verifier) judge(l *audit.Leaf) {
 		v.reasoned(l, b)
 	case *command.Complete:
 		good, at = v.completion(l, b), b.Index
+	default:
+		v.books.freezes(b)
 	}
 	v.opened(l, e, body)
 	for _, id := range e.Completed {
@@ -147,6 +149,9 @@ func (v *verifier) opened(l *audit.Leaf, e *audit.Effect, body command.Body) {
 func (v *verifier) openable(l *audit.Leaf, o *audit.OpenedAttempt, q *request) {
 	if v.books.frozen || v.books.keys[o.Key] != uint8(fsm.KeyActive) {
 		v.report.found(l.Seq, KindRequest, "request %s was opened although its key or the vault was frozen or not in use", o.Request)
+	}
+	if path, ok := v.books.frozenChild(q); ok {
+		v.report.found(l.Seq, KindRequest, "request %s was opened although child %s of its key was frozen", o.Request, command.PathText(path))
 	}
 	key, ok := v.machine.View().Key(o.Key)
 	if !ok || key.Signers != o.Signers || key.Version != o.KeyVersion || int(o.Signers) > len(o.Eligible) {

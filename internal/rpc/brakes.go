@@ -101,10 +101,13 @@ func (v *vaultService) Brake(ctx context.Context, req *tetradv1.BrakeRequest) (*
 	if err := command.CheckText("reason", req.Reason, command.MaxNote); err != nil {
 		return nil, err
 	}
+	if _, err := command.DecodePath(command.EncodePath(req.Path)); err != nil {
+		return nil, err
+	}
 	if rooms.Brakes == nil {
 		return nil, errs.New(errs.NotReady, "region %d is starting", v.server.cfg.Region)
 	}
-	c, o, err := rooms.Brakes.Brake(ctx, key, req.Reason)
+	c, o, err := rooms.Brakes.Brake(ctx, key, req.Reason, req.Path...)
 	if err != nil {
 		return nil, err
 	}

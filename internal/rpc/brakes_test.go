@@ -47,7 +47,7 @@ func (b *fakeBrakes) StopHere(_ context.Context, by identity.Fingerprint, reason
 	return b.stop, b.err
 }
 func (b *fakeBrakes) Stopped() *vault.Stop { return b.stop }
-func (b *fakeBrakes) Brake(context.Context, command.KeyID, string) (*command.Command, fsm.Outcome, error) {
+func (b *fakeBrakes) Brake(context.Context, command.KeyID, string, ...uint32) (*command.Command, fsm.Outcome, error) {
 	return nil, fsm.Outcome{}, b.err
 }
 func (b *fakeBrakes) ClockWord(context.Context) ([]byte, error)              { return []byte{1}, b.err }

@@ -99,6 +99,10 @@ func showKey(view View, k *fsm.Key) *tetradv1.Key {
 	if k.Scheme == command.SchemeThreshold {
 		showThreshold(out, view, k)
 	}
+	for i := range k.FrozenPaths {
+		f := &k.FrozenPaths[i]
+		out.FrozenPaths = append(out.FrozenPaths, &tetradv1.FrozenPath{Path: f.Path, By: f.By[:], Reason: f.Reason})
+	}
 	if k.Limit != nil {
 		out.Limit = showLimit(k.Limit, view.Clock())
 	}

@@ -51,6 +51,7 @@ type View interface {
 	Clock() time.Time
 	Settings() command.Settings
 	Frozen() (reason string, by identity.Fingerprint, ok bool)
+	FrozenPaths() []*fsm.Key
 	Frontier() audit.Frontier
 	Digest() [32]byte
 	Region(id identity.RegionID) (*fsm.Region, bool)
@@ -113,7 +114,7 @@ type Brakes interface {
 	StopHere(ctx context.Context, by identity.Fingerprint, reason string) (*vault.Stop, error)
 	Stopped() *vault.Stop
 	// Brake freezes as this region's own command.
-	Brake(ctx context.Context, key command.KeyID, reason string) (*command.Command, fsm.Outcome, error)
+	Brake(ctx context.Context, key command.KeyID, reason string, path ...uint32) (*command.Command, fsm.Outcome, error)
 	ClockWord(ctx context.Context) ([]byte, error)
 	// RepairHere cuts this region's log on the order of two administrators.
 	RepairHere(ctx context.Context, c *command.Command) error

@@ -48,6 +48,9 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 	if reason, by, ok := view.Frozen(); ok {
 		out.Frozen, out.FrozenReason, out.FrozenBy = true, reason, by[:]
 	}
+	for _, k := range view.FrozenPaths() {
+		out.FrozenPaths += uint32(len(k.FrozenPaths))
+	}
 	set := view.Settings()
 	out.Settings = &tetradv1.Settings{MaxSkewMs: uint64(set.MaxSkew.Milliseconds()),
 		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds())}

@@ -1112,15 +1112,16 @@ type Key struct {
 	Reason       string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
 	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
 	// Of threshold keys.
-	PublicKey     []byte    `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
-	Point         []byte    `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                          // the same with its parity, 33 bytes; Ed25519: 32
-	ChainCode     []byte    `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"` // derives children; 32 bytes
-	Sharing       *Sharing  `protobuf:"bytes,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                      // the live one
-	Retiring      *Sharing  `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                    // the one before, as long as it may still answer
-	Ceremony      *Ceremony `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                    // the sharing that is being made, or whose making failed
-	Addresses     uint64    `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                 // given out
-	Fallback      *Fallback `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                    // script path of its Taproot outputs; absent: none
-	Escrows       []*Escrow `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                      // copies for officers; they stay listed for ever
+	PublicKey     []byte        `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
+	Point         []byte        `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                                // the same with its parity, 33 bytes; Ed25519: 32
+	ChainCode     []byte        `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"`       // derives children; 32 bytes
+	Sharing       *Sharing      `protobuf:"bytes,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                            // the live one
+	Retiring      *Sharing      `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                          // the one before, as long as it may still answer
+	Ceremony      *Ceremony     `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                          // the sharing that is being made, or whose making failed
+	Addresses     uint64        `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                       // given out
+	Fallback      *Fallback     `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                          // script path of its Taproot outputs; absent: none
+	Escrows       []*Escrow     `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                            // copies for officers; they stay listed for ever
+	FrozenPaths   []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children that sign nothing, ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,6 +1345,74 @@ func (x *Key) GetEscrows() []*Escrow {
 	return nil
 }
 
+func (x *Key) GetFrozenPaths() []*FrozenPath {
+	if x != nil {
+		return x.FrozenPaths
+	}
+	return nil
+}
+
+// FrozenPath is a child of a threshold key that signs nothing, nor does anything below it.
+type FrozenPath struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []uint32               `protobuf:"varint,1,rep,packed,name=path,proto3" json:"path,omitempty"`
+	By            []byte                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"` // fingerprint
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FrozenPath) Reset() {
+	*x = FrozenPath{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FrozenPath) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FrozenPath) ProtoMessage() {}
+
+func (x *FrozenPath) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FrozenPath.ProtoReflect.Descriptor instead.
+func (*FrozenPath) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *FrozenPath) GetPath() []uint32 {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *FrozenPath) GetBy() []byte {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *FrozenPath) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // Fallback is a script path: any of these keys, as many as sign, spend a Taproot output
 // without the vault, which does not hold them.
 type Fallback struct {
@@ -1356,7 +1425,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1368,7 +1437,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1381,7 +1450,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Fallback) GetSigners() uint32 {
@@ -1422,7 +1491,7 @@ type Escrow struct {
 
 func (x *Escrow) Reset() {
 	*x = Escrow{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1503,7 @@ func (x *Escrow) String() string {
 func (*Escrow) ProtoMessage() {}
 
 func (x *Escrow) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1516,7 @@ func (x *Escrow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escrow.ProtoReflect.Descriptor instead.
 func (*Escrow) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Escrow) GetNumber() uint32 {
@@ -1552,7 +1621,7 @@ type EscrowBox struct {
 
 func (x *EscrowBox) Reset() {
 	*x = EscrowBox{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1633,7 @@ func (x *EscrowBox) String() string {
 func (*EscrowBox) ProtoMessage() {}
 
 func (x *EscrowBox) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1646,7 @@ func (x *EscrowBox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EscrowBox.ProtoReflect.Descriptor instead.
 func (*EscrowBox) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *EscrowBox) GetRegion() uint32 {
@@ -1607,7 +1676,7 @@ type KeyLimit struct {
 
 func (x *KeyLimit) Reset() {
 	*x = KeyLimit{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1619,7 +1688,7 @@ func (x *KeyLimit) String() string {
 func (*KeyLimit) ProtoMessage() {}
 
 func (x *KeyLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1632,7 +1701,7 @@ func (x *KeyLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyLimit.ProtoReflect.Descriptor instead.
 func (*KeyLimit) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *KeyLimit) GetRequests() uint32 {
@@ -1678,7 +1747,7 @@ type Sharing struct {
 
 func (x *Sharing) Reset() {
 	*x = Sharing{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1759,7 @@ func (x *Sharing) String() string {
 func (*Sharing) ProtoMessage() {}
 
 func (x *Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1772,7 @@ func (x *Sharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
 func (*Sharing) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Sharing) GetEpoch() uint32 {
@@ -1768,7 +1837,7 @@ type Ceremony struct {
 
 func (x *Ceremony) Reset() {
 	*x = Ceremony{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1849,7 @@ func (x *Ceremony) String() string {
 func (*Ceremony) ProtoMessage() {}
 
 func (x *Ceremony) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1862,7 @@ func (x *Ceremony) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
 func (*Ceremony) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Ceremony) GetEpoch() uint32 {
@@ -1887,7 +1956,7 @@ type CeremonyFault struct {
 
 func (x *CeremonyFault) Reset() {
 	*x = CeremonyFault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +1968,7 @@ func (x *CeremonyFault) String() string {
 func (*CeremonyFault) ProtoMessage() {}
 
 func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +1981,7 @@ func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
 func (*CeremonyFault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CeremonyFault) GetTry() uint32 {
@@ -1964,7 +2033,7 @@ type WrapEpoch struct {
 
 func (x *WrapEpoch) Reset() {
 	*x = WrapEpoch{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2045,7 @@ func (x *WrapEpoch) String() string {
 func (*WrapEpoch) ProtoMessage() {}
 
 func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2058,7 @@ func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
 func (*WrapEpoch) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WrapEpoch) GetEpoch() uint32 {
@@ -2042,7 +2111,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2123,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2136,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -2129,7 +2198,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2141,7 +2210,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2154,7 +2223,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Principal) GetId() []byte {
@@ -2238,7 +2307,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2250,7 +2319,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2263,7 +2332,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2453,7 +2522,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xb0\a\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xea\a\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2485,7 +2554,13 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\bceremony\x18# \x01(\v2\x13.tetrad.v1.CeremonyR\bceremony\x12\x1c\n" +
 	"\taddresses\x18$ \x01(\x04R\taddresses\x12/\n" +
 	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\x12+\n" +
-	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\"E\n" +
+	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\x128\n" +
+	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\"H\n" +
+	"\n" +
+	"FrozenPath\x12\x12\n" +
+	"\x04path\x18\x01 \x03(\rR\x04path\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\fR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"E\n" +
 	"\bFallback\x12\x18\n" +
 	"\asigners\x18\x01 \x01(\rR\asigners\x12\x1f\n" +
 	"\vpublic_keys\x18\x02 \x03(\fR\n" +
@@ -2644,7 +2719,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -2661,26 +2736,27 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(*Request)(nil),               // 12: tetrad.v1.Request
 	(*Attestation)(nil),           // 13: tetrad.v1.Attestation
 	(*Key)(nil),                   // 14: tetrad.v1.Key
-	(*Fallback)(nil),              // 15: tetrad.v1.Fallback
-	(*Escrow)(nil),                // 16: tetrad.v1.Escrow
-	(*EscrowBox)(nil),             // 17: tetrad.v1.EscrowBox
-	(*KeyLimit)(nil),              // 18: tetrad.v1.KeyLimit
-	(*Sharing)(nil),               // 19: tetrad.v1.Sharing
-	(*Ceremony)(nil),              // 20: tetrad.v1.Ceremony
-	(*CeremonyFault)(nil),         // 21: tetrad.v1.CeremonyFault
-	(*WrapEpoch)(nil),             // 22: tetrad.v1.WrapEpoch
-	(*NoncePool)(nil),             // 23: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 24: tetrad.v1.Principal
-	(*Region)(nil),                // 25: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*FrozenPath)(nil),            // 15: tetrad.v1.FrozenPath
+	(*Fallback)(nil),              // 16: tetrad.v1.Fallback
+	(*Escrow)(nil),                // 17: tetrad.v1.Escrow
+	(*EscrowBox)(nil),             // 18: tetrad.v1.EscrowBox
+	(*KeyLimit)(nil),              // 19: tetrad.v1.KeyLimit
+	(*Sharing)(nil),               // 20: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 21: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 22: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 23: tetrad.v1.WrapEpoch
+	(*NoncePool)(nil),             // 24: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 25: tetrad.v1.Principal
+	(*Region)(nil),                // 26: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
 	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	26, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	27, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	26, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	27, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
 	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
 	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
@@ -2688,29 +2764,30 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	26, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	27, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
 	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	18, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
-	19, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
-	19, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
-	20, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
-	15, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
-	16, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
-	26, // 20: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
-	26, // 21: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
-	27, // 22: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
-	26, // 23: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
-	6,  // 24: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	26, // 25: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
-	21, // 26: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
-	6,  // 27: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	0,  // 28: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 29: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	19, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
+	20, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	20, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	21, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	16, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
+	17, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
+	15, // 20: tetrad.v1.Key.frozen_paths:type_name -> tetrad.v1.FrozenPath
+	27, // 21: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	27, // 22: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	28, // 23: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
+	27, // 24: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
+	6,  // 25: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	27, // 26: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	22, // 27: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	6,  // 28: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	0,  // 29: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 30: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2724,7 +2801,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1537,9 +1537,10 @@ type StatusResponse struct {
 	Settings      *Settings              `protobuf:"bytes,29,opt,name=settings,proto3" json:"settings,omitempty"`
 	Regions       []*Region              `protobuf:"bytes,30,rep,name=regions,proto3" json:"regions,omitempty"`
 	OpenRequests  uint64                 `protobuf:"varint,31,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
-	LocalStop     *LocalStop             `protobuf:"bytes,40,opt,name=local_stop,json=localStop,proto3" json:"local_stop,omitempty"` // set while this region, and only it, is stopped
-	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                    // accusations this region keeps
-	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                            // since this region applied something
+	FrozenPaths   uint32                 `protobuf:"varint,32,opt,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children of threshold keys that are frozen, over all keys
+	LocalStop     *LocalStop             `protobuf:"bytes,40,opt,name=local_stop,json=localStop,proto3" json:"local_stop,omitempty"`        // set while this region, and only it, is stopped
+	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                           // accusations this region keeps
+	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                                   // since this region applied something
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1787,6 +1788,13 @@ func (x *StatusResponse) GetRegions() []*Region {
 func (x *StatusResponse) GetOpenRequests() uint64 {
 	if x != nil {
 		return x.OpenRequests
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetFrozenPaths() uint32 {
+	if x != nil {
+		return x.FrozenPaths
 	}
 	return 0
 }
@@ -2708,6 +2716,7 @@ type BrakeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	KeyId         []byte                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // empty: the vault
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Path          []uint32               `protobuf:"varint,3,rep,packed,name=path,proto3" json:"path,omitempty"` // of a child of the key; empty: the key itself
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2754,6 +2763,13 @@ func (x *BrakeRequest) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *BrakeRequest) GetPath() []uint32 {
+	if x != nil {
+		return x.Path
+	}
+	return nil
 }
 
 type BrakeResponse struct {
@@ -3337,7 +3353,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x12ListNoncesResponse\x12*\n" +
 	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xfe\b\n" +
+	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xa1\t\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.tetrad.v1.NodeStateR\x05state\x12\x16\n" +
@@ -3376,7 +3392,8 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\tfrozen_by\x18\x1c \x01(\fR\bfrozenBy\x12/\n" +
 	"\bsettings\x18\x1d \x01(\v2\x13.tetrad.v1.SettingsR\bsettings\x12+\n" +
 	"\aregions\x18\x1e \x03(\v2\x11.tetrad.v1.RegionR\aregions\x12#\n" +
-	"\ropen_requests\x18\x1f \x01(\x04R\fopenRequests\x123\n" +
+	"\ropen_requests\x18\x1f \x01(\x04R\fopenRequests\x12!\n" +
+	"\ffrozen_paths\x18  \x01(\rR\vfrozenPaths\x123\n" +
 	"\n" +
 	"local_stop\x18( \x01(\v2\x14.tetrad.v1.LocalStopR\tlocalStop\x124\n" +
 	"\bevidence\x18) \x03(\v2\x18.tetrad.v1.EvidenceCountR\bevidence\x12-\n" +
@@ -3439,10 +3456,11 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"d\n" +
 	"\x10StopHereResponse\x12(\n" +
 	"\x04stop\x18\x01 \x01(\v2\x14.tetrad.v1.LocalStopR\x04stop\x12&\n" +
-	"\x05fault\x18\x02 \x01(\v2\x10.tetrad.v1.FaultR\x05fault\"=\n" +
+	"\x05fault\x18\x02 \x01(\v2\x10.tetrad.v1.FaultR\x05fault\"Q\n" +
 	"\fBrakeRequest\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\fR\x05keyId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"W\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04path\x18\x03 \x03(\rR\x04path\"W\n" +
 	"\rBrakeResponse\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\fR\acommand\x12,\n" +
 	"\aoutcome\x18\x02 \x01(\v2\x12.tetrad.v1.OutcomeR\aoutcome\"\x12\n" +

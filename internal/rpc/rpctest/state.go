@@ -107,6 +107,10 @@ func (s *State) Frozen() (string, identity.Fingerprint, bool) {
 	return "", identity.Fingerprint{}, false
 }
 
+func (s *State) FrozenPaths() []*fsm.Key {
+	return slices.DeleteFunc(s.Keys(""), func(k *fsm.Key) bool { return len(k.FrozenPaths) == 0 })
+}
+
 func (s *State) Meta() command.Meta {
 	s.mu.Lock()
 	defer s.mu.Unlock()
