@@ -376,6 +376,7 @@ func TestScheduleAndTheClock(t *testing.T) {
 // variedSchedule is a log with a schedule that began a refresh and looks again later.
 func variedSchedule(t testing.TB) *fsmtest.Log {
 	l, _, _ := fsmtest.New().ReadyThreshold(fsm.Options{})
+	l.ThresholdKey("acme", "warm", command.Secp256k1, 3)
 	refreshEvery(l, day)
 	later(l, day)
 	l.Must(l.OfferWrap(l.Region(2), 2))

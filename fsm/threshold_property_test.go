@@ -299,7 +299,7 @@ func TestThresholdHistories(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
 			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
-			if g.set && g.chance(4) {
+			if g.set && g.chance(2) {
 				g.l.Now = g.l.Now.Add(time.Hour)
 			}
 			res := g.l.Apply(g.play()...)
