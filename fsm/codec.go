@@ -367,8 +367,9 @@ type head struct {
 	expired  bucketKey // buckets up to here have no open request left
 	pruned   bucketKey // buckets up to here are gone
 	frontier audit.Frontier
-	control  *control // a record of its own; nil while there is nothing to say
-	rollout  *rollout // likewise: the refresh of all keys that is going on
+	control  *control  // a record of its own; nil while there is nothing to say
+	rollout  *rollout  // likewise: the refresh of all keys that is going on
+	schedule *schedule // likewise: of Settings.RefreshEvery
 
 	// Counted, not stored.
 	tenants, principals, keys, open, settled, memos, buckets, wraps, pools uint64
@@ -400,10 +401,42 @@ func (h *head) encode() []byte {
 		w.U64(k.index)
 	}
 	w.Blob(h.frontier.Encode())
-	if d := h.settings.EscrowDelay; d != 0 { // heads of vaults without escrow are what they were
-		w.U64(uint64(d.Milliseconds()))
-	}
+	h.writeLater(w)
 	return w.Bytes()
+}
+
+// writeLater writes the settings that not every vault has, to the last that is not zero:
+// heads without are what they were.
+func (h *head) writeLater(w *wire.Writer) {
+	s := h.settings
+	scheduled := s.RefreshEvery != 0 || s.Import
+	if scheduled || s.EscrowDelay != 0 {
+		w.U64(millis(s.EscrowDelay))
+	}
+	if scheduled {
+		w.U64(millis(s.RefreshEvery))
+	}
+	if s.Import {
+		w.Bool(true)
+	}
+}
+
+func (h *head) readLater(b []byte) error {
+	r, s := wire.NewReader(b), &h.settings
+	s.EscrowDelay = readMillis(r)
+	empty := s.EscrowDelay == 0
+	if r.More() {
+		s.RefreshEvery = readMillis(r)
+		empty = s.RefreshEvery == 0
+	}
+	if r.More() {
+		s.Import = r.Bool()
+		empty = !s.Import
+	}
+	if empty {
+		r.Fail("the last setting is there, but zero")
+	}
+	return r.Done()
 }
 
 func decodeHead(b []byte) (*head, error) {
@@ -419,11 +452,7 @@ func decodeHead(b []byte) (*head, error) {
 	h.expired, h.pruned = readBucketKey(r), readBucketKey(r)
 	raw := r.Blob(4096)
 	if rest := r.Rest(); len(rest) > 0 {
-		e := wire.NewReader(rest)
-		if h.settings.EscrowDelay = readMillis(e); h.settings.EscrowDelay == 0 {
-			e.Fail("an escrow delay of zero")
-		}
-		if err := e.Done(); err != nil {
+		if err := h.readLater(rest); err != nil {
 			return nil, err
 		}
 	}

@@ -213,6 +213,7 @@ func (t *task) repairClock(b *command.RepairClock) (deed, error) {
 		c.floor = max(c.floor, t.head.pruned.second)
 		t.head.clock, t.head.expired, t.head.pruned = b.To, bucketKey{}, bucketKey{}
 		t.bringForward()
+		t.head.schedule = t.head.schedule.broughtForward(b.To)
 		t.result.Clock = true
 	}, nil
 }

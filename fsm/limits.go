@@ -41,6 +41,16 @@ const (
 	MaxEscrows     = 4                // of one key, for ever
 	MaxFrozenPaths = 128              // of one key
 
+	// Of the refresh of all threshold keys by schedule. What could not be refreshed is tried
+	// again after a part of the period, some times; a key at which many tries failed is left
+	// to people, who need some that are left.
+	refreshParts  = 16
+	MinRetry      = 5 * time.Minute
+	MaxRetry      = 6 * time.Hour
+	MaxRetries    = 15
+	ScheduleTries = 128         // of one sharing
+	OfferTime     = time.Minute // for regions to offer a wrapping key before keys are passed by
+
 	sweepKeys     = 64   // keys an entry times out, or looks at for a refresh of all
 	sweepSlots    = 1024 // rows an entry expires or prunes, a bucket more or less
 	signatureLen  = 64   // every curve's signatures

@@ -12,10 +12,10 @@ import (
 // rollout is the refresh of every threshold key, some at a time: their messages have to
 // pass through the log within the steps' deadlines. Immutable.
 type rollout struct {
-	wrap    uint32              // every key is to lie under this epoch or a later one
-	holders []identity.RegionID // and to be held by these; empty: by whom it is
-	after   command.KeyID       // keys up to here are done
-	author  identity.Fingerprint
+	wrap    uint32               // every key is to lie under this epoch or a later one
+	holders []identity.RegionID  // and to be held by these; empty: by whom it is
+	after   command.KeyID        // keys up to here are done
+	author  identity.Fingerprint // zero: the schedule
 }
 
 func (r *rollout) encode() []byte {
@@ -152,6 +152,7 @@ func (t *task) refreshAll(b *command.RefreshKey) (deed, error) {
 			r.wrap = t.openWrap()
 		}
 		t.head.rollout = r
+		t.noteRefresh(r.wrap)
 	}, nil
 }
 
@@ -190,6 +191,11 @@ func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
 	holders, err := w.refreshable(k, r.holders)
 	if err != nil {
 		return false
+	}
+	if r.scheduled() {
+		if begin, wait := w.fitFor(k, holders); !begin {
+			return wait
+		}
 	}
 	w.refresh(k, w.head.newest, holders, r.author)
 	return false

@@ -37,6 +37,7 @@ const (
 	tagPool      = 11
 	tagControl   = 40 // only where administrators decided about regions or the clock
 	tagRollout   = 41 // only while all threshold keys are being refreshed
+	tagSchedule  = 42 // only where that is done by schedule
 	tagEnd       = 255
 )
 
@@ -91,6 +92,9 @@ func (s *state) writeRecords(w io.Writer) error {
 	}
 	if s.head.rollout != nil {
 		o.record(tagRollout, s.head.rollout.encode())
+	}
+	if s.head.schedule != nil {
+		o.record(tagSchedule, s.head.schedule.encode())
 	}
 	return o.err
 }
@@ -261,6 +265,11 @@ func (o *restoring) take(tag uint8, b []byte) (err error) {
 			return corrupt("a second refresh of all keys")
 		}
 		h.rollout, err = decodeRollout(b)
+	case tagSchedule:
+		if h.schedule != nil {
+			return corrupt("a second schedule")
+		}
+		h.schedule, err = decodeSchedule(b)
 	case tagControl:
 		if h.control != nil {
 			return corrupt("a second record of control")
@@ -368,6 +377,9 @@ func (o *restoring) checkWraps() (err error) {
 	}
 	if r := o.head.rollout; r != nil && (r.wrap == 0 || r.wrap > o.head.newest) {
 		return corrupt("keys are being refreshed for a wrapping epoch that is not there")
+	}
+	if s := o.head.schedule; (s != nil) != (o.head.settings.RefreshEvery != 0) || s != nil && s.wrap > o.head.newest {
+		return corrupt("a schedule where none is set, none where one is, or for a wrapping epoch that is not there")
 	}
 	scan(o.txn, wrapTable, nil, func(e *Wrap) bool {
 		if (e.Doomed != 0) != (e.Epoch != o.head.newest && e.Live == 0) {

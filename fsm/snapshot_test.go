@@ -71,7 +71,7 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 
 // everything is states that together have every kind of row there is.
 func everything(t testing.TB) []*fsmtest.Log {
-	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t)}
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t)}
 }
 
 func written(t testing.TB, m *fsm.Machine) []byte {
@@ -213,7 +213,7 @@ func inconsistent(t *testing.T, l *fsmtest.Log) {
 			t.Fatalf("record %d of tag %d twice: %v", i, r.tag[0], err)
 		}
 		switch r.tag[0] {
-		case 1, 2, 6, 7, 8, 9, 10: // head, regions, what buckets and rows owe each other, what shares lie under
+		case 1, 2, 6, 7, 8, 9, 10, 42: // head, regions, what buckets and rows owe each other, what shares lie under, a schedule that is set
 			tried++
 			if err := m.Restore(bytes.NewReader(build(without))); errs.CodeOf(err) != errs.Corrupt {
 				t.Fatalf("without record %d of tag %d: %v", i, r.tag[0], err)

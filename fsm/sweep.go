@@ -22,6 +22,7 @@ func (w *work) sweep() {
 	for _, k := range w.dueKeys(w.head.clock, sweepKeys) {
 		w.timeOut(k)
 	}
+	w.followSchedule()
 }
 
 // prune forgets rows of buckets that hold nothing open any more.

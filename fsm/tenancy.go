@@ -114,7 +114,10 @@ func (t *task) configure(b *command.Configure) (deed, error) {
 	if err := b.Settings.Check(); err != nil {
 		return nil, err
 	}
-	return func(*Outcome) { t.head.settings = b.Settings }, nil
+	return func(*Outcome) {
+		t.head.settings = b.Settings
+		t.head.reschedule()
+	}, nil
 }
 
 func (t *task) freezeVault(b *command.FreezeVault) (deed, error) {

@@ -22,6 +22,8 @@ type dealerGame struct {
 	player
 	wants map[command.KeyID]*fsm.Key // as each key stood after the last entry
 	named map[string]bool            // commitments that attempts named
+	set   bool                       // there was a schedule after the last entry
+	begun int                        // refreshes by schedule
 }
 
 func (g *dealerGame) chance(percent int) bool {
@@ -100,7 +102,11 @@ func (g *dealerGame) finish() *command.Command {
 // play returns the commands of one entry.
 func (g *dealerGame) play() []*command.Command {
 	l := g.l
-	switch rapid.IntRange(0, 24).Draw(g.T, "move") {
+	switch rapid.IntRange(0, 25).Draw(g.T, "move") {
+	case 13:
+		s := l.Machine.View().Settings()
+		s.RefreshEvery = pick(&g.player, []time.Duration{time.Hour, time.Hour, 2 * time.Hour, 0})
+		return []*command.Command{l.Dual(&command.Configure{Settings: s})}
 	case 0:
 		c := g.admin(&command.CreateKey{Name: pick(&g.player, []string{"hot", "cold", "warm", fmt.Sprint("k", len(g.keys))}), Tenant: "acme", Scheme: command.SchemeThreshold,
 			Curve: pick(&g.player, []command.Curve{1, 3, 3, 2}), Signers: uint8(rapid.IntRange(2, 3).Draw(g.T, "signers")), Regions: g.regions()})
@@ -177,6 +183,27 @@ func (g *dealerGame) check(res fsm.Result) {
 		}
 	}
 	g.checkNonces(v, res)
+	g.checkSchedule(v, res)
+}
+
+// checkSchedule: time begins a refresh of all only where that is set, at most once an entry,
+// and the next one is never farther away than the period.
+func (g *dealerGame) checkSchedule(v fsm.View, res fsm.Result) {
+	s, set := v.Schedule()
+	if set && (s.Due.After(v.Clock().Add(s.Every)) || s.Since.After(v.Clock())) {
+		g.Fatalf("at %s: %+v", v.Clock(), s)
+	}
+	began := 0
+	for i := range res.Leaves {
+		if e, _ := audit.DecodeEffect(res.Leaves[i].Effect); e != nil && e.Schedule != nil {
+			began++
+		}
+	}
+	if began > 1 || began == 1 && !g.set {
+		g.Fatalf("%d refreshes by schedule in an entry; one is set: %v", began, g.set)
+	}
+	g.set = set
+	g.begun += began
 }
 
 func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
@@ -264,7 +291,7 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived, games := 0, 0
+	lived, games, scheduled := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
 		if g.chance(60) {
@@ -272,6 +299,9 @@ func TestThresholdHistories(t *testing.T) {
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
 			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
+			if g.set && g.chance(2) {
+				g.l.Now = g.l.Now.Add(time.Hour)
+			}
 			res := g.l.Apply(g.play()...)
 			g.check(res)
 			want = append(want, res)
@@ -285,11 +315,12 @@ func TestThresholdHistories(t *testing.T) {
 			}
 		}
 		games++
+		scheduled += g.begun
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
-	t.Logf("%d refreshed keys in %d games", lived, games)
-	if lived == 0 {
+	t.Logf("%d refreshed keys in %d games, %d refreshes by schedule", lived, games, scheduled)
+	if lived == 0 || scheduled == 0 {
 		t.Fatal("no game refreshed a key: the test shows nothing")
 	}
 }

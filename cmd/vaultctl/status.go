@@ -49,6 +49,7 @@ type nodeView struct {
 	Stop     *stopView     `json:"local_stop,omitempty"`
 	Evidence []accusedView `json:"evidence,omitempty"`
 	Out      []string      `json:"quarantined,omitempty"` // regions, as this node's state has it
+	Refresh  *refreshView  `json:"refresh,omitempty"`     // of threshold keys by schedule
 }
 
 // accusedView counts what a region holds against another.
@@ -96,6 +97,7 @@ func viewNode(v *vault, n client.NodeStatus) nodeView {
 	if s.Idle != nil {
 		out.Idle = s.Idle.AsDuration().Round(time.Second).String()
 	}
+	out.Refresh = viewRefresh(s)
 	if s.LocalStop != nil {
 		out.Stop = viewStop(out.Region, s.LocalStop)
 	}
@@ -172,6 +174,9 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 			}
 		}
 		a.alarms(w, nodes)
+		if r := newestRefresh(nodes); r != nil {
+			fmt.Fprintln(w, "threshold keys: "+r.line(a))
+		}
 		for _, n := range nodes {
 			if n.Frozen {
 				fmt.Fprintf(w, "%s: %s\n", a.paint(red, "the vault is frozen"), n.FrozenWhy)
@@ -379,67 +384,6 @@ be the one of the genesis. Two administrators sign.`, cobra.ExactArgs(1),
 		})
 	c.Flags().StringVar(&file, "enrolment", "", "the region's new enrolment")
 	return d.flags(a, c)
-}
-
-func (a *app) configureCmd() *cobra.Command {
-	var d dual
-	var skew, age time.Duration
-	var open uint32
-	var escrow string
-	c := a.leaf("configure --max-skew D --request-max-age D --max-open N --escrow-delay D", "Change the replicated limits", `
-What is left out keeps its value. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		if skew == 0 && age == 0 && open == 0 && escrow == "" {
-			return usagef("nothing to change: give at least one setting")
-		}
-		least, err := escrowDelay(escrow)
-		if err != nil {
-			return err
-		}
-		return a.with(ctx, func(ctx context.Context, v *vault) error {
-			short, cancel := a.deadline(ctx)
-			defer cancel()
-			s, err := v.Status(short)
-			if err != nil {
-				return advise(err)
-			}
-			set := command.Settings{MaxSkew: time.Duration(s.Settings.GetMaxSkewMs()) * time.Millisecond,
-				RequestMaxAge: time.Duration(s.Settings.GetRequestMaxAgeMs()) * time.Millisecond, MaxOpen: s.Settings.GetMaxOpen(),
-				EscrowDelay: time.Duration(s.Settings.GetEscrowDelayMs()) * time.Millisecond}
-			if skew != 0 {
-				set.MaxSkew = skew
-			}
-			if age != 0 {
-				set.RequestMaxAge = age
-			}
-			if open != 0 {
-				set.MaxOpen = open
-			}
-			if escrow != "" {
-				set.EscrowDelay = least
-			}
-			if err := set.Check(); err != nil {
-				return err
-			}
-			return a.send(ctx, &d, &command.Configure{Settings: set}, nil)
-		})
-	})
-	c.Flags().DurationVar(&skew, "max-skew", 0, "how far a command's time may be ahead")
-	c.Flags().DurationVar(&age, "request-max-age", 0, "longest life of a signature request")
-	c.Flags().Uint32Var(&open, "max-open", 0, "open requests at once")
-	c.Flags().StringVar(&escrow, "escrow-delay", "", "allow escrow of keys, and have each wait at least so long (24h is sensible); off: none")
-	return d.flags(a, c)
-}
-
-// escrowDelay reads the flag; 0 for none.
-func escrowDelay(flag string) (time.Duration, error) {
-	if flag == "" || flag == "off" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(flag)
-	if err != nil || d < command.MinEscrowDelay {
-		return 0, usagef("--escrow-delay %q: want off, or a duration of at least %s", flag, command.MinEscrowDelay)
-	}
-	return d, nil
 }
 
 func (a *app) versionCmd() *cobra.Command {

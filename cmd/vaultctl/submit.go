@@ -341,7 +341,8 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("reason", b.Reason)
 	case *command.Configure:
 		s := b.Settings
-		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)), "escrow of keys", escrowText(s.EscrowDelay))
+		add("max skew", s.MaxSkew.String(), "request max age", s.RequestMaxAge.String(), "max open", itoa(uint64(s.MaxOpen)), "escrow of keys", escrowText(s.EscrowDelay),
+			"refresh of threshold keys every", periodText(s.RefreshEvery), "import of whole keys", importText(s.Import))
 	case *command.ReplaceMember:
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
 	case *command.RetireKey:
@@ -383,6 +384,13 @@ func escrowText(d time.Duration) string {
 		return "impossible"
 	}
 	return "ALLOWED, after at least " + d.String()
+}
+
+func importText(allowed bool) string {
+	if !allowed {
+		return "impossible"
+	}
+	return "ALLOWED"
 }
 
 func holdersText(holders []identity.RegionID) string {

@@ -185,17 +185,24 @@ func (a *app) awaitKey(ctx context.Context, v *vault, id command.KeyID, scheme c
 func (a *app) keyRefresh() *cobra.Command {
 	var d dual
 	var tenant, reason string
-	var all, noWait bool
-	c := a.leaf("refresh KEY|--all", "Make new shares of a threshold key", `
+	var all, noWait, status bool
+	c := a.leaf("refresh KEY|--all|--status", "Make new shares of a threshold key", `
 The key and its addresses stay; every region gets a new share, and once nothing is left
 under them the old wrapping keys are destroyed in the HSMs: who stole old shares has
-nothing. Also what to do after a ceremony failed. Two administrators sign.`, cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
-		if all == (len(args) == 1) {
-			return usagef("give a key, or --all for every threshold key")
+nothing. Also what to do after a ceremony failed. Two administrators sign.
+
+vaultctl configure --refresh-every has all keys refreshed by themselves. --status shows
+when that was done last and will be next, and which keys did not come along.`, cobra.MaximumNArgs(1), func(ctx context.Context, args []string) error {
+		switch {
+		case status && !all && len(args) == 0:
+			return a.refreshStatus(ctx)
+		case status || all == (len(args) == 1):
+			return usagef("give a key, or --all for every threshold key, or --status alone")
 		}
 		return a.reshare(ctx, &d, tenant, args, nil, reason, noWait)
 	})
 	c.Flags().BoolVar(&all, "all", false, "every live threshold key")
+	c.Flags().BoolVar(&status, "status", false, "show when all keys are refreshed by themselves")
 	reshareFlags(c, &tenant, &reason, &noWait)
 	return d.flags(a, c)
 }

@@ -49,6 +49,35 @@ func threshold() audit.Effect {
 		Eligible: []identity.RegionID{1, 2, 4}, Epoch: 3, Nonces: [][]byte{{1, 2}, {3, 4}, {5, 6}}}}}
 }
 
+// scheduled is an effect of format 3, with what format 2 has.
+func scheduled() audit.Effect {
+	e := threshold()
+	e.Schedule = &audit.ScheduledRefresh{Wrap: 7, Retry: 2}
+	return e
+}
+
+// TestEffectExtras: format 3 is for what has extras, each once, in order, known and whole.
+func TestEffectExtras(t *testing.T) {
+	full := scheduled()
+	for _, e := range []audit.Effect{full, {Schedule: full.Schedule}} {
+		got, err := audit.DecodeEffect(e.Encode())
+		if err != nil || !reflect.DeepEqual(*got, e) || e.Encode()[0] != 3 {
+			t.Errorf("%+v came back as %+v, %v", e, got, err)
+		}
+	}
+	b := full.Encode()
+	extra := b[len(b)-10:]
+	for name, bad := range map[string][]byte{
+		"twice": slices.Concat(b, extra), "unknown": slices.Concat(b, []byte{9, 0, 0, 0, 0}), "zero": slices.Concat(b[:len(b)-10], []byte{0, 0, 0, 0, 0}),
+		"longer": slices.Concat(b[:len(b)-10], []byte{1, 0, 0, 0, 6}, extra[5:], []byte{0}), "shorter": slices.Concat(b[:len(b)-10], []byte{1, 0, 0, 0, 4}, extra[5:9]),
+		"none": b[:len(b)-10], "cut": b[:len(b)-1], "format 2": slices.Concat([]byte{2}, b[1:]),
+	} {
+		if e, err := audit.DecodeEffect(bad); err == nil {
+			t.Errorf("%s: decoded as %+v", name, e)
+		}
+	}
+}
+
 // TestEffectFormats: format 2 is for what names nonces, and for nothing else.
 func TestEffectFormats(t *testing.T) {
 	a, b := everything(), threshold()

@@ -9,8 +9,9 @@ import (
 )
 
 // EffectFormat is the newest effect format this version writes. Format 2 is that of
-// effects that open an attempt of a threshold key; all others are written as format 1.
-const EffectFormat = 2
+// effects that open an attempt of a threshold key, format 3 of those with extras; all
+// others are written as format 1.
+const EffectFormat = 3
 
 // Effect is what a command changed, as far as an outsider needs it to judge every
 // signature: which draws were opened among whom, what ended how, and how keys,
@@ -28,6 +29,7 @@ type Effect struct {
 	Regions    []RegionChange
 	Principals []PrincipalChange
 	Vault      *VaultChange // frozen or unfrozen
+	Schedule   *ScheduledRefresh
 }
 
 // OpenedAttempt is one draw: with the leaf's Meta (the beacon's input) and the beacon
@@ -71,13 +73,19 @@ type PrincipalChange struct {
 	Removed   bool
 }
 
+// ScheduledRefresh says that time, and no command, began the refresh of all threshold keys.
+type ScheduledRefresh struct {
+	Wrap  uint32 // wrapping epoch every key is to come under
+	Retry uint8  // 0: the first time in the period; else of those that did not come along
+}
+
 // VaultChange says whether the whole vault is frozen after the command.
 type VaultChange struct{ Frozen bool }
 
 // IsZero reports whether nothing changed.
 func (e *Effect) IsZero() bool {
 	return !e.Repeated && len(e.Opened)+len(e.Completed)+len(e.Failed)+len(e.Expired)+
-		len(e.Keys)+len(e.Regions)+len(e.Principals) == 0 && e.Vault == nil
+		len(e.Keys)+len(e.Regions)+len(e.Principals) == 0 && e.Vault == nil && !e.extra()
 }
 
 // Encode returns the canonical form; empty for the zero effect.
@@ -115,13 +123,17 @@ func (e *Effect) Encode() []byte {
 	if e.Vault != nil {
 		w.Bool(e.Vault.Frozen)
 	}
+	e.writeExtras(w)
 	return w.Bytes()
 }
 
 func (e *Effect) format() uint8 {
+	if e.extra() {
+		return EffectFormat
+	}
 	for i := range e.Opened {
 		if e.Opened[i].Epoch != 0 {
-			return EffectFormat
+			return 2
 		}
 	}
 	return 1
@@ -139,9 +151,6 @@ func DecodeEffect(b []byte) (*Effect, error) {
 	}
 	e := &Effect{Repeated: r.Bool()}
 	e.Opened = readList(r, func(r *wire.Reader) OpenedAttempt { return readOpened(r, format) })
-	if r.Err() == nil && format != e.format() {
-		r.Fail("an effect of format %d written as format %d", e.format(), format)
-	}
 	e.Completed = readList(r, readRequestID)
 	e.Failed = readList(r, readRequestID)
 	e.Expired = readList(r, readRequestID)
@@ -150,6 +159,12 @@ func DecodeEffect(b []byte) (*Effect, error) {
 	e.Principals = readList(r, readPrincipalChange)
 	if r.Bool() {
 		e.Vault = &VaultChange{Frozen: r.Bool()}
+	}
+	if format == EffectFormat {
+		e.readExtras(r)
+	}
+	if r.Err() == nil && format != e.format() {
+		r.Fail("an effect of format %d written as format %d", e.format(), format)
 	}
 	if r.Err() == nil && e.IsZero() {
 		r.Fail("the empty effect is encoded as nothing")

@@ -13,4 +13,5 @@ const (
 
 	maxCommitment = 4 << 10
 	maxProof      = 128 // hashes
+	maxExtra      = 4 << 10
 )

@@ -40,6 +40,11 @@ const (
 	MinEscrowDelay = time.Second
 	MaxEscrowDelay = 365 * 24 * time.Hour
 
+	// MinRefreshEvery and MaxRefreshEvery bound how often threshold keys are refreshed by
+	// themselves.
+	MinRefreshEvery = time.Hour
+	MaxRefreshEvery = 365 * 24 * time.Hour
+
 	// MaxLifetime bounds how far ahead of the entry's stamp a command may expire;
 	// ids are remembered until then.
 	MaxLifetime = 24 * time.Hour

@@ -83,6 +83,8 @@ func (s Settings) Check() error {
 		return errs.New(errs.Invalid, "max_open must be from 1 to %d", MaxOpen)
 	case s.EscrowDelay != 0 && (s.EscrowDelay < MinEscrowDelay || s.EscrowDelay > MaxEscrowDelay || s.EscrowDelay%time.Millisecond != 0):
 		return errs.New(errs.Invalid, "escrow_delay must be zero (no escrow) or whole milliseconds from %s to a year", MinEscrowDelay)
+	case s.RefreshEvery != 0 && (s.RefreshEvery < MinRefreshEvery || s.RefreshEvery > MaxRefreshEvery || s.RefreshEvery%time.Hour != 0):
+		return errs.New(errs.Invalid, "refresh_every must be zero (no schedule) or whole hours from %s to a year", MinRefreshEvery)
 	}
 	return nil
 }

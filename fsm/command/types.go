@@ -267,6 +267,13 @@ type Settings struct {
 
 	// EscrowDelay is how long an escrow of a key must wait at least; 0: there is none.
 	EscrowDelay time.Duration
+
+	// RefreshEvery is how long after the last refresh of all threshold keys the next one
+	// begins by itself, whole hours; 0: never.
+	RefreshEvery time.Duration
+
+	// Import allows whole keys to be brought in from outside.
+	Import bool
 }
 
 // ReplaceMember approves a server for a region: the first one when it joins, a new
@@ -424,11 +431,28 @@ func (b *Configure) fields(f *fields) {
 		b.Settings.MaxSkew = time.Duration(skew) * time.Millisecond
 		b.Settings.RequestMaxAge = time.Duration(age) * time.Millisecond
 	}
-	if !f.absent("escrow_delay_ms", b.Settings.EscrowDelay == 0) {
-		f.millis("escrow_delay_ms", &b.Settings.EscrowDelay)
-		if f.decoding && b.Settings.EscrowDelay == 0 {
-			f.fail("escrow_delay_ms", "there, but zero")
+	b.Settings.later(f)
+}
+
+// later walks the fields that older commands do not have: as many as it takes to the last
+// that is not zero.
+func (s *Settings) later(f *fields) {
+	noImport, noSchedule := !s.Import, !s.Import && s.RefreshEvery == 0
+	if f.absent("escrow_delay_ms", noSchedule && s.EscrowDelay == 0) {
+		return
+	}
+	f.millis("escrow_delay_ms", &s.EscrowDelay)
+	empty := s.EscrowDelay == 0
+	if !f.absent("refresh_every_ms", noSchedule) {
+		f.millis("refresh_every_ms", &s.RefreshEvery)
+		empty = s.RefreshEvery == 0
+		if !f.absent("import", noImport) {
+			f.flag("import", &s.Import)
+			empty = !s.Import
 		}
+	}
+	if f.decoding && empty {
+		f.fail("settings", "the last one is there, but zero")
 	}
 }
 

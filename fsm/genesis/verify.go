@@ -42,8 +42,8 @@ func (d *Document) Check() error {
 	if err := d.Officers.check(); err != nil {
 		return err
 	}
-	if d.Settings.EscrowDelay != 0 {
-		return errs.New(errs.Invalid, "no vault begins with escrow allowed: two administrators may allow it later")
+	if s := d.Settings; s.EscrowDelay != 0 || s.RefreshEvery != 0 || s.Import {
+		return errs.New(errs.Invalid, "no vault begins with escrow, imports or a schedule: two administrators may allow them later")
 	}
 	if err := d.Settings.Check(); err != nil {
 		return err

@@ -110,6 +110,9 @@ func (n *Node) registerMetrics() error {
 		gauge("shares_unlocked", "1 while opened shares are in memory that could be swapped out: see the log.", func() float64 { return flag(n.vault.Shares().Unlocked != nil) }),
 		gauge("key_ceremonies", "Threshold keys whose sharing is being made.", func() float64 { return float64(n.vault.Stats().Ceremonies) }),
 		gauge("key_ceremony_tries_failed", "Tries at a sharing that failed since the start: see the faults of the key for who is to blame.", func() float64 { return float64(n.vault.Stats().FailedTries) }),
+		gauge("refresh_due_seconds", "Unix time at which threshold keys are refreshed by schedule next; 0: there is none.", func() float64 { return unix(n.schedule().Due) }),
+		gauge("refresh_last_seconds", "Unix time of the last refresh of all threshold keys since the schedule was set; 0: none yet.", func() float64 { return n.lastRefresh() }),
+		gauge("refresh_lagging", "Sharings that the last refresh of all did not bring along: they lie under an older wrapping epoch.", func() float64 { return float64(n.schedule().Lagging) }),
 		gauge("signature_shares", "Shares of threshold signatures made here since the start.", func() float64 { return float64(n.vault.Stats().Shares) }),
 		gauge("nonces_offered", "Nonce commitments this region put into its committed pools since the start.", func() float64 { return float64(n.vault.Stats().NoncesOffered) }),
 		gauge("idle_seconds", "Time since an entry was applied; beyond a minute nobody moves the clock.", func() float64 { return n.vault.Idle().Seconds() }),
@@ -121,4 +124,25 @@ func (n *Node) registerMetrics() error {
 		}
 	}
 	return nil
+}
+
+// schedule is where the refresh of threshold keys stands, the zero value without one.
+func (n *Node) schedule() fsm.Schedule {
+	s, _ := n.fsm.View().Schedule()
+	return s
+}
+
+func (n *Node) lastRefresh() float64 {
+	s := n.schedule()
+	if s.Index == 0 {
+		return 0
+	}
+	return unix(s.Since)
+}
+
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
 }

@@ -50,6 +50,8 @@ type View interface {
 	Meta() command.Meta
 	Clock() time.Time
 	Settings() command.Settings
+	Schedule() (fsm.Schedule, bool)
+	Refreshing() (after command.KeyID, ok bool)
 	Frozen() (reason string, by identity.Fingerprint, ok bool)
 	FrozenPaths() []*fsm.Key
 	Frontier() audit.Frontier

@@ -53,7 +53,9 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 	}
 	set := view.Settings()
 	out.Settings = &tetradv1.Settings{MaxSkewMs: uint64(set.MaxSkew.Milliseconds()),
-		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds())}
+		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds()),
+		RefreshEveryMs: uint64(set.RefreshEvery.Milliseconds()), Import: set.Import}
+	out.Refresh = showSchedule(view)
 	for _, r := range view.Regions() {
 		shown := showRegion(r, seen[r.ID])
 		shown.Muted = view.Muted(r.ID)

@@ -128,3 +128,18 @@ func showPool(view View, r identity.RegionID, c command.Curve) *tetradv1.NoncePo
 	}
 	return out
 }
+
+// showSchedule shows when threshold keys are refreshed by themselves, nil if they are not.
+func showSchedule(view View) *tetradv1.RefreshSchedule {
+	s, ok := view.Schedule()
+	if !ok {
+		return nil
+	}
+	out := &tetradv1.RefreshSchedule{Since: showTime(s.Since), Index: s.Index, Asked: s.Asked, Due: showTime(s.Due), WrapEpoch: s.Wrap,
+		Retries: uint32(s.Retries), Lagging: s.Lagging}
+	if !s.Retry.IsZero() {
+		out.Retry = showTime(s.Retry)
+	}
+	_, out.Running = view.Refreshing()
+	return out
+}

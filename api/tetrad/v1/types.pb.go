@@ -1111,6 +1111,7 @@ type Key struct {
 	FrozenBy     []byte                 `protobuf:"bytes,16,opt,name=frozen_by,json=frozenBy,proto3" json:"frozen_by,omitempty"` // fingerprint, when frozen
 	Reason       string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
 	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
+	Outside      bool                   `protobuf:"varint,19,opt,name=outside,proto3" json:"outside,omitempty"`                  // the whole key was brought in: it was known outside, for ever
 	// Of threshold keys.
 	PublicKey     []byte        `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
 	Point         []byte        `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                                // the same with its parity, 33 bytes; Ed25519: 32
@@ -1280,6 +1281,13 @@ func (x *Key) GetLimit() *KeyLimit {
 		return x.Limit
 	}
 	return nil
+}
+
+func (x *Key) GetOutside() bool {
+	if x != nil {
+		return x.Outside
+	}
+	return false
 }
 
 func (x *Key) GetPublicKey() []byte {
@@ -2027,6 +2035,7 @@ type WrapEpoch struct {
 	Live          uint32                 `protobuf:"varint,3,opt,name=live,proto3" json:"live,omitempty"`                                  // sharings and running ceremonies under it
 	DoomedIndex   uint64                 `protobuf:"varint,4,opt,name=doomed_index,json=doomedIndex,proto3" json:"doomed_index,omitempty"` // at which it was given up; 0 while in use
 	Dropped       []uint32               `protobuf:"varint,5,rep,packed,name=dropped,proto3" json:"dropped,omitempty"`                     // regions that destroyed their key since
+	Keys          []*WrapKey             `protobuf:"bytes,6,rep,name=keys,proto3" json:"keys,omitempty"`                                   // when asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2105,90 @@ func (x *WrapEpoch) GetDropped() []uint32 {
 	return nil
 }
 
+func (x *WrapEpoch) GetKeys() []*WrapKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// WrapKey is one region's wrapping key of an epoch, with what its identity key signed.
+type WrapKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Region        uint32                 `protobuf:"varint,1,opt,name=region,proto3" json:"region,omitempty"`
+	Public        []byte                 `protobuf:"bytes,2,opt,name=public,proto3" json:"public,omitempty"`         // HPKE: X25519 with ML-KEM-768
+	Sealed        []byte                 `protobuf:"bytes,3,opt,name=sealed,proto3" json:"sealed,omitempty"`         // what the private half is made from, wrapped to the region's HSM
+	Attributes    []byte                 `protobuf:"bytes,4,opt,name=attributes,proto3" json:"attributes,omitempty"` // of the key in the HSM, as read back
+	Identity      []byte                 `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`     // signature by the region's identity key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WrapKey) Reset() {
+	*x = WrapKey{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WrapKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WrapKey) ProtoMessage() {}
+
+func (x *WrapKey) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WrapKey.ProtoReflect.Descriptor instead.
+func (*WrapKey) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *WrapKey) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+func (x *WrapKey) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *WrapKey) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+func (x *WrapKey) GetAttributes() []byte {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+func (x *WrapKey) GetIdentity() []byte {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
 // NoncePool is what is left of the nonce commitments a region offered for a curve.
 type NoncePool struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2111,7 +2204,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2216,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2229,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -2198,7 +2291,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2303,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2316,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Principal) GetId() []byte {
@@ -2307,7 +2400,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[19]
+	mi := &file_tetrad_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2412,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[19]
+	mi := &file_tetrad_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2425,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2522,7 +2615,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xea\a\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\x84\b\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2543,7 +2636,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x06author\x18\x0f \x01(\fR\x06author\x12\x1b\n" +
 	"\tfrozen_by\x18\x10 \x01(\fR\bfrozenBy\x12\x16\n" +
 	"\x06reason\x18\x11 \x01(\tR\x06reason\x12)\n" +
-	"\x05limit\x18\x12 \x01(\v2\x13.tetrad.v1.KeyLimitR\x05limit\x12\x1d\n" +
+	"\x05limit\x18\x12 \x01(\v2\x13.tetrad.v1.KeyLimitR\x05limit\x12\x18\n" +
+	"\aoutside\x18\x13 \x01(\bR\aoutside\x12\x1d\n" +
 	"\n" +
 	"public_key\x18\x1e \x01(\fR\tpublicKey\x12\x14\n" +
 	"\x05point\x18\x1f \x01(\fR\x05point\x12\x1d\n" +
@@ -2619,13 +2713,22 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x04step\x18\x02 \x01(\x0e2\x17.tetrad.v1.CeremonyStepR\x04step\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\rR\x06region\x12\x0e\n" +
 	"\x02by\x18\x04 \x03(\rR\x02by\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\x8c\x01\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"\xb4\x01\n" +
 	"\tWrapEpoch\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x18\n" +
 	"\aregions\x18\x02 \x03(\rR\aregions\x12\x12\n" +
 	"\x04live\x18\x03 \x01(\rR\x04live\x12!\n" +
 	"\fdoomed_index\x18\x04 \x01(\x04R\vdoomedIndex\x12\x18\n" +
-	"\adropped\x18\x05 \x03(\rR\adropped\"\xa7\x01\n" +
+	"\adropped\x18\x05 \x03(\rR\adropped\x12&\n" +
+	"\x04keys\x18\x06 \x03(\v2\x12.tetrad.v1.WrapKeyR\x04keys\"\x8d\x01\n" +
+	"\aWrapKey\x12\x16\n" +
+	"\x06region\x18\x01 \x01(\rR\x06region\x12\x16\n" +
+	"\x06public\x18\x02 \x01(\fR\x06public\x12\x16\n" +
+	"\x06sealed\x18\x03 \x01(\fR\x06sealed\x12\x1e\n" +
+	"\n" +
+	"attributes\x18\x04 \x01(\fR\n" +
+	"attributes\x12\x1a\n" +
+	"\bidentity\x18\x05 \x01(\fR\bidentity\"\xa7\x01\n" +
 	"\tNoncePool\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12&\n" +
 	"\x05curve\x18\x02 \x01(\x0e2\x10.tetrad.v1.CurveR\x05curve\x12\x12\n" +
@@ -2719,7 +2822,7 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
@@ -2745,18 +2848,19 @@ var file_tetrad_v1_types_proto_goTypes = []any{
 	(*Ceremony)(nil),              // 21: tetrad.v1.Ceremony
 	(*CeremonyFault)(nil),         // 22: tetrad.v1.CeremonyFault
 	(*WrapEpoch)(nil),             // 23: tetrad.v1.WrapEpoch
-	(*NoncePool)(nil),             // 24: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 25: tetrad.v1.Principal
-	(*Region)(nil),                // 26: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*WrapKey)(nil),               // 24: tetrad.v1.WrapKey
+	(*NoncePool)(nil),             // 25: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 26: tetrad.v1.Principal
+	(*Region)(nil),                // 27: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
 	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	27, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	28, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
 	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
 	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	27, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	28, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
 	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
 	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
 	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
@@ -2764,7 +2868,7 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
 	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	27, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	28, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
 	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
 	19, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
 	20, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
@@ -2773,21 +2877,22 @@ var file_tetrad_v1_types_proto_depIdxs = []int32{
 	16, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
 	17, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
 	15, // 20: tetrad.v1.Key.frozen_paths:type_name -> tetrad.v1.FrozenPath
-	27, // 21: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
-	27, // 22: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
-	28, // 23: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
-	27, // 24: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
+	28, // 21: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	28, // 22: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	29, // 23: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
+	28, // 24: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
 	6,  // 25: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	27, // 26: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	28, // 26: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
 	22, // 27: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
 	6,  // 28: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	0,  // 29: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 30: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	24, // 29: tetrad.v1.WrapEpoch.keys:type_name -> tetrad.v1.WrapKey
+	0,  // 30: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 31: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2801,7 +2906,7 @@ func file_tetrad_v1_types_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1197,6 +1197,7 @@ func (x *ListTenantsResponse) GetTenants() []string {
 
 type ListWrapsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          bool                   `protobuf:"varint,1,opt,name=keys,proto3" json:"keys,omitempty"` // with the wrapping keys themselves
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1229,6 +1230,13 @@ func (x *ListWrapsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListWrapsRequest.ProtoReflect.Descriptor instead.
 func (*ListWrapsRequest) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *ListWrapsRequest) GetKeys() bool {
+	if x != nil {
+		return x.Keys
+	}
+	return false
 }
 
 type ListWrapsResponse struct {
@@ -1541,6 +1549,7 @@ type StatusResponse struct {
 	LocalStop     *LocalStop             `protobuf:"bytes,40,opt,name=local_stop,json=localStop,proto3" json:"local_stop,omitempty"`        // set while this region, and only it, is stopped
 	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                           // accusations this region keeps
 	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                                   // since this region applied something
+	Refresh       *RefreshSchedule       `protobuf:"bytes,43,opt,name=refresh,proto3" json:"refresh,omitempty"`                             // absent: threshold keys are not refreshed by schedule
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1820,6 +1829,13 @@ func (x *StatusResponse) GetIdle() *durationpb.Duration {
 	return nil
 }
 
+func (x *StatusResponse) GetRefresh() *RefreshSchedule {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
 // LocalStop is a stop of one region by itself. Nothing in the replicated state says so.
 type LocalStop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1964,7 +1980,9 @@ type Settings struct {
 	MaxSkewMs       uint64                 `protobuf:"varint,1,opt,name=max_skew_ms,json=maxSkewMs,proto3" json:"max_skew_ms,omitempty"`
 	RequestMaxAgeMs uint64                 `protobuf:"varint,2,opt,name=request_max_age_ms,json=requestMaxAgeMs,proto3" json:"request_max_age_ms,omitempty"`
 	MaxOpen         uint32                 `protobuf:"varint,3,opt,name=max_open,json=maxOpen,proto3" json:"max_open,omitempty"`
-	EscrowDelayMs   uint64                 `protobuf:"varint,4,opt,name=escrow_delay_ms,json=escrowDelayMs,proto3" json:"escrow_delay_ms,omitempty"` // an escrow of a key waits at least so long; 0: none is allowed
+	EscrowDelayMs   uint64                 `protobuf:"varint,4,opt,name=escrow_delay_ms,json=escrowDelayMs,proto3" json:"escrow_delay_ms,omitempty"`    // an escrow of a key waits at least so long; 0: none is allowed
+	RefreshEveryMs  uint64                 `protobuf:"varint,5,opt,name=refresh_every_ms,json=refreshEveryMs,proto3" json:"refresh_every_ms,omitempty"` // every threshold key gets new shares so often; 0: when asked for
+	Import          bool                   `protobuf:"varint,6,opt,name=import,proto3" json:"import,omitempty"`                                         // whole keys may be brought in from outside
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2027,6 +2045,129 @@ func (x *Settings) GetEscrowDelayMs() uint64 {
 	return 0
 }
 
+func (x *Settings) GetRefreshEveryMs() uint64 {
+	if x != nil {
+		return x.RefreshEveryMs
+	}
+	return 0
+}
+
+func (x *Settings) GetImport() bool {
+	if x != nil {
+		return x.Import
+	}
+	return false
+}
+
+// RefreshSchedule is where the refresh of all threshold keys by schedule stands.
+type RefreshSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`                           // the last refresh of all, or when the schedule was set
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`                          // of the entry that began the last one; 0: none since the schedule was set
+	Asked         bool                   `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`                          // administrators asked for the last one
+	Due           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due,proto3" json:"due,omitempty"`                               // when the next one begins
+	WrapEpoch     uint32                 `protobuf:"varint,5,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"` // that the last one brings every key under; 0: none, or there was no room for another epoch
+	Retries       uint32                 `protobuf:"varint,6,opt,name=retries,proto3" json:"retries,omitempty"`                      // of the last one so far
+	Retry         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=retry,proto3" json:"retry,omitempty"`                           // when keys that did not come along are tried again; absent: not before due
+	Lagging       uint64                 `protobuf:"varint,8,opt,name=lagging,proto3" json:"lagging,omitempty"`                      // sharings that lie under an older epoch
+	Running       bool                   `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"`                      // keys are still being taken up
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefreshSchedule) Reset() {
+	*x = RefreshSchedule{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefreshSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefreshSchedule) ProtoMessage() {}
+
+func (x *RefreshSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefreshSchedule.ProtoReflect.Descriptor instead.
+func (*RefreshSchedule) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RefreshSchedule) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *RefreshSchedule) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RefreshSchedule) GetAsked() bool {
+	if x != nil {
+		return x.Asked
+	}
+	return false
+}
+
+func (x *RefreshSchedule) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *RefreshSchedule) GetWrapEpoch() uint32 {
+	if x != nil {
+		return x.WrapEpoch
+	}
+	return 0
+}
+
+func (x *RefreshSchedule) GetRetries() uint32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *RefreshSchedule) GetRetry() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *RefreshSchedule) GetLagging() uint64 {
+	if x != nil {
+		return x.Lagging
+	}
+	return 0
+}
+
+func (x *RefreshSchedule) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 type AuditLeavesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	From          uint64                 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
@@ -2037,7 +2178,7 @@ type AuditLeavesRequest struct {
 
 func (x *AuditLeavesRequest) Reset() {
 	*x = AuditLeavesRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2049,7 +2190,7 @@ func (x *AuditLeavesRequest) String() string {
 func (*AuditLeavesRequest) ProtoMessage() {}
 
 func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[34]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2062,7 +2203,7 @@ func (x *AuditLeavesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesRequest.ProtoReflect.Descriptor instead.
 func (*AuditLeavesRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{34}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AuditLeavesRequest) GetFrom() uint64 {
@@ -2089,7 +2230,7 @@ type AuditLeavesResponse struct {
 
 func (x *AuditLeavesResponse) Reset() {
 	*x = AuditLeavesResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2242,7 @@ func (x *AuditLeavesResponse) String() string {
 func (*AuditLeavesResponse) ProtoMessage() {}
 
 func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[35]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2255,7 @@ func (x *AuditLeavesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditLeavesResponse.ProtoReflect.Descriptor instead.
 func (*AuditLeavesResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{35}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *AuditLeavesResponse) GetFrom() uint64 {
@@ -2140,7 +2281,7 @@ type FollowAuditRequest struct {
 
 func (x *FollowAuditRequest) Reset() {
 	*x = FollowAuditRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2152,7 +2293,7 @@ func (x *FollowAuditRequest) String() string {
 func (*FollowAuditRequest) ProtoMessage() {}
 
 func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[36]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2165,7 +2306,7 @@ func (x *FollowAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditRequest.ProtoReflect.Descriptor instead.
 func (*FollowAuditRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{36}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FollowAuditRequest) GetFrom() uint64 {
@@ -2185,7 +2326,7 @@ type FollowAuditResponse struct {
 
 func (x *FollowAuditResponse) Reset() {
 	*x = FollowAuditResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2338,7 @@ func (x *FollowAuditResponse) String() string {
 func (*FollowAuditResponse) ProtoMessage() {}
 
 func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[37]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2351,7 @@ func (x *FollowAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FollowAuditResponse.ProtoReflect.Descriptor instead.
 func (*FollowAuditResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{37}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FollowAuditResponse) GetFrom() uint64 {
@@ -2235,7 +2376,7 @@ type AuditCheckpointRequest struct {
 
 func (x *AuditCheckpointRequest) Reset() {
 	*x = AuditCheckpointRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2247,7 +2388,7 @@ func (x *AuditCheckpointRequest) String() string {
 func (*AuditCheckpointRequest) ProtoMessage() {}
 
 func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[38]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2260,7 +2401,7 @@ func (x *AuditCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{38}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
 }
 
 type AuditCheckpointResponse struct {
@@ -2275,7 +2416,7 @@ type AuditCheckpointResponse struct {
 
 func (x *AuditCheckpointResponse) Reset() {
 	*x = AuditCheckpointResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2287,7 +2428,7 @@ func (x *AuditCheckpointResponse) String() string {
 func (*AuditCheckpointResponse) ProtoMessage() {}
 
 func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[39]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2300,7 +2441,7 @@ func (x *AuditCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*AuditCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{39}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *AuditCheckpointResponse) GetSize() uint64 {
@@ -2339,7 +2480,7 @@ type GenesisRequest struct {
 
 func (x *GenesisRequest) Reset() {
 	*x = GenesisRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2492,7 @@ func (x *GenesisRequest) String() string {
 func (*GenesisRequest) ProtoMessage() {}
 
 func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[40]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2364,7 +2505,7 @@ func (x *GenesisRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisRequest.ProtoReflect.Descriptor instead.
 func (*GenesisRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{40}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
 }
 
 type GenesisResponse struct {
@@ -2376,7 +2517,7 @@ type GenesisResponse struct {
 
 func (x *GenesisResponse) Reset() {
 	*x = GenesisResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2529,7 @@ func (x *GenesisResponse) String() string {
 func (*GenesisResponse) ProtoMessage() {}
 
 func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[41]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2542,7 @@ func (x *GenesisResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenesisResponse.ProtoReflect.Descriptor instead.
 func (*GenesisResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{41}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GenesisResponse) GetGenesis() []byte {
@@ -2424,7 +2565,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2577,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[42]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2590,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{42}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AcknowledgeRequest) GetAuthor() []byte {
@@ -2498,7 +2639,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2651,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[43]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2664,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{43}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AcknowledgeResponse) GetWords() []*RegionWord {
@@ -2560,7 +2701,7 @@ type RegionWord struct {
 
 func (x *RegionWord) Reset() {
 	*x = RegionWord{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2713,7 @@ func (x *RegionWord) String() string {
 func (*RegionWord) ProtoMessage() {}
 
 func (x *RegionWord) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[44]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2726,7 @@ func (x *RegionWord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegionWord.ProtoReflect.Descriptor instead.
 func (*RegionWord) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{44}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RegionWord) GetRegion() uint32 {
@@ -2625,7 +2766,7 @@ type StopHereRequest struct {
 
 func (x *StopHereRequest) Reset() {
 	*x = StopHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2778,7 @@ func (x *StopHereRequest) String() string {
 func (*StopHereRequest) ProtoMessage() {}
 
 func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[45]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2791,7 @@ func (x *StopHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereRequest.ProtoReflect.Descriptor instead.
 func (*StopHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{45}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *StopHereRequest) GetReason() string {
@@ -2670,7 +2811,7 @@ type StopHereResponse struct {
 
 func (x *StopHereResponse) Reset() {
 	*x = StopHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2823,7 @@ func (x *StopHereResponse) String() string {
 func (*StopHereResponse) ProtoMessage() {}
 
 func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[46]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2836,7 @@ func (x *StopHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopHereResponse.ProtoReflect.Descriptor instead.
 func (*StopHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{46}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StopHereResponse) GetStop() *LocalStop {
@@ -2723,7 +2864,7 @@ type BrakeRequest struct {
 
 func (x *BrakeRequest) Reset() {
 	*x = BrakeRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2735,7 +2876,7 @@ func (x *BrakeRequest) String() string {
 func (*BrakeRequest) ProtoMessage() {}
 
 func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[47]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2748,7 +2889,7 @@ func (x *BrakeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeRequest.ProtoReflect.Descriptor instead.
 func (*BrakeRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{47}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BrakeRequest) GetKeyId() []byte {
@@ -2782,7 +2923,7 @@ type BrakeResponse struct {
 
 func (x *BrakeResponse) Reset() {
 	*x = BrakeResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2935,7 @@ func (x *BrakeResponse) String() string {
 func (*BrakeResponse) ProtoMessage() {}
 
 func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[48]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2948,7 @@ func (x *BrakeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BrakeResponse.ProtoReflect.Descriptor instead.
 func (*BrakeResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{48}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BrakeResponse) GetCommand() []byte {
@@ -2832,7 +2973,7 @@ type ClockWordRequest struct {
 
 func (x *ClockWordRequest) Reset() {
 	*x = ClockWordRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2985,7 @@ func (x *ClockWordRequest) String() string {
 func (*ClockWordRequest) ProtoMessage() {}
 
 func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[49]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2998,7 @@ func (x *ClockWordRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordRequest.ProtoReflect.Descriptor instead.
 func (*ClockWordRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{49}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
 }
 
 type ClockWordResponse struct {
@@ -2869,7 +3010,7 @@ type ClockWordResponse struct {
 
 func (x *ClockWordResponse) Reset() {
 	*x = ClockWordResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +3022,7 @@ func (x *ClockWordResponse) String() string {
 func (*ClockWordResponse) ProtoMessage() {}
 
 func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[50]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3035,7 @@ func (x *ClockWordResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClockWordResponse.ProtoReflect.Descriptor instead.
 func (*ClockWordResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{50}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ClockWordResponse) GetWord() []byte {
@@ -2912,7 +3053,7 @@ type ListEvidenceRequest struct {
 
 func (x *ListEvidenceRequest) Reset() {
 	*x = ListEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3065,7 @@ func (x *ListEvidenceRequest) String() string {
 func (*ListEvidenceRequest) ProtoMessage() {}
 
 func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[51]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3078,7 @@ func (x *ListEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*ListEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{51}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{52}
 }
 
 type ListEvidenceResponse struct {
@@ -2949,7 +3090,7 @@ type ListEvidenceResponse struct {
 
 func (x *ListEvidenceResponse) Reset() {
 	*x = ListEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3102,7 @@ func (x *ListEvidenceResponse) String() string {
 func (*ListEvidenceResponse) ProtoMessage() {}
 
 func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[52]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3115,7 @@ func (x *ListEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*ListEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{52}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListEvidenceResponse) GetEvidence() []*EvidenceSummary {
@@ -3001,7 +3142,7 @@ type EvidenceSummary struct {
 
 func (x *EvidenceSummary) Reset() {
 	*x = EvidenceSummary{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3154,7 @@ func (x *EvidenceSummary) String() string {
 func (*EvidenceSummary) ProtoMessage() {}
 
 func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[53]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3167,7 @@ func (x *EvidenceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvidenceSummary.ProtoReflect.Descriptor instead.
 func (*EvidenceSummary) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{53}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *EvidenceSummary) GetHash() []byte {
@@ -3095,7 +3236,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3248,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[54]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3261,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{54}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *GetEvidenceRequest) GetHash() []byte {
@@ -3147,7 +3288,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3300,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[55]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3313,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{55}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *GetEvidenceResponse) GetPart() []byte {
@@ -3198,7 +3339,7 @@ type RepairHereRequest struct {
 
 func (x *RepairHereRequest) Reset() {
 	*x = RepairHereRequest{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3210,7 +3351,7 @@ func (x *RepairHereRequest) String() string {
 func (*RepairHereRequest) ProtoMessage() {}
 
 func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[56]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3223,7 +3364,7 @@ func (x *RepairHereRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereRequest.ProtoReflect.Descriptor instead.
 func (*RepairHereRequest) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{56}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *RepairHereRequest) GetCommand() []byte {
@@ -3241,7 +3382,7 @@ type RepairHereResponse struct {
 
 func (x *RepairHereResponse) Reset() {
 	*x = RepairHereResponse{}
-	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3394,7 @@ func (x *RepairHereResponse) String() string {
 func (*RepairHereResponse) ProtoMessage() {}
 
 func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_vault_proto_msgTypes[57]
+	mi := &file_tetrad_v1_vault_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3407,7 @@ func (x *RepairHereResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepairHereResponse.ProtoReflect.Descriptor instead.
 func (*RepairHereResponse) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{57}
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{58}
 }
 
 var File_tetrad_v1_vault_proto protoreflect.FileDescriptor
@@ -3339,8 +3480,9 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\fR\rnextPageToken\"\x14\n" +
 	"\x12ListTenantsRequest\"/\n" +
 	"\x13ListTenantsResponse\x12\x18\n" +
-	"\atenants\x18\x01 \x03(\tR\atenants\"\x12\n" +
-	"\x10ListWrapsRequest\"?\n" +
+	"\atenants\x18\x01 \x03(\tR\atenants\"&\n" +
+	"\x10ListWrapsRequest\x12\x12\n" +
+	"\x04keys\x18\x01 \x01(\bR\x04keys\"?\n" +
 	"\x11ListWrapsResponse\x12*\n" +
 	"\x05wraps\x18\x01 \x03(\v2\x14.tetrad.v1.WrapEpochR\x05wraps\"A\n" +
 	"\x10GetEscrowRequest\x12\x15\n" +
@@ -3353,7 +3495,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x12ListNoncesResponse\x12*\n" +
 	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xa1\t\n" +
+	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xd7\t\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.tetrad.v1.NodeStateR\x05state\x12\x16\n" +
@@ -3397,7 +3539,8 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\n" +
 	"local_stop\x18( \x01(\v2\x14.tetrad.v1.LocalStopR\tlocalStop\x124\n" +
 	"\bevidence\x18) \x03(\v2\x18.tetrad.v1.EvidenceCountR\bevidence\x12-\n" +
-	"\x04idle\x18* \x01(\v2\x19.google.protobuf.DurationR\x04idle\"o\n" +
+	"\x04idle\x18* \x01(\v2\x19.google.protobuf.DurationR\x04idle\x124\n" +
+	"\arefresh\x18+ \x01(\v2\x1a.tetrad.v1.RefreshScheduleR\arefresh\"o\n" +
 	"\tLocalStop\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\fR\x02by\x12\x16\n" +
@@ -3407,12 +3550,25 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05count\x18\x03 \x01(\rR\x05count\x12\x1a\n" +
-	"\breplaced\x18\x04 \x01(\bR\breplaced\"\x9a\x01\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\"\xdc\x01\n" +
 	"\bSettings\x12\x1e\n" +
 	"\vmax_skew_ms\x18\x01 \x01(\x04R\tmaxSkewMs\x12+\n" +
 	"\x12request_max_age_ms\x18\x02 \x01(\x04R\x0frequestMaxAgeMs\x12\x19\n" +
 	"\bmax_open\x18\x03 \x01(\rR\amaxOpen\x12&\n" +
-	"\x0fescrow_delay_ms\x18\x04 \x01(\x04R\rescrowDelayMs\"8\n" +
+	"\x0fescrow_delay_ms\x18\x04 \x01(\x04R\rescrowDelayMs\x12(\n" +
+	"\x10refresh_every_ms\x18\x05 \x01(\x04R\x0erefreshEveryMs\x12\x16\n" +
+	"\x06import\x18\x06 \x01(\bR\x06import\"\xbc\x02\n" +
+	"\x0fRefreshSchedule\x120\n" +
+	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05asked\x18\x03 \x01(\bR\x05asked\x12,\n" +
+	"\x03due\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x1d\n" +
+	"\n" +
+	"wrap_epoch\x18\x05 \x01(\rR\twrapEpoch\x12\x18\n" +
+	"\aretries\x18\x06 \x01(\rR\aretries\x120\n" +
+	"\x05retry\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05retry\x12\x18\n" +
+	"\alagging\x18\b \x01(\x04R\alagging\x12\x18\n" +
+	"\arunning\x18\t \x01(\bR\arunning\"8\n" +
 	"\x12AuditLeavesRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\"A\n" +
@@ -3537,7 +3693,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -3574,133 +3730,138 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*LocalStop)(nil),               // 32: tetrad.v1.LocalStop
 	(*EvidenceCount)(nil),           // 33: tetrad.v1.EvidenceCount
 	(*Settings)(nil),                // 34: tetrad.v1.Settings
-	(*AuditLeavesRequest)(nil),      // 35: tetrad.v1.AuditLeavesRequest
-	(*AuditLeavesResponse)(nil),     // 36: tetrad.v1.AuditLeavesResponse
-	(*FollowAuditRequest)(nil),      // 37: tetrad.v1.FollowAuditRequest
-	(*FollowAuditResponse)(nil),     // 38: tetrad.v1.FollowAuditResponse
-	(*AuditCheckpointRequest)(nil),  // 39: tetrad.v1.AuditCheckpointRequest
-	(*AuditCheckpointResponse)(nil), // 40: tetrad.v1.AuditCheckpointResponse
-	(*GenesisRequest)(nil),          // 41: tetrad.v1.GenesisRequest
-	(*GenesisResponse)(nil),         // 42: tetrad.v1.GenesisResponse
-	(*AcknowledgeRequest)(nil),      // 43: tetrad.v1.AcknowledgeRequest
-	(*AcknowledgeResponse)(nil),     // 44: tetrad.v1.AcknowledgeResponse
-	(*RegionWord)(nil),              // 45: tetrad.v1.RegionWord
-	(*StopHereRequest)(nil),         // 46: tetrad.v1.StopHereRequest
-	(*StopHereResponse)(nil),        // 47: tetrad.v1.StopHereResponse
-	(*BrakeRequest)(nil),            // 48: tetrad.v1.BrakeRequest
-	(*BrakeResponse)(nil),           // 49: tetrad.v1.BrakeResponse
-	(*ClockWordRequest)(nil),        // 50: tetrad.v1.ClockWordRequest
-	(*ClockWordResponse)(nil),       // 51: tetrad.v1.ClockWordResponse
-	(*ListEvidenceRequest)(nil),     // 52: tetrad.v1.ListEvidenceRequest
-	(*ListEvidenceResponse)(nil),    // 53: tetrad.v1.ListEvidenceResponse
-	(*EvidenceSummary)(nil),         // 54: tetrad.v1.EvidenceSummary
-	(*GetEvidenceRequest)(nil),      // 55: tetrad.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),     // 56: tetrad.v1.GetEvidenceResponse
-	(*RepairHereRequest)(nil),       // 57: tetrad.v1.RepairHereRequest
-	(*RepairHereResponse)(nil),      // 58: tetrad.v1.RepairHereResponse
-	(*Outcome)(nil),                 // 59: tetrad.v1.Outcome
-	(*Request)(nil),                 // 60: tetrad.v1.Request
-	(*Fault)(nil),                   // 61: tetrad.v1.Fault
-	(*Key)(nil),                     // 62: tetrad.v1.Key
-	(*Principal)(nil),               // 63: tetrad.v1.Principal
-	(*WrapEpoch)(nil),               // 64: tetrad.v1.WrapEpoch
-	(*Escrow)(nil),                  // 65: tetrad.v1.Escrow
-	(*EscrowBox)(nil),               // 66: tetrad.v1.EscrowBox
-	(*NoncePool)(nil),               // 67: tetrad.v1.NoncePool
-	(*timestamppb.Timestamp)(nil),   // 68: google.protobuf.Timestamp
-	(*Region)(nil),                  // 69: tetrad.v1.Region
-	(*durationpb.Duration)(nil),     // 70: google.protobuf.Duration
+	(*RefreshSchedule)(nil),         // 35: tetrad.v1.RefreshSchedule
+	(*AuditLeavesRequest)(nil),      // 36: tetrad.v1.AuditLeavesRequest
+	(*AuditLeavesResponse)(nil),     // 37: tetrad.v1.AuditLeavesResponse
+	(*FollowAuditRequest)(nil),      // 38: tetrad.v1.FollowAuditRequest
+	(*FollowAuditResponse)(nil),     // 39: tetrad.v1.FollowAuditResponse
+	(*AuditCheckpointRequest)(nil),  // 40: tetrad.v1.AuditCheckpointRequest
+	(*AuditCheckpointResponse)(nil), // 41: tetrad.v1.AuditCheckpointResponse
+	(*GenesisRequest)(nil),          // 42: tetrad.v1.GenesisRequest
+	(*GenesisResponse)(nil),         // 43: tetrad.v1.GenesisResponse
+	(*AcknowledgeRequest)(nil),      // 44: tetrad.v1.AcknowledgeRequest
+	(*AcknowledgeResponse)(nil),     // 45: tetrad.v1.AcknowledgeResponse
+	(*RegionWord)(nil),              // 46: tetrad.v1.RegionWord
+	(*StopHereRequest)(nil),         // 47: tetrad.v1.StopHereRequest
+	(*StopHereResponse)(nil),        // 48: tetrad.v1.StopHereResponse
+	(*BrakeRequest)(nil),            // 49: tetrad.v1.BrakeRequest
+	(*BrakeResponse)(nil),           // 50: tetrad.v1.BrakeResponse
+	(*ClockWordRequest)(nil),        // 51: tetrad.v1.ClockWordRequest
+	(*ClockWordResponse)(nil),       // 52: tetrad.v1.ClockWordResponse
+	(*ListEvidenceRequest)(nil),     // 53: tetrad.v1.ListEvidenceRequest
+	(*ListEvidenceResponse)(nil),    // 54: tetrad.v1.ListEvidenceResponse
+	(*EvidenceSummary)(nil),         // 55: tetrad.v1.EvidenceSummary
+	(*GetEvidenceRequest)(nil),      // 56: tetrad.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),     // 57: tetrad.v1.GetEvidenceResponse
+	(*RepairHereRequest)(nil),       // 58: tetrad.v1.RepairHereRequest
+	(*RepairHereResponse)(nil),      // 59: tetrad.v1.RepairHereResponse
+	(*Outcome)(nil),                 // 60: tetrad.v1.Outcome
+	(*Request)(nil),                 // 61: tetrad.v1.Request
+	(*Fault)(nil),                   // 62: tetrad.v1.Fault
+	(*Key)(nil),                     // 63: tetrad.v1.Key
+	(*Principal)(nil),               // 64: tetrad.v1.Principal
+	(*WrapEpoch)(nil),               // 65: tetrad.v1.WrapEpoch
+	(*Escrow)(nil),                  // 66: tetrad.v1.Escrow
+	(*EscrowBox)(nil),               // 67: tetrad.v1.EscrowBox
+	(*NoncePool)(nil),               // 68: tetrad.v1.NoncePool
+	(*timestamppb.Timestamp)(nil),   // 69: google.protobuf.Timestamp
+	(*Region)(nil),                  // 70: tetrad.v1.Region
+	(*durationpb.Duration)(nil),     // 71: google.protobuf.Duration
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	59, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	60, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	60, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	61, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	60, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	61, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	60, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	60, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	60, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	60, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	62, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	62, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	63, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
-	64, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
-	65, // 13: tetrad.v1.GetEscrowResponse.escrow:type_name -> tetrad.v1.Escrow
-	66, // 14: tetrad.v1.GetEscrowResponse.boxes:type_name -> tetrad.v1.EscrowBox
-	67, // 15: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
+	61, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	62, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	61, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	61, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	61, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	61, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	63, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	63, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	64, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	65, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
+	66, // 13: tetrad.v1.GetEscrowResponse.escrow:type_name -> tetrad.v1.Escrow
+	67, // 14: tetrad.v1.GetEscrowResponse.boxes:type_name -> tetrad.v1.EscrowBox
+	68, // 15: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
 	0,  // 16: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	68, // 17: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	68, // 18: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	69, // 17: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	69, // 18: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
 	34, // 19: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	69, // 20: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	70, // 20: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
 	32, // 21: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
 	33, // 22: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
-	70, // 23: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
-	68, // 24: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
-	45, // 25: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
-	61, // 26: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
-	32, // 27: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
-	61, // 28: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
-	59, // 29: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
-	54, // 30: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
-	68, // 31: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
-	1,  // 32: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 33: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 34: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 35: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 36: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 37: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 38: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 39: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 40: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 41: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 42: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 43: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
-	28, // 44: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
-	26, // 45: tetrad.v1.Vault.GetEscrow:input_type -> tetrad.v1.GetEscrowRequest
-	30, // 46: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	35, // 47: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	37, // 48: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	39, // 49: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	41, // 50: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	43, // 51: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
-	46, // 52: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
-	48, // 53: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
-	50, // 54: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
-	52, // 55: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
-	55, // 56: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
-	57, // 57: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
-	2,  // 58: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 59: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 60: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 61: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 62: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 63: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 64: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 65: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 66: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 67: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 68: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 69: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
-	29, // 70: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
-	27, // 71: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
-	31, // 72: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	36, // 73: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	38, // 74: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	40, // 75: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	42, // 76: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	44, // 77: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
-	47, // 78: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
-	49, // 79: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
-	51, // 80: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
-	53, // 81: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
-	56, // 82: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
-	58, // 83: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
-	58, // [58:84] is the sub-list for method output_type
-	32, // [32:58] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	71, // 23: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
+	35, // 24: tetrad.v1.StatusResponse.refresh:type_name -> tetrad.v1.RefreshSchedule
+	69, // 25: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
+	69, // 26: tetrad.v1.RefreshSchedule.since:type_name -> google.protobuf.Timestamp
+	69, // 27: tetrad.v1.RefreshSchedule.due:type_name -> google.protobuf.Timestamp
+	69, // 28: tetrad.v1.RefreshSchedule.retry:type_name -> google.protobuf.Timestamp
+	46, // 29: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
+	62, // 30: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
+	32, // 31: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
+	62, // 32: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	60, // 33: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	55, // 34: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
+	69, // 35: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	1,  // 36: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 37: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 38: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 39: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 40: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 41: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 42: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 43: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 44: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 45: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 46: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 47: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
+	28, // 48: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
+	26, // 49: tetrad.v1.Vault.GetEscrow:input_type -> tetrad.v1.GetEscrowRequest
+	30, // 50: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	36, // 51: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	38, // 52: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	40, // 53: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	42, // 54: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	44, // 55: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
+	47, // 56: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
+	49, // 57: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
+	51, // 58: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
+	53, // 59: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
+	56, // 60: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
+	58, // 61: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
+	2,  // 62: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 63: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 64: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 65: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 66: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 67: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 68: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 69: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 70: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 71: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 72: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 73: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
+	29, // 74: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
+	27, // 75: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
+	31, // 76: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	37, // 77: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	39, // 78: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	41, // 79: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	43, // 80: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	45, // 81: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	48, // 82: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	50, // 83: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	52, // 84: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	54, // 85: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	57, // 86: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	59, // 87: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	62, // [62:88] is the sub-list for method output_type
+	36, // [36:62] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
@@ -3715,7 +3876,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

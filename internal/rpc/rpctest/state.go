@@ -29,11 +29,13 @@ type State struct {
 	leaves     []audit.Leaf
 	wraps      []*fsm.Wrap
 	pools      []*fsm.NoncePool
+	settings   command.Settings
+	schedule   *fsm.Schedule
 	index      uint64
 }
 
 func newState(cluster identity.ClusterID, lineage [32]byte) *State {
-	return &State{cluster: cluster, lineage: lineage, principals: map[identity.Fingerprint]*fsm.Principal{},
+	return &State{cluster: cluster, lineage: lineage, settings: command.Settings{MaxSkew: time.Second, MaxOpen: 10}, principals: map[identity.Fingerprint]*fsm.Principal{},
 		outcomes: map[command.RequestID]fsm.Outcome{}, contents: map[command.RequestID][32]byte{}}
 }
 
@@ -100,8 +102,35 @@ func (s *State) Lineage() [32]byte           { return s.lineage }
 func (s *State) Clock() time.Time            { return time.Unix(1700000000, 0) }
 func (s *State) Digest() [32]byte            { return [32]byte{9} }
 func (s *State) Settings() command.Settings {
-	return command.Settings{MaxSkew: time.Second, MaxOpen: 10}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings
 }
+
+// Configure replaces the settings.
+func (s *State) Configure(set command.Settings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings = set
+}
+
+// PutSchedule sets where the refresh by schedule stands.
+func (s *State) PutSchedule(p fsm.Schedule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.schedule = &p
+}
+
+func (s *State) Schedule() (fsm.Schedule, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.schedule == nil {
+		return fsm.Schedule{}, false
+	}
+	return *s.schedule, true
+}
+
+func (s *State) Refreshing() (after command.KeyID, ok bool) { return after, false }
 
 func (s *State) Frozen() (string, identity.Fingerprint, bool) {
 	return "", identity.Fingerprint{}, false
