@@ -37,6 +37,7 @@ const (
 	tagPool      = 11
 	tagControl   = 40 // only where administrators decided about regions or the clock
 	tagRollout   = 41 // only while all threshold keys are being refreshed
+	tagLevel     = 44 // only above the first release's level
 	tagEnd       = 255
 )
 
@@ -91,6 +92,9 @@ func (s *state) writeRecords(w io.Writer) error {
 	}
 	if s.head.rollout != nil {
 		o.record(tagRollout, s.head.rollout.encode())
+	}
+	if s.head.level != 0 {
+		o.record(tagLevel, encodeLevel(s.head.level))
 	}
 	return o.err
 }
@@ -164,7 +168,7 @@ func readState(m *Machine, r io.Reader) (*state, *memdb.MemDB, error) {
 		return nil, nil, err
 	}
 	o.txn.Commit()
-	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs)}, db, nil
+	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs), levelOf: m.levelOf}, db, nil
 }
 
 func (o *restoring) read(b []byte) error {
@@ -261,6 +265,11 @@ func (o *restoring) take(tag uint8, b []byte) (err error) {
 			return corrupt("a second refresh of all keys")
 		}
 		h.rollout, err = decodeRollout(b)
+	case tagLevel:
+		if h.level != 0 {
+			return corrupt("a second level")
+		}
+		h.level, err = decodeLevel(b)
 	case tagControl:
 		if h.control != nil {
 			return corrupt("a second record of control")

@@ -52,6 +52,7 @@ type View interface {
 	Settings() command.Settings
 	Frozen() (reason string, by identity.Fingerprint, ok bool)
 	FrozenPaths() []*fsm.Key
+	Level() uint32
 	Frontier() audit.Frontier
 	Digest() [32]byte
 	Region(id identity.RegionID) (*fsm.Region, bool)
