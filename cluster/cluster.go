@@ -203,6 +203,11 @@ func (c *Cluster) Propose(ctx context.Context, cmd *command.Command) (fsm.Outcom
 	if out, is := c.falseOutcome(cmd); is {
 		return out.Outcome, out.err
 	}
+	if c.cfg.Allowed != nil {
+		if err := c.cfg.Allowed(cmd.Type); err != nil {
+			return fsm.Outcome{}, err
+		}
+	}
 	return c.proposer.submit(ctx, cmd)
 }
 

@@ -92,6 +92,14 @@ type Config struct {
 	// Time tells the committed clock and the permitted skew; nil: stamps are not judged.
 	Time func() (clock time.Time, skew time.Duration)
 
+	// Allowed reports why a type of command may not be proposed yet: some region may run a
+	// release that cannot decode it; nil: all may.
+	Allowed func(command.Type) error
+
+	// Fits reports that the state is at a level this release does not understand: the node
+	// halts; nil: it always fits.
+	Fits func() error
+
 	// Owed is nil for a command that an honest leader would have decided: signed by who may
 	// sign it, within its time, not decided. Without Owed all are.
 	Owed func(*command.Command) error

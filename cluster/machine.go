@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type replica struct {
 	chain     *chainStore
 	decoded   *decodedCache
 	admit     func(*command.Entry) error // may be nil
+	fits      func() error               // may be nil
 	fatal     func(error)
 	advanced  func(link) // after the machine applied; must not block
 	dues      *dues
@@ -96,12 +98,33 @@ func (b *batch) add(i int, l *raft.Log) error {
 	}
 	b.inputs, b.places = append(b.inputs, in), append(b.places, i)
 	mark, err := r.marks.due(l)
-	if err != nil || !mark {
+	if err != nil {
 		return err
 	}
 	at := link{l.Index, l.Term, in.Meta.Chain}
+	if raises(in.Entry) { // nothing that comes after it may be misread
+		b.apply(at)
+		if err := r.outgrown(); err != nil {
+			return err
+		}
+	}
+	if !mark {
+		return nil
+	}
 	b.apply(at)
 	return r.mark(at)
+}
+
+func raises(e *command.Entry) bool {
+	return slices.ContainsFunc(e.Commands, func(c *command.Command) bool { return c.Type == command.TypeRaiseLevel })
+}
+
+// outgrown reports that this release does not understand the state any more.
+func (r *replica) outgrown() error {
+	if r.fits == nil {
+		return nil
+	}
+	return r.fits()
 }
 
 func (b *batch) apply(last link) {
@@ -342,5 +365,9 @@ func (r *replica) Restore(in io.ReadCloser) error {
 	r.dues.restored()
 	r.marks.restored(e.Header.Link.index, size.n)
 	r.advance(e.Header.Link, nil)
+	if err := r.outgrown(); err != nil {
+		r.halt(err)
+		return err
+	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (c *Cluster) openStores() error {
 	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, based: func(l link) { c.book.base(l.place()) }}
 	c.chain.floor = c.snapshots.newestIndex
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
-		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fatal: c.die, log: c.log, advanced: c.advanced, dues: c.dues, certified: c.book.committable, vouched: c.vouch, kept: c.snapshots, marks: c.marks}
+		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fits: c.cfg.Fits, fatal: c.die, log: c.log, advanced: c.advanced, dues: c.dues, certified: c.book.committable, vouched: c.vouch, kept: c.snapshots, marks: c.marks}
 	if err := c.judgeDisk(); err != nil {
 		return err
 	}

@@ -276,6 +276,9 @@ func (t *task) decide() (do deed, err error) {
 		}
 	}()
 	body, err := t.command.Body()
+	if err == nil {
+		err = t.head.allowed(t.command.Type, t.m.levelOf)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +300,7 @@ func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey, *command.UnfreezePath,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
-		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock:
+		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock, *command.RaiseLevel:
 		return true
 	case *command.CreateKey:
 		return b.AllowBlind || b.Fallback != nil
@@ -404,6 +407,8 @@ func (t *task) dispatchControl(body command.Body) (deed, error) {
 		return t.repairRegion(b)
 	case *command.RepairClock:
 		return t.repairClock(b)
+	case *command.RaiseLevel:
+		return t.raiseLevel(b)
 	case *command.RegionFreeze:
 		return t.regionFreeze(b)
 	case *command.RegionFreezePath:

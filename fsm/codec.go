@@ -81,6 +81,9 @@ func (g *Region) encode() []byte {
 	for i := range g.Sessions {
 		w.Blob(g.Sessions[i].Encode())
 	}
+	if g.Level != 0 { // rows of the first release are what they were
+		w.U32(g.Level)
+	}
 	return w.Bytes()
 }
 
@@ -108,6 +111,11 @@ func decodeRegion(b []byte) (*Region, error) {
 			return nil, err
 		}
 		g.Sessions = append(g.Sessions, *c)
+	}
+	if r.More() {
+		if g.Level = r.U32(); g.Level == 0 {
+			r.Fail("level of region %d: there, but zero", g.ID)
+		}
 	}
 	return g, r.Done()
 }
@@ -370,6 +378,7 @@ type head struct {
 	control  *control  // a record of its own; nil while there is nothing to say
 	rollout  *rollout  // likewise: the refresh of all keys that is going on
 	schedule *schedule // likewise: of Settings.RefreshEvery
+	level    uint32    // likewise; see level.go
 
 	// Counted, not stored.
 	tenants, principals, keys, open, settled, memos, buckets, wraps, pools uint64

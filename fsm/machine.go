@@ -18,6 +18,10 @@ type Options struct {
 	// Verify checks a signature; it must be a pure function of its arguments, so it may
 	// remember results (Verifier). Nil: the key's own Verify.
 	Verify func(pub identity.PublicKey, msg, sig []byte) bool
+
+	// LevelOf returns the level from which on a type may be used; nil: command.Type.Level.
+	// Tests play a later release with it.
+	LevelOf func(command.Type) uint32
 }
 
 // Machine is the state machine. Apply and Restore have one caller at a time; View and
@@ -27,6 +31,7 @@ type Machine struct {
 	lineage [32]byte
 	leaf    audit.Leaf
 	verify  func(pub identity.PublicKey, msg, sig []byte) bool
+	levelOf func(command.Type) uint32
 	db      *memdb.MemDB
 	state   atomic.Pointer[state]
 }
@@ -36,9 +41,12 @@ func New(g *genesis.Genesis, o Options) (*Machine, error) {
 	if err := g.Verify(); err != nil {
 		return nil, err
 	}
-	m := &Machine{genesis: g, lineage: g.Document.Hash(), verify: o.Verify, db: newDB()}
+	m := &Machine{genesis: g, lineage: g.Document.Hash(), verify: o.Verify, levelOf: o.LevelOf, db: newDB()}
 	if m.verify == nil {
 		m.verify = identity.PublicKey.Verify
+	}
+	if m.levelOf == nil {
+		m.levelOf = command.Type.Level
 	}
 	m.leaf = audit.GenesisLeaf(g.Encode(), m.lineage, g.Document.Created)
 	m.found()
@@ -73,7 +81,7 @@ func (m *Machine) found() {
 func (m *Machine) document() *genesis.Document { return &m.genesis.Document }
 
 func (m *Machine) publish(h head, o *roster) {
-	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o})
+	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o, levelOf: m.levelOf})
 }
 
 // GenesisLeaf returns leaf 0 of the audit log.

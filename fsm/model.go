@@ -80,6 +80,7 @@ type Region struct {
 	Healthy    bool
 	Since      uint64                 // index of the last change of health, or of the last session
 	Sessions   []identity.SessionCert // newest first, at most four
+	Level      uint32                 // of commands, as its newest session announced
 }
 
 // Principal is one credential with its rights.

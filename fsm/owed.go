@@ -16,6 +16,9 @@ func (v View) Owed(c *command.Command, now time.Time, verify func(pub identity.P
 		now = v.Clock()
 	}
 	_, decided := v.Decided(c.Principal, c.ID)
+	if err := v.Allowed(c.Type); err != nil {
+		return err
+	}
 	switch {
 	case decided:
 		return errs.New(errs.Replayed, "command %s is decided", c.ID)

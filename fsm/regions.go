@@ -23,13 +23,18 @@ func (t *task) registerSession(b *command.RegisterSession) (deed, error) {
 	if err := t.checkCert(r, c); err != nil {
 		return nil, err
 	}
+	if b.Level < t.head.level {
+		return nil, errs.New(errs.BadState, "region %d runs a release of level %d, the vault is at level %d", r.ID, b.Level, t.head.level).
+			WithHint("install the release the other regions run")
+	}
 	return func(*Outcome) {
 		n := *r
 		n.Sessions = append([]identity.SessionCert{*c}, r.Sessions...)
 		n.Sessions = n.Sessions[:min(len(n.Sessions), MaxSessions)]
-		n.Curves, n.Healthy, n.Since = curves, true, t.meta.Index
+		n.Curves, n.Healthy, n.Since, n.Level = curves, true, t.meta.Index, b.Level
 		t.putRegion(&n)
 		t.dropNonces(n.ID)
+		t.grow()
 	}, nil
 }
 
@@ -140,7 +145,7 @@ func (t *task) replaceMember(b *command.ReplaceMember) (deed, error) {
 	return func(*Outcome) {
 		n := *r
 		if n.ServerID != b.ServerID {
-			n.Sessions, n.Healthy, n.Since = nil, false, t.meta.Index
+			n.Sessions, n.Healthy, n.Since, n.Level = nil, false, t.meta.Index, 0
 			t.dropNonces(n.ID)
 		}
 		n.ServerID, n.RaftAddr, n.APIAddr, n.GossipAddr = b.ServerID, b.RaftAddr, b.APIAddr, b.GossipAddr // a quarantine stands

@@ -38,6 +38,7 @@ const (
 	tagControl   = 40 // only where administrators decided about regions or the clock
 	tagRollout   = 41 // only while all threshold keys are being refreshed
 	tagSchedule  = 42 // only where that is done by schedule
+	tagLevel     = 44 // only above the first release's level
 	tagEnd       = 255
 )
 
@@ -95,6 +96,9 @@ func (s *state) writeRecords(w io.Writer) error {
 	}
 	if s.head.schedule != nil {
 		o.record(tagSchedule, s.head.schedule.encode())
+	}
+	if s.head.level != 0 {
+		o.record(tagLevel, encodeLevel(s.head.level))
 	}
 	return o.err
 }
@@ -168,7 +172,7 @@ func readState(m *Machine, r io.Reader) (*state, *memdb.MemDB, error) {
 		return nil, nil, err
 	}
 	o.txn.Commit()
-	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs)}, db, nil
+	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs), levelOf: m.levelOf}, db, nil
 }
 
 func (o *restoring) read(b []byte) error {
@@ -270,6 +274,11 @@ func (o *restoring) take(tag uint8, b []byte) (err error) {
 			return corrupt("a second schedule")
 		}
 		h.schedule, err = decodeSchedule(b)
+	case tagLevel:
+		if h.level != 0 {
+			return corrupt("a second level")
+		}
+		h.level, err = decodeLevel(b)
 	case tagControl:
 		if h.control != nil {
 			return corrupt("a second record of control")

@@ -22,6 +22,7 @@ type state struct {
 	db      *memdb.MemDB // a snapshot: never written
 	head    head
 	roster  *roster
+	levelOf func(command.Type) uint32
 }
 
 // View is the state at one index: immutable, safe for concurrent use, cheap to keep.

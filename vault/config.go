@@ -136,6 +136,7 @@ type Config struct {
 	Identity identity.Signer // the identity key in the HSM
 	Session  *identity.Session
 	Curves   []command.Curve // what the HSM signs with now, ascending
+	Level    uint32          // of commands this release understands, announced with the session
 	Share    draw.Share      // of the beacon key
 
 	Proposer Proposer

@@ -122,7 +122,7 @@ func (k *keeper) register(ctx context.Context) error {
 	for i, c := range k.cfg.Curves {
 		curves[i] = byte(c)
 	}
-	out, err := k.author.file(ctx, k.cfg.Identity, &command.RegisterSession{Cert: k.cfg.Session.Cert.Encode(), Curves: curves})
+	out, err := k.author.file(ctx, k.cfg.Identity, &command.RegisterSession{Cert: k.cfg.Session.Cert.Encode(), Curves: curves, Level: k.cfg.Level})
 	if err != nil {
 		return err
 	}

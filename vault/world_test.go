@@ -48,6 +48,7 @@ type world struct {
 	queue   chan proposal
 	stopped chan struct{}
 	stop    context.CancelFunc
+	level   uint32 // of the release that starts next
 
 	mu      sync.Mutex
 	leader  identity.RegionID
@@ -243,7 +244,7 @@ func (n *node) open() (*vault.Vault, error) {
 	shares, _ := dealt()
 	return vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
-		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1],
+		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1], Level: n.level,
 		Proposer: n, Replica: n, Token: n.token, Nonces: poolAtRest, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n, Escrow: n.escrow,
 		Attributes: func(a []byte) error {
 			if string(a) == goodAttributes {

@@ -373,6 +373,8 @@ func describe(cmd *command.Command, body command.Body) []string {
 		add("region", itoa(uint64(b.Region)), "stop", hexOf(b.Stop[:]), "reason", b.Reason)
 	case *command.RepairRegion:
 		add("region", itoa(uint64(b.Region)), "keep up to index", itoa(b.Keep), "reason", b.Reason)
+	case *command.RaiseLevel:
+		add("level", itoa(uint64(b.Level)), "reason", b.Reason, "warning", "older releases stop; this is never taken back")
 	case *command.RepairClock:
 		add("set the clock to", stamp(b.To), "words of regions", strconv.Itoa(len(b.Words)), "reason", b.Reason)
 	}

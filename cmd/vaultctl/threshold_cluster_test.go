@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
@@ -37,6 +39,7 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	b.ok("key", "reshare", "sol", "--tenant", "acme", "--holders", strings.Join([]string{b.c.Sites[0].Name, b.c.Sites[1].Name, b.c.Sites[3].Name}, ","), "--cosign-key", both)
 	b.pays(svc)
 	b.childFrozen(svc)
+	b.levels()
 	t.Log(b.ok("nonce", "status"))
 	t.Log(b.ok("key", "show", "sol", "--tenant", "acme"))
 	t.Log(b.ok("request", "list", "--tenant", "acme"))
@@ -47,6 +50,19 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	if r.Summed != 12 || r.Completed != 10 {
 		t.Errorf("%d signatures added up of %d requests, want 12 of 10", r.Summed, r.Completed)
 	}
+}
+
+// levels: this is the first release, so there is nothing to raise to.
+func (b *bench) levels() {
+	b.t.Helper()
+	var v levelView
+	b.json(&v, "level", "show")
+	if v.Level != command.Level || v.Least != command.Level || len(v.Regions) != 4 {
+		b.t.Errorf("%+v", v)
+	}
+	to := strconv.Itoa(int(command.Level) + 1)
+	b.fails(errs.ExitFailure, "not every region knows level "+to, "level", "raise", "--to", to, "--reason", "eager", "--cosign-key", b.path("bob.key"))
+	b.fails(errs.ExitUsage, "--to is required", "level", "raise", "--reason", "eager")
 }
 
 // childFrozen freezes a child of a key: acknowledged by every region, refused below, signed

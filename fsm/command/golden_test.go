@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 	"time"
 
@@ -176,7 +177,43 @@ func ofPaths(k *fsmtest.Kit) []*command.Command {
 	}
 }
 
-func everyType(k *fsmtest.Kit) []*command.Command { return append(samples(k), ofPaths(k)...) }
+// ofLevels returns the commands about what releases understand.
+func ofLevels(k *fsmtest.Kit) []*command.Command {
+	at, r := k.Start.Add(time.Minute), k.Region(1)
+	return []*command.Command{
+		k.Command(&command.RaiseLevel{Level: 3, Reason: "why"}, at, k.Admins[0], k.Admins[1]),
+		k.Command(&command.RegisterSession{Cert: r.Session.Cert.Encode(), Curves: []byte{1, 3}, Level: 4}, at, r.Identity),
+	}
+}
+
+func everyType(k *fsmtest.Kit) []*command.Command {
+	return slices.Concat(samples(k), ofPaths(k), ofLevels(k))
+}
+
+// TestLevelIsNamed: level 0 has one encoding, which is none.
+func TestLevelIsNamed(t *testing.T) {
+	cs := ofLevels(fsmtest.New())
+	raise, session := cs[0], cs[1]
+	raise.Fields[0].Value, session.Fields[2].Value = make([]byte, 4), make([]byte, 4)
+	for _, c := range cs {
+		if _, err := c.Body(); errs.CodeOf(err) != errs.Malformed {
+			t.Errorf("%s to level 0: %v", c.Type, err)
+		}
+	}
+	session.Fields = session.Fields[:2]
+	if body, err := session.Body(); err != nil || body.(*command.RegisterSession).Level != 0 {
+		t.Errorf("a session of before levels: %v", err)
+	}
+}
+
+// TestLevels: a type of a later level is known, and this release announces that level.
+func TestLevels(t *testing.T) {
+	for ty := command.Type(0); ty < 500; ty++ {
+		if l := ty.Level(); l > command.Level || l > 0 && !ty.Known() {
+			t.Errorf("type %s is of level %d, this release of level %d", ty, l, command.Level)
+		}
+	}
+}
 
 // TestPathIsNamed: a freeze of a path without one would be taken for one of the key.
 func TestPathIsNamed(t *testing.T) {
@@ -201,6 +238,12 @@ func TestVectors(t *testing.T) {
 		paths = append(paths, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
 	}
 	fsmtest.Golden(t, root, "command-paths", paths)
+	var levels []fsmtest.Vector
+	for _, c := range ofLevels(fsmtest.New()) {
+		cm := c.Commitment()
+		levels = append(levels, fsmtest.NewVector(c.Type.String(), c.Encode(), "root", cm.Root[:]))
+	}
+	fsmtest.Golden(t, root, "command-level", levels)
 	var proven []fsmtest.Vector
 	for _, c := range append(certified(fsmtest.New()), withFallback(fsmtest.New())) {
 		cm := c.Commitment()

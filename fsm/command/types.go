@@ -37,6 +37,7 @@ const (
 	TypeLiftStop         Type = 34
 	TypeRepairRegion     Type = 35
 	TypeRepairClock      Type = 36
+	TypeRaiseLevel       Type = 37
 
 	TypeRegisterSession Type = 100
 	TypeAttestKey       Type = 101
@@ -103,6 +104,7 @@ var bodies = map[Type]func() Body{
 	TypeEscrowShare:      func() Body { return &EscrowShare{} },
 	TypeLimitKey:         func() Body { return &LimitKey{} },
 	TypeRefundRequest:    func() Body { return &RefundRequest{} },
+	TypeRaiseLevel:       func() Body { return &RaiseLevel{} },
 	TypeFreezePath:       func() Body { return &FreezePath{} },
 	TypeUnfreezePath:     func() Body { return &UnfreezePath{} },
 	TypeRegionFreezePath: func() Body { return &RegionFreezePath{} },
@@ -122,7 +124,7 @@ var typeNames = map[Type]string{
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
-	TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
+	TypeRaiseLevel: "raise-level", TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
 }
 
 // Known reports whether this version has a body for t.
@@ -295,6 +297,9 @@ type RetireKey struct{ Key KeyID }
 type RegisterSession struct {
 	Cert   []byte // identity.SessionCert
 	Curves []byte // one Curve a byte, ascending
+
+	// Level is the highest the region's release understands; absent: 0.
+	Level uint32
 }
 
 // AttestKey is one region's half of key creation.
@@ -470,6 +475,12 @@ func (b *RetireKey) fields(f *fields) { f.fixed("key", b.Key[:]) }
 func (b *RegisterSession) fields(f *fields) {
 	f.bytes("cert", &b.Cert, 2048)
 	f.bytes("curves", &b.Curves, 16)
+	if !f.absent("level", b.Level == 0) {
+		f.u32("level", &b.Level)
+		if f.decoding && f.err == nil && b.Level == 0 {
+			f.fail("level", "there, but zero")
+		}
+	}
 }
 
 func (b *AttestKey) fields(f *fields) {

@@ -371,7 +371,7 @@ func (n *Node) claim(ctx context.Context, told liar.Lie, key identity.PublicKey)
 	for i, c := range n.curves {
 		curves[i] = byte(c)
 	}
-	c, err := n.commandBy(ctx, n.hsm.Identity(), &command.RegisterSession{Cert: signed.Encode(), Curves: curves})
+	c, err := n.commandBy(ctx, n.hsm.Identity(), &command.RegisterSession{Cert: signed.Encode(), Curves: curves, Level: command.Level})
 	if err != nil {
 		return
 	}

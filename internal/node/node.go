@@ -111,7 +111,7 @@ func (n *Node) openVault() (err error) {
 	})
 	n.peers = rpc.NewPeers(n.conns)
 	n.vault, err = vault.New(n.lie(vault.Config{
-		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Share: n.share,
+		Region: n.region(), Identity: n.hsm.Identity(), Session: n.session, Curves: n.curves, Level: command.Level, Share: n.share,
 		Proposer: proposer{n}, Replica: replica{n}, Token: n.hsm, Wraps: n.hsm.Epochs(n.genesis.Document.Cluster), Peers: n.peers, Leaves: n.leaves,
 		Verify: n.verifier.Verify, Escrow: n.escrow,
 		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
@@ -150,6 +150,8 @@ func (n *Node) openCluster() (err error) {
 			return cert
 		},
 		Approved: func() []cluster.Member { return approvedMembers(n.fsm.View()) },
+		Allowed:  func(t command.Type) error { return n.fsm.View().Allowed(t) },
+		Fits:     func() error { return n.fsm.View().Fits(command.Level) },
 		Beacon:   n.beacon(),
 		Owed:     n.owed, Left: n.conns.Reset,
 		OnLeader: n.onLeader, Fatal: n.fail,

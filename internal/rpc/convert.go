@@ -133,7 +133,7 @@ func showPrincipal(p *fsm.Principal) *tetradv1.Principal {
 func showRegion(r *fsm.Region, seen string) *tetradv1.Region {
 	out := &tetradv1.Region{
 		Id: uint32(r.ID), Name: r.Name, ServerId: r.ServerID, Identity: r.Identity.Encode(), RaftAddr: r.RaftAddr,
-		ApiAddr: r.APIAddr, GossipAddr: r.GossipAddr, Hsm: r.HSM, Status: "active", Healthy: r.Healthy, Since: r.Since, Seen: seen,
+		ApiAddr: r.APIAddr, GossipAddr: r.GossipAddr, Hsm: r.HSM, Status: "active", Healthy: r.Healthy, Since: r.Since, Seen: seen, Level: r.Level,
 	}
 	if r.Status != fsm.RegionActive {
 		out.Status = "quarantined"

@@ -54,6 +54,7 @@ type View interface {
 	Refreshing() (after command.KeyID, ok bool)
 	Frozen() (reason string, by identity.Fingerprint, ok bool)
 	FrozenPaths() []*fsm.Key
+	Level() uint32
 	Frontier() audit.Frontier
 	Digest() [32]byte
 	Region(id identity.RegionID) (*fsm.Region, bool)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/version"
@@ -51,6 +52,7 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 	for _, k := range view.FrozenPaths() {
 		out.FrozenPaths += uint32(len(k.FrozenPaths))
 	}
+	out.Level, out.Knows = view.Level(), command.Level
 	set := view.Settings()
 	out.Settings = &tetradv1.Settings{MaxSkewMs: uint64(set.MaxSkew.Milliseconds()),
 		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds()),

@@ -2394,6 +2394,7 @@ type Region struct {
 	Boot          []byte                 `protobuf:"bytes,14,opt,name=boot,proto3" json:"boot,omitempty"`        // of that session
 	Seen          string                 `protobuf:"bytes,15,opt,name=seen,proto3" json:"seen,omitempty"`        // gossip hint: "alive", "suspect", "gone" or empty; proves nothing
 	Muted         bool                   `protobuf:"varint,40,opt,name=muted,proto3" json:"muted,omitempty"`     // may not freeze by itself
+	Level         uint32                 `protobuf:"varint,41,opt,name=level,proto3" json:"level,omitempty"`     // of commands, as its newest session announced
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2538,6 +2539,13 @@ func (x *Region) GetMuted() bool {
 		return x.Muted
 	}
 	return false
+}
+
+func (x *Region) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 var File_tetrad_v1_types_proto protoreflect.FileDescriptor
@@ -2746,7 +2754,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x05roles\x18\x06 \x01(\rR\x05roles\x12\x1d\n" +
 	"\n" +
 	"role_names\x18\a \x03(\tR\troleNames\x12\x18\n" +
-	"\aremoved\x18\b \x01(\bR\aremoved\"\x9a\x03\n" +
+	"\aremoved\x18\b \x01(\bR\aremoved\"\xb0\x03\n" +
 	"\x06Region\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -2765,7 +2773,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\asession\x18\r \x01(\fR\asession\x12\x12\n" +
 	"\x04boot\x18\x0e \x01(\fR\x04boot\x12\x12\n" +
 	"\x04seen\x18\x0f \x01(\tR\x04seen\x12\x14\n" +
-	"\x05muted\x18( \x01(\bR\x05muted*V\n" +
+	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
+	"\x05level\x18) \x01(\rR\x05level*V\n" +
 	"\x05Curve\x12\x15\n" +
 	"\x11CURVE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCURVE_SECP256K1\x10\x01\x12\x0e\n" +

@@ -1546,6 +1546,8 @@ type StatusResponse struct {
 	Regions       []*Region              `protobuf:"bytes,30,rep,name=regions,proto3" json:"regions,omitempty"`
 	OpenRequests  uint64                 `protobuf:"varint,31,opt,name=open_requests,json=openRequests,proto3" json:"open_requests,omitempty"`
 	FrozenPaths   uint32                 `protobuf:"varint,32,opt,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children of threshold keys that are frozen, over all keys
+	Level         uint32                 `protobuf:"varint,33,opt,name=level,proto3" json:"level,omitempty"`                                // up to where commands may be used; raised by two administrators
+	Knows         uint32                 `protobuf:"varint,34,opt,name=knows,proto3" json:"knows,omitempty"`                                // level this node's release understands
 	LocalStop     *LocalStop             `protobuf:"bytes,40,opt,name=local_stop,json=localStop,proto3" json:"local_stop,omitempty"`        // set while this region, and only it, is stopped
 	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                           // accusations this region keeps
 	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                                   // since this region applied something
@@ -1804,6 +1806,20 @@ func (x *StatusResponse) GetOpenRequests() uint64 {
 func (x *StatusResponse) GetFrozenPaths() uint32 {
 	if x != nil {
 		return x.FrozenPaths
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetKnows() uint32 {
+	if x != nil {
+		return x.Knows
 	}
 	return 0
 }
@@ -3495,7 +3511,8 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x12ListNoncesResponse\x12*\n" +
 	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xd7\t\n" +
+	"\x06digest\x18\x01 \x01(\bR\x06digest\"\x83\n" +
+	"\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12*\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x14.tetrad.v1.NodeStateR\x05state\x12\x16\n" +
@@ -3535,7 +3552,9 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\bsettings\x18\x1d \x01(\v2\x13.tetrad.v1.SettingsR\bsettings\x12+\n" +
 	"\aregions\x18\x1e \x03(\v2\x11.tetrad.v1.RegionR\aregions\x12#\n" +
 	"\ropen_requests\x18\x1f \x01(\x04R\fopenRequests\x12!\n" +
-	"\ffrozen_paths\x18  \x01(\rR\vfrozenPaths\x123\n" +
+	"\ffrozen_paths\x18  \x01(\rR\vfrozenPaths\x12\x14\n" +
+	"\x05level\x18! \x01(\rR\x05level\x12\x14\n" +
+	"\x05knows\x18\" \x01(\rR\x05knows\x123\n" +
 	"\n" +
 	"local_stop\x18( \x01(\v2\x14.tetrad.v1.LocalStopR\tlocalStop\x124\n" +
 	"\bevidence\x18) \x03(\v2\x18.tetrad.v1.EvidenceCountR\bevidence\x12-\n" +

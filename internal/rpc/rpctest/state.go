@@ -136,6 +136,9 @@ func (s *State) Frozen() (string, identity.Fingerprint, bool) {
 	return "", identity.Fingerprint{}, false
 }
 
+// Level is that of the first release.
+func (s *State) Level() uint32 { return 0 }
+
 func (s *State) FrozenPaths() []*fsm.Key {
 	return slices.DeleteFunc(s.Keys(""), func(k *fsm.Key) bool { return len(k.FrozenPaths) == 0 })
 }
