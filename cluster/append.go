@@ -89,7 +89,7 @@ func (c *Cluster) unpack(v *arrival, items []item) (err error) {
 	if raw := find(items, itemCertificate); raw != nil {
 		cert, err := chain.DecodeCertificate(raw)
 		if err == nil {
-			err = c.book.roster.certified(cert, c.cfg.Lineage)
+			err = cert.Verify(c.book.roster, c.cfg.Lineage)
 		}
 		switch {
 		case errs.CodeOf(err) == errs.Unauthenticated: // of a session not known here: it proves nothing, that is all
@@ -426,7 +426,7 @@ func (c *Cluster) serveNudge(ctx context.Context, in *instance, from remote, q *
 	defer c.leave()
 	cert, err := chain.DecodeCertificate(find(q.Items, itemCertificate))
 	if err == nil {
-		err = c.book.roster.certified(cert, c.cfg.Lineage)
+		err = cert.Verify(c.book.roster, c.cfg.Lineage)
 	}
 	own, ok := c.chain.at(n.Index)
 	if err != nil || !ok || own.place() != cert.Link {

@@ -41,7 +41,7 @@ func (c *Cluster) highestCarried(a *raft.AppendEntriesRequest, v *arrival, most 
 	if best == nil || v.cert != nil && v.cert.Index >= best.Index {
 		return out, nil
 	}
-	if err := c.book.roster.certified(best, c.cfg.Lineage); errs.CodeOf(err) == errs.Unauthenticated {
+	if err := best.Verify(c.book.roster, c.cfg.Lineage); errs.CodeOf(err) == errs.Unauthenticated {
 		if err := v.strip(a, best.Tuple); err != nil {
 			return nil, err
 		}

@@ -186,24 +186,6 @@ func (s ownSigner) Sign(ctx context.Context, msg []byte) ([]byte, error) {
 	return sig, err
 }
 
-// certified verifies a certificate, its signatures side by side: whoever waits for it
-// waits for one.
-func (r *roster) certified(c *chain.Certificate, lineage [32]byte) error {
-	var wg sync.WaitGroup
-	for i := 1; i < len(c.Witnesses); i++ {
-		wg.Go(func() {
-			a := c.Ack(i)
-			_ = a.Verify(r) // remembered if it is good
-		})
-	}
-	if len(c.Witnesses) > 0 {
-		first := c.Ack(0)
-		_ = first.Verify(r)
-	}
-	wg.Wait()
-	return c.Verify(r, lineage)
-}
-
 // all returns every certificate, current those of the newest boots.
 func (r *roster) all() (out []*identity.SessionCert) {
 	r.mu.Lock()

@@ -108,14 +108,17 @@ type claim struct {
 	msg, sig []byte
 }
 
-// Warm verifies every signature in an entry whose signer view knows, in parallel, and
+// alone is how many signatures one goroutine checks in less time than others take to wake.
+const alone = 8
+
+// Warm verifies every signature in an entry whose signer view knows, many in parallel, and
 // returns when all are done. It judges nothing: Apply asks again, against the state then.
 func (v *Verifier) Warm(view View, entry *command.Entry) {
 	var claims []claim
 	for _, c := range entry.Commands {
 		claims = appendClaims(claims, view, c)
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(claims))
+	workers := min(runtime.GOMAXPROCS(0), (len(claims)+alone-1)/alone)
 	if workers <= 1 {
 		for _, c := range claims {
 			v.Verify(c.pub, c.msg, c.sig)

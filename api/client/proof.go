@@ -118,7 +118,7 @@ func (p *prover) check(c *Certified, cover *chain.Cover, at chain.Link) error {
 		return err
 	}
 	p.mu.RLock()
-	err := cover.Verify(checkedAlready(p.book, &cover.Certificate), p.cfg.Lineage, at)
+	err := cover.Verify(p.book, p.cfg.Lineage, at)
 	p.mu.RUnlock()
 	if err != nil {
 		return err
@@ -130,42 +130,6 @@ func (p *prover) check(c *Certified, cover *chain.Cover, at chain.Link) error {
 	}
 	p.proven[sum] = struct{}{}
 	return nil
-}
-
-// checkedRoster remembers signatures found good, so that they can be checked side by side
-// first: an answer waits for one check, not for three.
-type checkedRoster struct {
-	*chain.Book
-	mu   sync.Mutex
-	good map[[32]byte]bool // by SHA-256 of signature and message
-}
-
-func checkedAlready(b *chain.Book, c *chain.Certificate) *checkedRoster {
-	r := &checkedRoster{Book: b, good: map[[32]byte]bool{}}
-	var wg sync.WaitGroup
-	for i := range c.Witnesses {
-		wg.Go(func() {
-			a := c.Ack(i)
-			_ = a.Verify(r)
-		})
-	}
-	wg.Wait()
-	return r
-}
-
-// Check implements chain.Checker.
-func (r *checkedRoster) Check(key PublicKey, msg, sig []byte) bool {
-	id := sha256.Sum256(append(append([]byte{}, sig...), msg...))
-	r.mu.Lock()
-	known := r.good[id]
-	r.mu.Unlock()
-	if known || !key.Verify(msg, sig) {
-		return known
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.good[id] = true
-	return true
 }
 
 func (p *prover) remembers(sum [32]byte) bool {

@@ -82,11 +82,35 @@ func combBase(k *secp.ModNScalar) *secpPoint {
 	if z.IsZeroBit() == 1 {
 		return newSecpPoint(&p)
 	}
-	inv := *z.Inverse()
-	p.X.Mul(&inv)
-	p.Y.Mul(&inv)
+	return combAffine(&p, z.Inverse())
+}
+
+// combAffine divides by z.
+func combAffine(p *secp.JacobianPoint, inverse *secp.FieldVal) *secpPoint {
+	p.X.Mul(inverse)
+	p.Y.Mul(inverse)
 	p.Z.SetInt(1)
-	return newSecpPoint(&p)
+	return newSecpPoint(p)
+}
+
+// combBases returns k*G for each k, none of them zero, with one inversion for all.
+func combBases(ks []scalar) []point {
+	out, made := make([]point, len(ks)), make([]secp.JacobianPoint, len(ks))
+	before := make([]secp.FieldVal, len(ks)) // products of the z of all points before
+	var product secp.FieldVal
+	product.SetInt(1)
+	for i, k := range ks {
+		made[i].X, made[i].Y, made[i].Z = combMultiply(&k.(*secpScalar).ModNScalar)
+		before[i] = product
+		product.Mul(&made[i].Z)
+	}
+	product.Inverse()
+	for i := len(ks) - 1; i >= 0; i-- {
+		inverse, z := before[i], made[i].Z
+		out[i] = combAffine(&made[i], inverse.Mul(&product))
+		product.Mul(&z)
+	}
+	return out
 }
 
 // combMultiply returns k*G in homogeneous coordinates, z normalised. It is the part that

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 
 	"filippo.io/edwards25519"
+	"filippo.io/edwards25519/field"
 )
 
 type edScalar struct{ edwards25519.Scalar }
@@ -100,6 +101,30 @@ func (edwards) inverse(a scalar) scalar {
 
 func (edwards) base(k scalar) point {
 	return newEdPoint(new(edwards25519.Point).ScalarBaseMult(&k.(*edScalar).Scalar))
+}
+
+func (edwards) bases(ks []scalar) []point {
+	out, made := make([]point, len(ks)), make([]edPoint, len(ks))
+	before := make([]field.Element, len(ks)) // products of the z of all points before
+	var product field.Element
+	product.One()
+	for i, k := range ks {
+		made[i].p.ScalarBaseMult(&k.(*edScalar).Scalar)
+		_, _, z, _ := made[i].p.ExtendedCoordinates()
+		before[i].Set(&product)
+		product.Multiply(&product, z)
+	}
+	product.Invert(&product)
+	for i := len(ks) - 1; i >= 0; i-- {
+		x, y, z, _ := made[i].p.ExtendedCoordinates()
+		var inverse field.Element
+		inverse.Multiply(&product, &before[i])
+		product.Multiply(&product, z)
+		made[i].enc = [32]byte(y.Multiply(y, &inverse).Bytes())
+		made[i].enc[31] |= byte(x.Multiply(x, &inverse).IsNegative() << 7)
+		out[i] = &made[i]
+	}
+	return out
 }
 
 func edSlices(ks []scalar, ps []point) ([]*edwards25519.Scalar, []*edwards25519.Point) {

@@ -36,6 +36,8 @@ type group interface {
 	// base multiplies the generator by a secret, in constant time. It is the only
 	// multiplication of a point that a secret ever enters.
 	base(k scalar) point
+	// bases does the same for many, none of them zero, with one inversion for all.
+	bases(ks []scalar) []point
 	// combine returns sum(plus) + sum(ks[i]*ps[i]) in variable time: public values only.
 	combine(plus []point, ks []scalar, ps []point) point
 	// combineBase returns k*generator + sum(ks[i]*ps[i]), public values only.

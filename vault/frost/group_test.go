@@ -91,6 +91,15 @@ func TestGroupLaws(t *testing.T) {
 			if !ok || !p.equal(g.base(a)) {
 				t.Fatal("a point does not survive its encoding")
 			}
+			if a.isZero() || b.isZero() || c.isZero() {
+				return
+			}
+			for i, p := range g.bases([]scalar{a, b, c, a}) {
+				want := g.base([]scalar{a, b, c, a}[i])
+				if !p.equal(want) || !g.combine([]point{p}, []scalar{b}, []point{p}).equal(g.combine([]point{want}, []scalar{b}, []point{want})) {
+					t.Fatal("one of many is another multiple")
+				}
+			}
 			k, ok := g.decodeScalar(a.bytes())
 			if !ok || !sameScalar(k, a) {
 				t.Fatal("a scalar does not survive its encoding")

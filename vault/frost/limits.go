@@ -10,6 +10,7 @@ const (
 	maxPurpose    = 256  // bytes that name what a key is for
 	maxPath       = 16   // levels of derivation in one call
 	maxPool       = 4096 // nonces prepared and not yet used
+	mintBatch     = 32   // nonces that share an inversion
 	minHedge      = 32   // bytes of a region's secret that hedges its nonces
 	maxHedge      = 64
 	maxFaults     = 64 // faults a ceremony remembers

@@ -65,15 +65,18 @@ func (p *Pool) Prepare(random io.Reader, n int) ([]*Commitment, error) {
 	}
 	defer clear(hedge)
 	out := make([]*Commitment, 0, n)
-	for i := range n {
-		c, made, err := p.mint(random, hedge, first+uint32(i))
+	for len(out) < n {
+		made, err := p.mint(random, hedge, first+uint32(len(out)), min(n-len(out), mintBatch))
 		if err != nil {
 			return out, err
 		}
-		if err := p.put(made); err != nil {
-			return out, err
+		for i, m := range made {
+			if err := p.put(m); err != nil {
+				wipeAll(made[i:])
+				return out, err
+			}
+			out = append(out, m.commitment)
 		}
-		out = append(out, c)
 	}
 	return out, nil
 }
@@ -114,19 +117,32 @@ func (p *Pool) put(made *nonce) error {
 	return nil
 }
 
-// mint makes one nonce.
-func (p *Pool) mint(random io.Reader, hedge []byte, serial uint32) (*Commitment, *nonce, error) {
+// mint makes count nonces, by serial from first. Where it fails it has made none.
+func (p *Pool) mint(random io.Reader, hedge []byte, first uint32, count int) ([]*nonce, error) {
+	made := make([]*nonce, 0, count)
 	var seed [64]byte
 	defer clear(seed[:])
-	if _, err := io.ReadFull(random, seed[:]); err != nil {
-		return nil, nil, errs.Wrap(errs.Internal, err, "nonce of region %d: reading randomness", p.region)
+	for i := range count {
+		if _, err := io.ReadFull(random, seed[:]); err != nil {
+			wipeAll(made)
+			return nil, errs.Wrap(errs.Internal, err, "nonce of region %d: reading randomness", p.region)
+		}
+		c := &Commitment{suite: p.suite, region: p.region, boot: p.boot, serial: first + uint32(i)}
+		n := c.draw(seed, hedgeAt(hedge, c, 1), hedgeAt(hedge, c, 2))
+		made = append(made, n)
+		if n.hiding.isZero() || n.binding.isZero() {
+			wipeAll(made)
+			return nil, errs.New(errs.Internal, "nonce of region %d: randomness gave zero", p.region)
+		}
 	}
-	c := &Commitment{suite: p.suite, region: p.region, boot: p.boot, serial: serial}
-	n := c.commit(seed, hedgeAt(hedge, c, 1), hedgeAt(hedge, c, 2))
-	if n.hiding.isZero() || n.binding.isZero() {
-		return nil, nil, errs.New(errs.Internal, "nonce of region %d: randomness gave zero", p.region)
+	publish(p.suite, made)
+	return made, nil
+}
+
+func wipeAll(ns []*nonce) {
+	for _, n := range ns {
+		n.wipe()
 	}
-	return c, n, nil
 }
 
 // hedgeAt is the secret part of what one of the nonce's two scalars is hashed from.
@@ -137,19 +153,32 @@ func hedgeAt(hedge []byte, c *Commitment, which byte) []byte {
 	return append(b, which)
 }
 
-// commit makes the nonce that c commits to, from randomness and what hedges it (cleared
-// afterwards), and writes its points into c.
-func (c *Commitment) commit(seed [64]byte, hiding, binding []byte) *nonce {
-	n, g := &nonce{commitment: c}, c.suite.group
+// draw makes the nonce that c is to commit to, from randomness and what hedges it (cleared
+// afterwards).
+func (c *Commitment) draw(seed [64]byte, hiding, binding []byte) *nonce {
+	n := &nonce{commitment: c}
 	protected(func() {
 		n.hiding = c.suite.hashScalar("nonce", seed[:32], hiding)
 		n.binding = c.suite.hashScalar("nonce", seed[32:], binding)
-		c.hiding, c.binding = g.base(n.hiding), g.base(n.binding)
 	})
 	clear(seed[:])
 	clear(hiding)
 	clear(binding)
 	return n
+}
+
+// publish writes the points of all nonces into their commitments.
+func publish(s *Suite, ns []*nonce) {
+	ks := make([]scalar, 0, 2*len(ns))
+	for _, n := range ns {
+		ks = append(ks, n.hiding, n.binding)
+	}
+	protected(func() {
+		ps := s.group.bases(ks)
+		for i, n := range ns {
+			n.commitment.hiding, n.commitment.binding = ps[2*i], ps[2*i+1]
+		}
+	})
 }
 
 // Len returns how many nonces are left.

@@ -113,7 +113,8 @@ func checkRFC(t *testing.T, s *Suite, v *rfcVector) {
 		pool := pools[out.Identifier]
 		hedge := shares[out.Identifier].secret.bytes() // the RFC hedges with the share
 		c := &Commitment{suite: s, region: out.Identifier, boot: 1, serial: 1}
-		n := c.commit([64]byte(append(bytes.Clone(out.HidingRandom), out.BindingRandom...)), bytes.Clone(hedge), bytes.Clone(hedge))
+		n := c.draw([64]byte(append(bytes.Clone(out.HidingRandom), out.BindingRandom...)), bytes.Clone(hedge), bytes.Clone(hedge))
+		publish(s, []*nonce{n})
 		same(t, "hiding nonce", n.hiding.bytes(), out.Hiding)
 		same(t, "binding nonce", n.binding.bytes(), out.Binding)
 		same(t, "hiding commitment", c.hiding.bytes(), out.HidingPoint)

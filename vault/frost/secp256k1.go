@@ -111,6 +111,8 @@ func (koblitz) inverse(a scalar) scalar {
 
 func (koblitz) base(k scalar) point { return combBase(&k.(*secpScalar).ModNScalar) }
 
+func (koblitz) bases(ks []scalar) []point { return combBases(ks) }
+
 func (koblitz) combine(plus []point, ks []scalar, ps []point) point {
 	var sum secp.JacobianPoint
 	return newSecpPoint(secpAccumulate(&sum, plus, ks, ps))
