@@ -63,14 +63,8 @@ func (c *Cluster) lie() {
 	context.AfterFunc(c.ctx, func() { memories.Delete(c) })
 	lie := c.lieTo
 	c.transport.lie.Store(&lie)
-	honest := c.server.handle
-	c.server.handle = func(ctx context.Context, from remote, q *request, body io.Reader) *reply {
-		p := honest(ctx, from, q, body)
-		if p != nil && q.Kind == kindAppend {
-			c.lieBack(from, q, p)
-		}
-		return p
-	}
+	back := c.lieBack
+	c.server.lie.Store(&back)
 	c.wg.Go(c.misbehave)
 }
 
@@ -327,9 +321,12 @@ func (c *Cluster) unsign(q *request) {
 	q.Append = &a
 }
 
-// lieBack changes the answer to an append.
-func (c *Cluster) lieBack(from remote, q *request, p *reply) {
+// lieBack changes an answer.
+func (c *Cluster) lieBack(_ context.Context, _ remote, q *request, p *reply) {
 	told := liar.Told(c.book.self)
+	if q.Kind != kindAppend {
+		return
+	}
 	switch told.Name {
 	case "term-answer":
 		p.Term, p.Yes = q.Append.Term+1, false
