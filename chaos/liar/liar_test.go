@@ -35,6 +35,7 @@ type lie struct {
 	joint    bool         // signed is with a threshold key, which is refreshed meanwhile
 	first    bool         // told by region 1, which does not lead: the first of all holders
 	convicts bool         // the liar's own signatures convict it
+	prompt   bool         // every request is answered in time, whomever it draws
 }
 
 var stuck = flag.Duration("stuck", 2*time.Minute, "real time after which a run prints all stacks")
@@ -137,7 +138,8 @@ func (w *world) reckon(l *lie, lowered bool) (harm []string, goesOn time.Duratio
 	for _, v := range w.judge() {
 		w.saw("%s", v)
 	}
-	w.t.Logf("%s: told %d times, %d answers, the first after %s; evidence: %s", l.name, liar.Done(l.name), w.after.Load(), goesOn.Round(time.Millisecond), w.evidence())
+	w.t.Logf("%s: told %d times, %d answers, the first after %s, the longest wait %s; evidence: %s", l.name, liar.Done(l.name), w.after.Load(),
+		goesOn.Round(time.Millisecond), time.Duration(w.worst.Load()).Round(time.Millisecond), w.evidence())
 	for h := range w.harm {
 		harm = append(harm, h)
 	}
