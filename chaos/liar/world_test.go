@@ -450,6 +450,7 @@ func (w *world) export(site int) (chaos.Export, error) {
 		}
 		e.Leaves = append(e.Leaves, page...)
 	}
+	e.Leaves = e.Leaves[:size] // what comes meanwhile is not in the checkpoint
 	var err error
 	e.Checkpoint, err = n.Leaves().Checkpoint(ctx, size)
 	return e, err
