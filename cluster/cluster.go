@@ -51,6 +51,7 @@ type Cluster struct {
 	ready    atomic.Pointer[epoch]
 	losses   atomic.Uint64 // how often the leader was lost from sight
 	heard    atomic.Int64  // when it was heard last, nanoseconds
+	fed      atomic.Int64  // when raft was handed something in its name last, likewise
 	mark     atomic.Uint64
 	refused  atomic.Uint64
 	alarms   atomic.Uint64 // acked entries that were truncated

@@ -351,7 +351,7 @@ func CountMessages(c *Cluster) func() map[string]int {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	names := map[kind]string{kindAppend: "append", kindVote: "vote", kindPreVote: "pre-vote", kindSnapshot: "snapshot", kindTimeout: "transfer",
-		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show"}
+		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show", kindFetch: "fetch", kindPiece: "piece"}
 	count := func(_ remote, q *request) bool {
 		if q.Kind != kindAppend || !isHeartbeat(q.Append) {
 			mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
 // What a leader may keep from a region, each with what stands before it.
@@ -97,10 +98,28 @@ func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 		p.Items = nil
 	case "refusal":
 		p.Code, p.Text = errs.Throttled, "not now"
+	case "forged offer":
+		change(itemSnapshotProof, c.forgedOffer)
 	case "forged words":
 		change(itemAcks, func(b []byte) []byte { b[len(b)-3] ^= 1; return b })
 		change(itemProof, func(b []byte) []byte { b[len(b)-3] ^= 1; return b })
 	}
+}
+
+// forgedOffer stands by a snapshot that nobody signed.
+func (c *Cluster) forgedOffer(b []byte) []byte {
+	r := wire.NewReader(b)
+	r.Blob(512)
+	v, err := decodeVoucher(bytes.Clone(r.Blob(maxVoucher)))
+	if err != nil {
+		return b
+	}
+	v.Proof.State[0] ^= 1
+	o, err := chain.SignOffer(c.book.signer, v.Proof.Tuple, v.Proof.Encode())
+	if err != nil {
+		return b
+	}
+	return offerItem(&o, v).Data
 }
 
 // otherEntries are entries whose bytes were changed, on a chain of their own.

@@ -71,6 +71,17 @@ func TestStarvedRegionFetches(t *testing.T) {
 	}
 }
 
+// The same with regions 250 ms of round trip apart.
+func TestStarvedRegionFarAway(t *testing.T) {
+	starved(t, cluster.WAN(), cluster.KeepWords, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
+		a.Net.SetLatency(125 * time.Millisecond)
+		for range 10 {
+			a.Propose()
+			a.Eventually(6*time.Second, "the entry to be fetched", level(v, l))
+		}
+	})
+}
+
 // A region far behind that its leader sends no snapshot has it from another, and after it
 // the entries; a power cut in between loses nothing.
 func TestStarvedRegionFetchesASnapshot(t *testing.T) {
@@ -131,7 +142,7 @@ func TestLyingSourceIsPassedOver(t *testing.T) {
 
 // The same where a snapshot is needed.
 func TestLyingSourceOfASnapshot(t *testing.T) {
-	for _, how := range []string{"silent", "garbage", "nothing"} {
+	for _, how := range []string{"silent", "garbage", "nothing", "forged offer"} {
 		t.Run(how, func(t *testing.T) {
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
 				a.StartAll()
@@ -149,6 +160,9 @@ func TestLyingSourceOfASnapshot(t *testing.T) {
 				a.Eventually(15*time.Second, "the state to arrive", level(v, l))
 				a.Propose()
 				a.Eventually(5*time.Second, "what follows", level(v, l))
+				if c := v.C.Stats().Convicted; how == "forged offer" && (len(c) != 1 || c[0] != liar.Region) {
+					t.Errorf("%v are convicted", c)
+				}
 				if asked.Load() == 0 {
 					t.Error("the liar was not asked: the test proves nothing")
 				}
@@ -174,17 +188,19 @@ func TestFetchRacesTheLeader(t *testing.T) {
 	})
 }
 
-// What is fetched holds off no election: when the leader falls silent, the others elect
-// another, and the starved region follows it.
+// What is fetched holds off no election, however much of it there is: when the leader falls
+// silent, who is fed by others still votes, and without its vote there is no other leader.
 func TestFetchHoldsOffNoElection(t *testing.T) {
 	starved(t, cluster.Loopback(), cluster.KeepEntries, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
-		for range 20 {
+		for _, n := range a.Followers(l) {
+			cluster.Feed(n.C, "slow")
+		}
+		for range 1500 {
 			a.Propose()
-			time.Sleep(50 * time.Millisecond)
 		}
 		isolate(a, l)
-		began := time.Now()
-		a.Eventually(5*time.Second, "another leader", func() bool {
+		began, fetched := time.Now(), v.C.Stats().Fetched
+		a.Eventually(4*time.Second, "another leader", func() bool {
 			for _, n := range a.Followers(l) {
 				if n.C.IsLeader() {
 					return true
@@ -193,6 +209,9 @@ func TestFetchHoldsOffNoElection(t *testing.T) {
 			return false
 		})
 		t.Logf("another leader after %s", time.Since(began))
+		if v.C.Stats().Fetched == fetched || v.Machine.Count() == l.Machine.Count() {
+			t.Errorf("fetched %d times meanwhile, up to %d of %d: the test proves nothing", v.C.Stats().Fetched-fetched, v.Machine.Count(), l.Machine.Count())
+		}
 		a.Propose()
 		a.Eventually(5*time.Second, "the starved region to follow it", level(v, a.Leader()))
 	})

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -88,16 +89,22 @@ func (c *Cluster) takeFetched(from remote, f *fetched) error {
 	}
 	c.remember(f.AppendEntriesRequest, f.arrival)
 	f.LeaderCommitIndex = c.book.allow(c.capCommit(f.AppendEntriesRequest, f.arrival))
-	r, err := c.deliver(c.ctx, in, f.AppendEntriesRequest, nil)
-	if err != nil {
+	if err := c.appendFor(in, f.AppendEntriesRequest); err != nil {
 		return err
-	}
-	if !r.(*raft.AppendEntriesResponse).Success {
-		return errs.New(errs.BadState, "raft does not store entry %d", f.cert.Index)
 	}
 	c.book.grown()
 	c.book.certify(f.cert)
 	return nil
+}
+
+// appendFor hands raft an append that its leader did not send. The caller holds the gate.
+func (c *Cluster) appendFor(in *instance, a *raft.AppendEntriesRequest) error {
+	c.fed.Store(time.Now().UnixNano())
+	r, err := c.deliver(c.ctx, in, a, nil)
+	if err == nil && !r.(*raft.AppendEntriesResponse).Success {
+		err = errs.New(errs.BadState, "raft does not store the entries after %d", a.PrevLogEntry)
+	}
+	return err
 }
 
 // yield cuts a suffix of the own log that raft cannot replace: its leader signed other
@@ -130,16 +137,21 @@ func (c *Cluster) cutFor(term, index uint64) error {
 	return c.cut(index)
 }
 
-// commitCertified has raft commit what is certified here already, and no leader told it so.
+// commitCertified has raft commit what is certified here already, and its leader does not
+// say so.
 func (c *Cluster) commitCertified(in *instance) {
 	at, ok := c.chain.at(c.book.own.Floor())
-	if !ok || in.raft.CommitIndex() >= at.index || c.enter(c.ctx, in) != nil {
+	if _, led := in.raft.LeaderWithID(); !ok || led == "" || in.raft.CommitIndex() >= at.index || c.enter(c.ctx, in) != nil {
 		return
 	}
 	defer c.leave()
 	rec := c.book.record()
-	if _, header, err := c.inTheName(in, rec); err == nil {
-		_, _ = c.deliver(c.ctx, in, &raft.AppendEntriesRequest{RPCHeader: header, Term: rec.Term,
-			PrevLogEntry: at.index, PrevLogTerm: at.term, LeaderCommitIndex: at.index}, nil)
+	_, header, err := c.inTheName(in, rec)
+	if err == nil {
+		err = c.appendFor(in, &raft.AppendEntriesRequest{RPCHeader: header, Term: rec.Term,
+			PrevLogEntry: at.index, PrevLogTerm: at.term, LeaderCommitIndex: at.index})
+	}
+	if err != nil {
+		c.log.Debug("what is certified is not committed", slog.String("error", err.Error()))
 	}
 }

@@ -122,6 +122,7 @@ func (c *Cluster) installFetched(from remote, s *raft.InstallSnapshotRequest, v 
 		if err != nil {
 			return err
 		}
+		c.fed.Store(time.Now().UnixNano())
 		s.RPCHeader, s.Leader, s.Term = header, header.Addr, rec.Term
 		p := c.install(c.ctx, in, from, s, v, received)
 		switch {
