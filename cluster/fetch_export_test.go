@@ -83,6 +83,8 @@ func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 		<-ctx.Done()
 	case "slow":
 		sleep(ctx, c.transport.beat*3/2, nil)
+	case "unhurried":
+		sleep(ctx, 200*time.Millisecond, nil)
 	case "garbage":
 		change(itemEntries, func(b []byte) []byte { return bytes.Repeat([]byte{0xa5}, len(b)) })
 		change(itemPiece, func(b []byte) []byte { return bytes.Repeat([]byte{0xa5}, len(b)) })
@@ -167,4 +169,37 @@ func HighestAcked(c *Cluster) chain.Tuple {
 	c.book.mu.Lock()
 	defer c.book.mu.Unlock()
 	return c.book.acked
+}
+
+// FetchForms are what goes to and from a starved region, encoded.
+func FetchForms() map[string][]byte {
+	out := map[string][]byte{}
+	requests := SampleRequests()
+	for i, name := range []string{"question", "question for a piece"} {
+		out[name] = requests[len(requests)-2+i]
+	}
+	for _, s := range Samples() {
+		if s.Kind == "entries" || s.Kind == "snapshot on offer" {
+			out[s.Kind] = s.Bytes
+		}
+	}
+	return out
+}
+
+func recodeFetched(kind string, b []byte) ([]byte, error) {
+	switch kind {
+	case "entries":
+		entries, err := decodeEntries(b)
+		if err != nil {
+			return nil, err
+		}
+		return entriesItem(entries).Data, nil
+	case "snapshot on offer":
+		s, err := decodeSnapshotItem(b)
+		if err != nil {
+			return nil, err
+		}
+		return snapshotItem(s).Data, nil
+	}
+	return nil, errs.New(errs.NotFound, "no form %q", kind)
 }

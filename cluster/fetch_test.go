@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"encoding/hex"
 	"math/rand"
 	"testing"
 	"time"
@@ -193,14 +194,20 @@ func TestFetchRacesTheLeader(t *testing.T) {
 func TestFetchHoldsOffNoElection(t *testing.T) {
 	starved(t, cluster.Loopback(), cluster.KeepEntries, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
 		for _, n := range a.Followers(l) {
-			cluster.Feed(n.C, "slow")
+			cluster.Feed(n.C, "refusal")
 		}
-		for range 1500 {
+		for range 1200 {
 			a.Propose()
 		}
+		for _, n := range a.Followers(l) {
+			cluster.Feed(n.C, "unhurried")
+		}
+		fetched := v.C.Stats().Fetched
+		a.Eventually(5*time.Second, "something to be fetched", func() bool { return v.C.Stats().Fetched > fetched })
 		isolate(a, l)
-		began, fetched := time.Now(), v.C.Stats().Fetched
-		a.Eventually(4*time.Second, "another leader", func() bool {
+		began := time.Now()
+		fetched = v.C.Stats().Fetched
+		a.Eventually(2*time.Second, "another leader", func() bool {
 			for _, n := range a.Followers(l) {
 				if n.C.IsLeader() {
 					return true
@@ -325,4 +332,13 @@ func TestFetchesAreBounded(t *testing.T) {
 			t.Errorf("who is no member is answered: %v", code)
 		}
 	})
+}
+
+// TestGoldenFetch: regions of different versions ask each other.
+func TestGoldenFetch(t *testing.T) {
+	out := map[string]string{}
+	for name, b := range cluster.FetchForms() {
+		out[name] = hex.EncodeToString(b)
+	}
+	golden(t, "fetch.json", out)
 }
