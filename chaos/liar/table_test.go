@@ -79,7 +79,7 @@ var lies = []lie{
 	{name: "foreign-session", tries: "registers another region's session as its own", lower: ds(liar.Sessions, liar.Possession), watch: did("foreign-session: registered")},
 	{name: "foreign-session-first", tries: "registers a starting region's session before it does", lower: ds(liar.Possession), stay: 20 * time.Second, during: rebootVictim, after: unregistered},
 	{name: "freeze-unproposed", tries: "acknowledges a freeze it never commits", lower: ds(liar.Words), during: freezeThroughLiar},
-	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases, liar.Fetch), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
+	{name: "freeze-starved", tries: "has a region sign that it kept from hearing of a freeze", lower: ds(liar.Leases), hides: ds(liar.Fetch), stay: 40 * time.Second, during: freezeOnceHeld, watch: did("freeze-starved: signed")},
 	{name: "refund-released", tries: "gets back the charges of signatures it has, on false and forged words", lower: ds(liar.Refunds), before: limitedKey(2, time.Hour), during: askBeyond},
 	{name: "window-early", tries: "moves time ahead to where a limit has room again", lower: ds(liar.Stamps), before: usedUp, during: askEarly},
 	{name: "limit-alone", tries: "raises a limit by one administrator's key alone", lower: ds(liar.DualControl), before: limitedKey(2, time.Hour), during: raiseAlone},
