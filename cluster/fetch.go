@@ -27,6 +27,8 @@ type hunger struct {
 	floor uint64    // own highest certified index, when it moved last
 	moved time.Time // or nothing was lacking
 	level time.Time // when enough regions were heard of last
+	even  time.Time // when nothing was lacking last, or enough had come
+	from  uint64    // own highest certified index then
 	fed   time.Time // when fetching brought something last, and the leader nothing since
 	asked time.Time
 	rest  time.Duration // until the next question
@@ -36,7 +38,7 @@ type hunger struct {
 // keepFed watches whether the leader brings what is certified, and fetches it if not.
 func (c *Cluster) keepFed() {
 	now := time.Now()
-	h := &hunger{moved: now, level: now}
+	h := &hunger{moved: now, level: now, even: now}
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, fetchTurn, nil)
 		in := c.instance()
@@ -52,21 +54,23 @@ func (c *Cluster) keepFed() {
 
 // starves reports whether this region has waited long enough for what it lacks: entries up
 // to a certificate it knows of, raft's commit of what is certified here, or the words of
-// enough other regions.
+// enough other regions. Entries that come one by one while more and more is lacking are
+// not enough.
 func (c *Cluster) starves(in *instance, h *hunger) bool {
 	now, floor, wordless := time.Now(), c.book.own.Floor(), c.book.wordless()
 	if floor != h.floor { // by the leader: what was fetched is noted already
 		h.floor, h.moved, h.fed = floor, now, time.Time{}
 	}
 	known := c.book.known() > floor || in.raft.CommitIndex() < floor
-	if !known {
-		h.moved = now
+	leads := in.raft.State() == raft.Leader
+	if !known || leads {
+		h.moved, h.even, h.from = now, now, floor
 	}
-	if !wordless {
+	if !wordless || leads {
 		h.level = now
 	}
-	if in.raft.State() == raft.Leader {
-		h.moved, h.level = now, now
+	if floor >= h.from+dripLeast {
+		h.even, h.from = now, floor
 	}
 	patience := fetchPatience
 	switch {
@@ -79,7 +83,7 @@ func (c *Cluster) starves(in *instance, h *hunger) bool {
 	if patience != fetchPatience {
 		words = patience
 	}
-	return known && now.Sub(h.moved) >= patience || wordless && now.Sub(h.level) >= words
+	return known && now.Sub(h.moved) >= patience || known && now.Sub(h.even) >= dripPatience || wordless && now.Sub(h.level) >= words
 }
 
 // fetchOnce asks one region, and the next one the next time.

@@ -53,6 +53,20 @@ func Late(leader *Cluster, victim identity.RegionID, by func() time.Duration) {
 	leader.transport.lie.Store(&late)
 }
 
+// Drip has a leader send one region one entry at a time, and seldom.
+func Drip(leader *Cluster, victim identity.RegionID) {
+	drip := func(to remote, q *request) bool {
+		if to.region == victim && q.Kind == kindAppend && len(q.Append.Entries) > 0 {
+			sleep(leader.ctx, fetchPatience/5, nil)
+			a := *q.Append
+			a.Entries = a.Entries[:1]
+			q.Append = &a
+		}
+		return true
+	}
+	leader.transport.lie.Store(&drip)
+}
+
 // EndLie has a node send what it would.
 func EndLie(c *Cluster) { c.transport.lie.Store(nil) }
 

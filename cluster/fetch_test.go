@@ -189,6 +189,25 @@ func TestFetchRacesTheLeader(t *testing.T) {
 	})
 }
 
+// A leader that sends one entry at a time, while more and more are certified, starves a
+// region as well.
+func TestDrippingLeader(t *testing.T) {
+	starved(t, cluster.Loopback(), cluster.KeepEntries, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
+		cluster.Drip(l.C, v.Region)
+		for range 4 {
+			for range 50 {
+				a.Propose()
+				time.Sleep(100 * time.Millisecond)
+			}
+			a.Eventually(5*time.Second, "what is certified", level(v, l))
+		}
+		if v.C.Stats().Fetched == 0 {
+			t.Error("nothing was fetched: the test proves nothing")
+		}
+		honest(t, v)
+	})
+}
+
 // What is fetched holds off no election, however much of it there is: when the leader falls
 // silent, who is fed by others still votes, and without its vote there is no other leader.
 func TestFetchHoldsOffNoElection(t *testing.T) {

@@ -62,6 +62,8 @@ const (
 	fetchTurn     = 50 * time.Millisecond   // between two looks at what is lacking
 	fetchPatience = 500 * time.Millisecond  // for the leader to bring what is known to be certified
 	wordPatience  = 1500 * time.Millisecond // for two other regions to be heard of
+	dripPatience  = 4 * time.Second         // until all that is known to be certified has come, or
+	dripLeast     = 512                     // entries of it
 	spoolPatience = 5 * time.Second         // while the leader sends a snapshot
 	fetchAgain    = 150 * time.Millisecond  // while it brings nothing
 	fetchMemory   = 10 * time.Second        // for which that is remembered
