@@ -49,6 +49,9 @@ func (b *book) sign(rec *record, index, durable uint64, fenced bool) (chain.Ack,
 		b.acked = t
 	}
 	b.renewed = a.At
+	if t.Term > b.latest.Term || t.Index >= b.latest.Index {
+		b.latest = a
+	}
 	if t.Index > b.applied && (len(b.unapplied) == 0 || b.unapplied[len(b.unapplied)-1].index < t.Index) {
 		b.unapplied = append(b.unapplied, heard{a.At, t.Index})
 	}
@@ -170,7 +173,7 @@ func (b *book) certify(c *chain.Certificate) (news bool) {
 	defer b.mu.Unlock()
 	b.collector.Certified(c.Tuple)
 	switch {
-	case !ok && (b.ahead == nil || b.ahead.Index < c.Index):
+	case c.Index > b.floor.Index && (!ok || at != c.Link) && (b.ahead == nil || b.ahead.Index < c.Index): // beyond the own log, or against its end
 		b.ahead = c
 	}
 	news = ok && at == c.Link && c.Index > b.floor.Index

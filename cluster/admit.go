@@ -56,6 +56,8 @@ func (c *Cluster) answer(ctx context.Context, from remote, q *request, body io.R
 	case kindShow:
 		c.serveShow(from, q)
 		return nil
+	case kindFetch, kindPiece:
+		return c.serveFetch(from, q)
 	case kindAttest:
 		return c.serveAttest(ctx, from, q)
 	}

@@ -345,15 +345,25 @@ func (c *Cluster) leaders(term uint64) *chain.LeaderProof {
 	return c.chain.proofOf(term)
 }
 
-// keep caches opened entries for Apply and starts the partials of those that open
-// draws, so that they are ready when the disk is.
+// remember caches opened entries for Apply.
+func (c *Cluster) remember(a *raft.AppendEntriesRequest, v *arrival) {
+	for i, e := range a.Entries {
+		if v.entries[i].entry != nil {
+			at, _ := linkOf(e) // checked by follows
+			c.decoded.put(at.chain, v.entries[i].entry)
+		}
+	}
+}
+
+// keep remembers entries and starts the partials of those that open draws, so that they
+// are ready when the disk is.
 func (c *Cluster) keep(a *raft.AppendEntriesRequest, v *arrival) {
+	c.remember(a, v)
 	for i, e := range a.Entries {
 		if v.entries[i].entry == nil {
 			continue
 		}
-		at, _ := linkOf(e) // checked by follows
-		c.decoded.put(at.chain, v.entries[i].entry)
+		at, _ := linkOf(e)
 		if e.Term == a.Term && len(a.Entries)-i <= maxDraws && opensDraws(v.entries[i].entry) && c.cfg.Beacon != nil {
 			v.draws = append(v.draws, c.evaluate(at))
 		}
@@ -388,12 +398,7 @@ func (c *Cluster) acknowledge(a *raft.AppendEntriesRequest, v *arrival, p *reply
 	if v.cert != nil {
 		c.book.certify(v.cert)
 	}
-	for i := range v.acks {
-		ack := &v.acks[i]
-		if !c.book.needless(ack) && chain.Fresh(c.book.roster, &ack.Signature) == nil && ack.Lineage == c.cfg.Lineage && ack.Verify(c.book.roster) == nil {
-			c.book.hear(*ack)
-		}
-	}
+	c.hearAll(v.acks)
 	var acks []chain.Ack
 	switch n := len(a.Entries); {
 	case p.Yes && n > 0:
@@ -405,6 +410,16 @@ func (c *Cluster) acknowledge(a *raft.AppendEntriesRequest, v *arrival, p *reply
 	}
 	if len(acks) > 0 {
 		p.Items = append(p.Items, acksItem(acks))
+	}
+}
+
+// hearAll notes acks that somebody passed on, for leases.
+func (c *Cluster) hearAll(acks []chain.Ack) {
+	for i := range acks {
+		ack := &acks[i]
+		if !c.book.needless(ack) && chain.Fresh(c.book.roster, &ack.Signature) == nil && ack.Lineage == c.cfg.Lineage && ack.Verify(c.book.roster) == nil {
+			c.book.hear(*ack)
+		}
 	}
 }
 

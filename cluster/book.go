@@ -43,6 +43,7 @@ type book struct {
 	unapplied []heard                       // own acks of what is not applied, oldest first
 	heard     map[identity.RegionID]*hearing
 	renewed   time.Time
+	latest    chain.Ack // own, of the newest entry at its time
 	ownAck    chain.Ack // as leader: the newest renewed one
 	election  election
 	fences    map[identity.RegionID]uint64 // term in which nothing of it is heard

@@ -51,10 +51,13 @@ type Cluster struct {
 	ready    atomic.Pointer[epoch]
 	losses   atomic.Uint64 // how often the leader was lost from sight
 	heard    atomic.Int64  // when it was heard last, nanoseconds
+	fed      atomic.Int64  // when raft was handed something in its name last, likewise
 	mark     atomic.Uint64
 	refused  atomic.Uint64
 	alarms   atomic.Uint64 // acked entries that were truncated
 	restarts atomic.Uint64
+	fetched  atomic.Uint64 // times that another region than the leader brought something
+	larder   larder
 	lowSpace atomic.Bool
 	started  atomic.Bool // incarnation file says so
 	spooling atomic.Bool // a snapshot is being received
@@ -131,6 +134,7 @@ func (c *Cluster) Start(context.Context) error {
 	c.wg.Go(c.keepCompact)
 	c.wg.Go(c.keepCertified)
 	c.wg.Go(c.keepWilling)
+	c.wg.Go(c.keepFed)
 	c.wg.Go(c.watchSpace)
 	return nil
 }
@@ -271,7 +275,7 @@ func (c *Cluster) TransferLeadership(ctx context.Context) error {
 // Stats returns a glance for status and metrics.
 func (c *Cluster) Stats() Stats {
 	s := Stats{ServerID: c.cfg.Session.Cert.ServerID, State: "stopped", Applied: c.Applied(), Mark: c.mark.Load(),
-		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Alarms: c.alarms.Load(), Certified: c.book.own.Floor(), Lease: c.Lease() == nil, Convicted: c.book.convicts(), Restarts: c.restarts.Load(), Left: c.dues.leftSoFar(),
+		Snapshot: c.snapshots.newestIndex(), Queue: c.proposer.waiting(), Refused: c.refused.Load(), Alarms: c.alarms.Load(), Certified: c.book.own.Floor(), Lease: c.Lease() == nil, Convicted: c.book.convicts(), Restarts: c.restarts.Load(), Left: c.dues.leftSoFar(), Fetched: c.fetched.Load(),
 		LowSpace: c.lowSpace.Load(), Members: c.Members()}
 	in := c.instance()
 	if in == nil {

@@ -197,6 +197,7 @@ type Stats struct {
 	Convicted   []identity.RegionID // by what they signed themselves
 	Restarts    uint64              // raft restarts within this process
 	Left        uint64              // leaders left because they did not decide what they were brought
+	Fetched     uint64              // times another region than the leader brought what is certified
 	Fenced      bool                // outgoing messages stopped by the disk watchdog
 	LowSpace    bool
 }

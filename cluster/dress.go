@@ -100,7 +100,7 @@ func (b *book) introduce(c *conn, items []item, sessions []identity.Fingerprint)
 func (b *book) answer(c *conn, p *reply) {
 	c.told.mu.Lock()
 	defer c.told.mu.Unlock()
-	p.Items = b.introduce(c, p.Items, sessionsOf(nil, b.record().Why, nil))
+	p.Items = b.introduce(c, p.Items, append(sessionsOf(nil, b.record().Why, nil), p.sessions...))
 }
 
 // meet takes the session certificates that came with a message.

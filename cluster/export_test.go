@@ -311,6 +311,8 @@ func SampleRequests() (out [][]byte) {
 		{Kind: kindNudge, Header: h, Nudge: &nudge{1, 2}, Items: []item{{9, []byte("later")}}},
 		{Kind: kindRead, Header: h},
 		{Kind: kindShow, Header: h, Show: &show{3, true}, Items: []item{{itemCommand, []byte("command")}}},
+		{Kind: kindFetch, Header: h, Fetch: &fetch{41}},
+		{Kind: kindPiece, Header: h, Piece: &piece{40, 3, 1 << 18}},
 	} {
 		f, _ := frame(q, 512)
 		out = append(out, f[4:])
@@ -351,7 +353,7 @@ func CountMessages(c *Cluster) func() map[string]int {
 	var mu sync.Mutex
 	sent := map[string]int{}
 	names := map[kind]string{kindAppend: "append", kindVote: "vote", kindPreVote: "pre-vote", kindSnapshot: "snapshot", kindTimeout: "transfer",
-		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show"}
+		kindNudge: "nudge", kindRead: "read", kindEvidence: "evidence", kindReports: "reports", kindHeaders: "headers", kindAttest: "attest", kindShow: "show", kindFetch: "fetch", kindPiece: "piece"}
 	count := func(_ remote, q *request) bool {
 		if q.Kind != kindAppend || !isHeartbeat(q.Append) {
 			mu.Lock()

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"time"
+
+	"github.com/hashicorp/raft"
+
 	"github.com/tetrad-vault/tetrad/cluster/chain"
-	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -36,6 +39,8 @@ func Samples() []Sample {
 		{"reports", false, reportsItem([]chain.Vote{vote}).Data},
 		{"candidacy", false, candidacyItem(at, [32]byte{9}).Data},
 		{"pre-vote", false, preVoteItem(&pre, at).Data},
+		{"entries", false, entriesItem([]*raft.Log{{Index: 8, Term: 3, Data: []byte("sealed entry"), Extensions: ExtensionFor([32]byte{8}), AppendedAt: time.UnixMilli(5)}, {Index: 9, Term: 4, Type: raft.LogNoop}}).Data},
+		{"snapshot on offer", false, snapshotItem(&raft.InstallSnapshotRequest{SnapshotVersion: 1, LastLogIndex: 40, LastLogTerm: 3, Configuration: []byte("membership"), ConfigurationIndex: 1, Size: 77}).Data},
 	}
 }
 
@@ -85,5 +90,5 @@ func Recode(kind string, b []byte) ([]byte, error) {
 		}
 		return preVoteItem(v, last).Data, nil
 	}
-	return nil, errs.New(errs.NotFound, "no form %q", kind)
+	return recodeFetched(kind, b)
 }

@@ -48,6 +48,11 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		c.note(slog.LevelError, from.region, "snapshot refused", slog.Uint64("index", s.LastLogIndex))
 		return c.fail(errs.New(errs.Unverified, "snapshot at %d is not the state that was attested", s.LastLogIndex))
 	}
+	return c.install(ctx, in, from, s, vouched, received)
+}
+
+// install hands raft a snapshot that was received and verified, whoever brought it.
+func (c *Cluster) install(ctx context.Context, in *instance, from remote, s *raft.InstallSnapshotRequest, vouched *voucher, received io.Reader) *reply {
 	if err := c.enter(ctx, in); err != nil {
 		return c.fail(err)
 	}
@@ -56,13 +61,8 @@ func (c *Cluster) serveSnapshot(ctx context.Context, in *instance, from remote, 
 		return p
 	}
 	if last := c.lastStored(); last >= s.LastLogIndex {
-		if c.book.own.Last().Term == s.Term { // it acked what goes: a liar leads, and nothing more is acked in its term
-			if err := c.book.cutting(); err != nil {
-				return c.fail(err)
-			}
-		}
 		c.note(slog.LevelWarn, from.region, "log conflicts with a snapshot and is cut", slog.Uint64("index", s.LastLogIndex), slog.Uint64("last", last))
-		return c.fail(c.cut(s.LastLogIndex))
+		return c.fail(c.cutFor(s.Term, s.LastLogIndex))
 	}
 	if err := c.markStarted(); err != nil {
 		return c.fail(err)

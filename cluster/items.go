@@ -28,6 +28,9 @@ const (
 	itemAttestation   uint8 = 15 // a signature over the asker's attestation
 	itemClaim         uint8 = 16 // the highest certificate the sender knows
 	itemCommand       uint8 = 17 // encoded, signed
+	itemEntries       uint8 = 18 // of the log, as in an append
+	itemSnapshot      uint8 = 19 // announcement of a snapshot that can be had in pieces
+	itemPiece         uint8 = 20 // of a sealed snapshot
 )
 
 // find returns the data of the first item of a kind, nil without one.

@@ -103,6 +103,33 @@ func (b *book) lease() error {
 	return nil
 }
 
+// wordless reports whether fewer regions were heard of lately than it takes to know what is
+// certified, or they speak of entries beyond the own log.
+func (b *book) wordless() bool {
+	since, last := b.now().Add(-leaseLength), b.own.Last()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	level := 0
+	for _, h := range b.heard {
+		if h.last.At.After(since) && h.last.Index <= last.Index {
+			level++
+		}
+	}
+	return level < chain.Quorum(b.roster.Regions())-1
+}
+
+// words are the newest acks of all, for a region that the leader keeps them from. None is
+// signed for it.
+func (b *book) words() []chain.Ack {
+	acks := b.relayed()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.latest.Region != 0 {
+		acks = append(acks, b.latest)
+	}
+	return acks
+}
+
 // relayed returns the newest ack of every other region, to be passed on.
 func (b *book) relayed() (out []chain.Ack) {
 	b.mu.Lock()

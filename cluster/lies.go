@@ -63,14 +63,8 @@ func (c *Cluster) lie() {
 	context.AfterFunc(c.ctx, func() { memories.Delete(c) })
 	lie := c.lieTo
 	c.transport.lie.Store(&lie)
-	honest := c.server.handle
-	c.server.handle = func(ctx context.Context, from remote, q *request, body io.Reader) *reply {
-		p := honest(ctx, from, q, body)
-		if p != nil && q.Kind == kindAppend {
-			c.lieBack(from, q, p)
-		}
-		return p
-	}
+	back := c.lieBack
+	c.server.lie.Store(&back)
 	c.wg.Go(c.misbehave)
 }
 
@@ -203,6 +197,8 @@ func (c *Cluster) lieTo(to remote, q *request) bool {
 		}
 	case "forged-snapshot", "swapped-snapshot":
 		return !(entries && victim)
+	case "starved-region", "shunned-region":
+		return c.starve(told, to, q)
 	case "freeze-starved":
 		return liar.Done(told.Name) == 0 || !(victim && (entries || q.Kind == kindNudge))
 	}
@@ -216,6 +212,20 @@ func (c *Cluster) show(to identity.RegionID, a *raft.AppendEntriesRequest) {
 		m.shown[to] = l.place()
 		m.mu.Unlock()
 	}
+}
+
+// starve keeps from the victim what tells it of the log: heartbeats alone are left, or not
+// even these.
+func (c *Cluster) starve(told liar.Lie, to remote, q *request) bool {
+	if _, _, speaks := spokenFor(q); !speaks || to.region != told.Victim {
+		return true
+	}
+	c.strip(q)
+	beat := q.Kind == kindAppend && len(q.Append.Entries) == 0
+	if !beat {
+		liar.Did(told.Name)
+	}
+	return beat && told.Name == "starved-region"
 }
 
 // equivocate shows the true entries to the victim and rivals to the other; the fourth
@@ -247,7 +257,7 @@ func (c *Cluster) equivocate(told liar.Lie, to remote, q *request) bool {
 func (c *Cluster) strip(q *request) {
 	items := q.Items[:0:0]
 	for _, it := range q.Items {
-		if it.Kind != itemCertificate {
+		if it.Kind != itemCertificate && it.Kind != itemAcks {
 			items = append(items, it)
 		}
 	}
@@ -330,9 +340,12 @@ func (c *Cluster) unsign(q *request) {
 	q.Append = &a
 }
 
-// lieBack changes the answer to an append.
-func (c *Cluster) lieBack(from remote, q *request, p *reply) {
+// lieBack changes an answer.
+func (c *Cluster) lieBack(_ context.Context, _ remote, q *request, p *reply) {
 	told := liar.Told(c.book.self)
+	if q.Kind != kindAppend {
+		return
+	}
 	switch told.Name {
 	case "term-answer":
 		p.Term, p.Yes = q.Append.Term+1, false
@@ -668,10 +681,11 @@ func (c *Cluster) sendSnapshot(told liar.Lie, p *chain.SnapshotProof, conf raft.
 	}
 	s := &raft.InstallSnapshotRequest{RPCHeader: c.transport.header(), SnapshotVersion: 1, Term: term, Leader: []byte(c.transport.self.Address),
 		LastLogIndex: p.Index, LastLogTerm: p.Term, Configuration: raft.EncodeConfiguration(conf), ConfigurationIndex: p.ConfigIndex, Size: int64(len(sealed))}
-	q := &request{Kind: kindSnapshot, Snapshot: s, Items: []item{{itemSnapshotProof, offerBytes(o, p)}}}
+	v := &voucher{Proof: p, Leader: c.leaders(p.Term)}
 	for i := range p.Signatures {
-		q.sessions = append(q.sessions, p.Signatures[i].Session)
+		v.Sessions = append(v.Sessions, c.book.roster.of([]identity.Fingerprint{p.Signatures[i].Session})...)
 	}
+	q := &request{Kind: kindSnapshot, Snapshot: s, Items: []item{offerItem(&o, v)}}
 	liar.Did(told.Name)
 	_, err = c.put(told.Victim, q, bytes.NewReader(sealed))
 	return err

@@ -9,20 +9,12 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/identity"
-	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
 // What the tests of lies look at from outside. All defences are up when they do.
 
 // DataDigest is a state's digest.
 func DataDigest(state []byte) [32]byte { return sha256.Sum256(state) }
-
-func offerBytes(o chain.Offer, p *chain.SnapshotProof) []byte {
-	w := wire.NewWriter(1024)
-	w.Blob(o.Encode())
-	w.Blob(p.Encode())
-	return w.Bytes()
-}
 
 // Certified returns the highest place this region takes for certified.
 func (c *Cluster) Certified() chain.Link {

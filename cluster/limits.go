@@ -51,6 +51,24 @@ const (
 	busyCommands    = 256 // carried out meanwhile: then a command may have to queue
 	longPatience    = 4   // times as long, then
 
+	maxFetch   = 512 << 10 // soft bound of the entries in one answer to a starved region: the first always fits
+	maxPiece   = 256 << 10 // of a snapshot in one answer
+	fetchBurst = 32        // questions of one starved region answered at once
+	fetchRate  = 8         // and in a second
+	pieceBurst = 128
+	pieceRate  = 64
+	fetchQueue = 8 // entries after those that are sent in which their certificate is looked for
+
+	fetchTurn     = 50 * time.Millisecond   // between two looks at what is lacking
+	fetchPatience = 500 * time.Millisecond  // for the leader to bring what is known to be certified
+	wordPatience  = 1500 * time.Millisecond // for two other regions to be heard of
+	dripPatience  = 4 * time.Second         // until all that is known to be certified has come, or
+	dripLeast     = 512                     // entries of it
+	spoolPatience = 5 * time.Second         // while the leader sends a snapshot
+	fetchAgain    = 150 * time.Millisecond  // while it brings nothing
+	fetchMemory   = 10 * time.Second        // for which that is remembered
+	fetchRest     = 2 * time.Second         // most between two questions that bring nothing
+
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with
 	refusalDelay     = 20 * time.Millisecond // a refused sender waits this long instead of raft's back-off

@@ -30,11 +30,21 @@ const (
 	kindHeaders  kind = 10 // asks for headers of a range of the log
 	kindAttest   kind = 11 // asks for a signature over a snapshot's attestation
 	kindShow     kind = 12 // shows a command that the leader owes a decision, or complains of the leader; no reply
+	kindFetch    kind = 13 // asks for certified entries, or for what stands in their place
+	kindPiece    kind = 14 // asks for a piece of the snapshot that was offered instead
 )
 
 // silent requests have no reply.
 func (k kind) silent() bool {
 	return k == kindNudge || k == kindEvidence || k == kindReports || k == kindShow
+}
+
+// maxReply bounds the answer to a request.
+func (k kind) maxReply() int {
+	if k == kindFetch {
+		return maxFrame // an entry may be that large
+	}
+	return maxReply
 }
 
 // item is one extension of an envelope.
@@ -53,6 +63,8 @@ type request struct {
 	Snapshot *raft.InstallSnapshotRequest
 	Nudge    *nudge
 	Show     *show
+	Fetch    *fetch
+	Piece    *piece
 	From, To uint64 // headers: indexes
 	Items    []item
 	sessions []identity.Fingerprint // whose certificates go along; not part of the form
@@ -75,6 +87,8 @@ type reply struct {
 	Yes     bool   // success or granted
 	NoWait  bool   // append: no back-off before the next one
 	Items   []item
+
+	sessions []identity.Fingerprint // whose certificates go along; not part of the form
 }
 
 func writeHeader(w *wire.Writer, h raft.RPCHeader) {
@@ -148,6 +162,12 @@ func (q *request) encode(w *wire.Writer) {
 	case kindShow:
 		w.U64(q.Show.Term)
 		w.Bool(q.Show.Complains)
+	case kindFetch:
+		w.U64(q.Fetch.After)
+	case kindPiece:
+		w.U64(q.Piece.Index)
+		w.U64(q.Piece.Term)
+		w.U64(q.Piece.Offset)
 	}
 	if q.Kind == kindHeaders {
 		w.U64(q.From)
@@ -179,6 +199,10 @@ func decodeRequest(b []byte) (*request, error) {
 		q.From, q.To = r.U64(), r.U64()
 	case kindShow:
 		q.Show = &show{Term: r.U64(), Complains: r.Bool()}
+	case kindFetch:
+		q.Fetch = &fetch{After: r.U64()}
+	case kindPiece:
+		q.Piece = &piece{Index: r.U64(), Term: r.U64(), Offset: r.U64()}
 	case kindTimeout, kindRead, kindEvidence, kindReports, kindAttest:
 	default:
 		r.Fail("message kind %d", q.Kind)
@@ -192,8 +216,12 @@ func writeAppend(w *wire.Writer, a *raft.AppendEntriesRequest) {
 	w.U64(a.PrevLogEntry)
 	w.U64(a.PrevLogTerm)
 	w.U64(a.LeaderCommitIndex)
-	w.U32(uint32(len(a.Entries)))
-	for _, e := range a.Entries {
+	writeEntries(w, a.Entries)
+}
+
+func writeEntries(w *wire.Writer, entries []*raft.Log) {
+	w.U32(uint32(len(entries)))
+	for _, e := range entries {
 		w.U64(e.Index)
 		w.U64(e.Term)
 		w.U8(uint8(e.Type))
@@ -209,12 +237,17 @@ const maxAppendEntries = 64 // each is acked by itself, in one reply
 // readAppend aliases the frame: entries live as long as it does.
 func readAppend(r *wire.Reader, h raft.RPCHeader) *raft.AppendEntriesRequest {
 	a := &raft.AppendEntriesRequest{RPCHeader: h, Term: r.U64(), PrevLogEntry: r.U64(), PrevLogTerm: r.U64(), LeaderCommitIndex: r.U64()}
+	a.Entries = readEntries(r)
+	return a
+}
+
+func readEntries(r *wire.Reader) (entries []*raft.Log) {
 	n := r.Count(maxAppendEntries)
 	for i := 0; i < n && r.Err() == nil; i++ {
-		a.Entries = append(a.Entries, &raft.Log{Index: r.U64(), Term: r.U64(), Type: raft.LogType(r.U8()),
+		entries = append(entries, &raft.Log{Index: r.U64(), Term: r.U64(), Type: raft.LogType(r.U8()),
 			AppendedAt: r.Time(), Data: r.Blob(maxSealed), Extensions: r.Blob(maxExtensions)})
 	}
-	return a
+	return entries
 }
 
 func writeSnapshot(w *wire.Writer, s *raft.InstallSnapshotRequest) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -31,6 +32,7 @@ type server struct {
 	wg        sync.WaitGroup
 	ctx       context.Context
 	cancel    context.CancelFunc
+	lie       atomic.Pointer[func(ctx context.Context, from remote, q *request, p *reply)] // tests and test builds only: changes an answer
 }
 
 func newServer(d *dialer, ln net.Listener, timeout time.Duration, b *book, log *slog.Logger) *server {
@@ -127,6 +129,9 @@ func (s *server) one(c *conn) error {
 	p := s.handle(s.ctx, c.peer, q, body)
 	if p == nil || q.Kind.silent() { // nobody reads it: it would be taken for the next call's
 		return nil
+	}
+	if lie := s.lie.Load(); lie != nil {
+		(*lie)(s.ctx, c.peer, q, p)
 	}
 	s.book.answer(c, p)
 	if body != nil {

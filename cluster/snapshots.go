@@ -35,6 +35,7 @@ type snapshotStore struct {
 	log     *slog.Logger
 
 	based  func(link) // a snapshot stands there
+	shelf  sync.Mutex // held while old ones go, and while a piece is read
 	mu     sync.Mutex
 	serial int
 	newest uint64
@@ -315,6 +316,8 @@ func (k *sink) check() (envelopeHeader, error) {
 }
 
 func (s *snapshotStore) reap() error {
+	s.shelf.Lock()
+	defer s.shelf.Unlock()
 	names, err := s.names()
 	if err != nil || len(names) <= retained {
 		return err

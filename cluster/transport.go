@@ -217,7 +217,7 @@ func receive(c *conn, want kind, timeout time.Duration) (*reply, error) {
 	if err := c.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
-	b, err := readFrame(c.r, maxReply)
+	b, err := readFrame(c.r, want.maxReply())
 	if err != nil {
 		return nil, err
 	}

@@ -180,10 +180,14 @@ func (c *Cluster) servePreVote(ctx context.Context, in *instance, from remote, q
 }
 
 // forsaken reports whether the leader of the term is not heard here. raft believes in it
-// until its time-out.
+// until its time-out, and longer while others bring what it did not.
 func (c *Cluster) forsaken() bool {
 	rec := c.book.record()
-	return rec.Proof != nil && c.book.fenced(rec.Proof.Leader, rec.Term)
+	if rec.Proof == nil {
+		return false
+	}
+	lately := func(at int64) bool { return time.Since(time.Unix(0, at)) < 2*c.cfg.Timing.Heartbeat }
+	return c.book.fenced(rec.Proof.Leader, rec.Term) || rec.Proof.Leader != c.book.self && lately(c.fed.Load()) && !lately(c.heard.Load())
 }
 
 // wouldGrant is raft's answer to a pre-vote without a leader.

@@ -61,6 +61,8 @@ type world struct {
 	term  uint64          // when the lie began
 	index uint64          // likewise
 	late  sync.Map        // site -> since when its clock lags
+	open  sync.Map        // message -> since when its request is not answered
+	worst atomic.Int64    // longest that one waited, nanoseconds
 }
 
 func region(site int) identity.RegionID { return identity.RegionID(site + 1) }
@@ -226,6 +228,8 @@ func (w *world) sign(c *client.Client, message string) {
 		return
 	}
 	began := time.Now().UnixNano()
+	w.open.Store(message, time.Now())
+	defer w.open.Delete(message)
 	for {
 		err := w.signOnce(c, cmd)
 		if err == nil {
@@ -346,12 +350,36 @@ func (w *world) sample(l *lie) {
 				return
 			case <-time.After(50 * time.Millisecond):
 				w.look()
+				w.waits(l)
 				if l.watch != nil {
 					l.watch(w)
 				}
 			}
 		}
 	})
+}
+
+// waits looks for requests, asked since the lie began, that nobody answers.
+func (w *world) waits(l *lie) {
+	told := w.told.Load()
+	if told == 0 {
+		return
+	}
+	w.open.Range(func(message, since any) bool {
+		d := time.Since(later(since.(time.Time), time.Unix(0, told)))
+		w.worst.Store(max(w.worst.Load(), int64(d)))
+		if l.prompt && d > goesOnWithin {
+			w.saw("a request is not answered within %s", goesOnWithin)
+		}
+		return true
+	})
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // calm waits until the honest regions stand at one index with nothing open.
@@ -422,6 +450,7 @@ func (w *world) export(site int) (chaos.Export, error) {
 		}
 		e.Leaves = append(e.Leaves, page...)
 	}
+	e.Leaves = e.Leaves[:size] // what comes meanwhile is not in the checkpoint
 	var err error
 	e.Checkpoint, err = n.Leaves().Checkpoint(ctx, size)
 	return e, err

@@ -105,6 +105,22 @@ func MayTruncate(t Truncation) (alarm bool, err error) {
 	return alarm, refuse("what replaces index %d does not reach the base of term %d (index %d) or a certificate", t.From, t.Term, t.Proof.Base.Index)
 }
 
+// MayYield says whether a suffix may go that MayTruncate keeps, because the leader of the
+// present term sent it: it conflicts with a certificate, so that it can never get one
+// itself. Who cuts it acks and votes no more in the term.
+func MayYield(t Truncation) (alarm bool, err error) {
+	alarm = t.From <= t.Acked
+	if t.From <= t.Own.Floor() {
+		return alarm, refuse("index %d is certified", t.From)
+	}
+	for _, c := range t.Certified {
+		if at, ok := t.New.At(c.Index); ok && at == c.Link && c.Index >= t.From {
+			return alarm, nil
+		}
+	}
+	return alarm, refuse("no certificate shows that index %d gives way", t.From)
+}
+
 // CapCommit returns how far a follower may commit: up to the highest certificate on
 // its own log, overlaid with what the request brings. A leader's word for its commit
 // index counts as an upper bound only. Certificates of other logs, or ahead of this

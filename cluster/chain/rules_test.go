@@ -279,6 +279,39 @@ func TestMayTruncate(t *testing.T) {
 	}
 }
 
+// A certificate takes out what the present leader itself sent, and nothing else does.
+func TestMayYield(t *testing.T) {
+	s := newScene(t)
+	rival := newLog(s.es[0], s.next(4, s.link(1), 2, "x", nil)) // of term 2, like the own entries
+	floor := newLog(s.es...)
+	floor.floor = 2
+	good := chain.Truncation{Term: 2, Proof: s.proof, From: 2, Own: s.log, New: rival, Certified: []chain.Tuple{tuple(rival.Last())}}
+	if _, err := chain.MayTruncate(good); err == nil {
+		t.Error("an entry of the present leader is replaced: there is nothing to yield")
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*chain.Truncation)
+		refuse bool
+		alarm  bool
+	}{
+		{"good", func(*chain.Truncation) {}, false, false},
+		{"acked", func(x *chain.Truncation) { x.Acked = 2 }, false, true},
+		{"no certificate", func(x *chain.Truncation) { x.Certified = nil }, true, false},
+		{"of another log", func(x *chain.Truncation) { x.Certified = []chain.Tuple{tuple(s.link(3))} }, true, false},
+		{"of what stays", func(x *chain.Truncation) { x.Certified = []chain.Tuple{tuple(s.link(1))} }, true, false},
+		{"certified", func(x *chain.Truncation) { x.Own = floor }, true, false},
+	} {
+		x := good
+		c.change(&x)
+		alarm, err := chain.MayYield(x)
+		refused(t, c.name, err, c.refuse)
+		if alarm != c.alarm {
+			t.Errorf("%s: alarm %v", c.name, alarm)
+		}
+	}
+}
+
 func TestCapCommit(t *testing.T) {
 	s := newScene(t)
 	elsewhere := tuple(chain.Link{Term: 9, Index: 2, Hash: [32]byte{1}})

@@ -89,6 +89,8 @@ var lies = []lie{
 	{name: "poison-body"},
 	{name: "forged-snapshot"},
 	{name: "swapped-snapshot"},
+	{name: "starved-region"},
+	{name: "shunned-region"},
 	{name: "attest-other"},
 	{name: "term-answer", follower: true},
 	{name: "term-vote", follower: true},

@@ -51,5 +51,6 @@ const (
 	Agreement                    // all holders say the same of a new sharing
 	Accusers                     // two regions end a try at a key, not one
 	Wrapping                     // nothing is sealed to a key that can leave its HSM
+	Fetch                        // who is kept from the log fetches it elsewhere
 	defences
 )

@@ -100,6 +100,7 @@ func (n *Node) registerMetrics() error {
 		gauge("alarms", "Acked entries that were truncated, and states that differ: 0 unless a region lies or a disk does.", func() float64 { return float64(n.cluster.Stats().Alarms) }),
 		gauge("convicted_regions", "Regions convicted by their own signatures.", func() float64 { return float64(len(n.cluster.Stats().Convicted)) }),
 		gauge("refused_appends", "Appends refused at admission.", func() float64 { return float64(n.cluster.Stats().Refused) }),
+		gauge("fetches", "Times since its start that this region had what is certified from another region, because its leader did not bring it.", func() float64 { return float64(n.cluster.Stats().Fetched) }),
 		gauge("leaders_left", "Leaders this region left since its start, because three regions saw a command undecided for too long.", func() float64 { return float64(n.cluster.Stats().Left) }),
 		gauge("fenced", "1 while the disk watchdog holds back outgoing messages.", func() float64 { return flag(n.cluster.Stats().Fenced) }),
 		gauge("low_space", "1 when the disk is nearly full.", func() float64 { return flag(n.cluster.Stats().LowSpace) }),
