@@ -4,9 +4,6 @@ package liar_test
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -36,8 +33,6 @@ type lie struct {
 	first    bool         // told by region 1, which does not lead: the first of all holders
 	convicts bool         // the liar's own signatures convict it
 }
-
-var stuck = flag.Duration("stuck", 2*time.Minute, "real time after which a run prints all stacks")
 
 // tell runs one lie; the world is judged afterwards.
 func tell(t *testing.T, l *lie, lowered bool) (harm []string, goesOn time.Duration) {
@@ -159,14 +154,7 @@ func (w *world) evidence() string {
 	return strings.Join(kinds, ", ")
 }
 
-// watchdog prints all stacks when a run takes too long in real time.
-func watchdog(t *testing.T) (stop func()) {
-	alarm := time.AfterFunc(*stuck, func() {
-		buf := make([]byte, 8<<20)
-		panic(fmt.Sprintf("%s hangs:\n%s", t.Name(), buf[:runtime.Stack(buf, true)]))
-	})
-	return func() { alarm.Stop() }
-}
+const simulated = "simulated" // this world, in the table of make liar
 
 // brief are the lies of the short form: one of each kind.
 var brief = []string{"equivocation-silence", "rivals-certified", "stamp-idle-backward", "forged-value"}
@@ -183,10 +171,15 @@ func TestLies(t *testing.T) {
 			continue
 		}
 		t.Run(l.name, func(t *testing.T) {
-			harm, _ := tell(t, l, false)
+			harm, goesOn := tell(t, l, false)
 			for _, h := range harm {
 				t.Error(h)
 			}
+			if t.Failed() && len(harm) == 0 {
+				harm = []string{"failed"}
+			}
+			liar.Result(simulated, l.name, "held", strings.Join(harm, "; "))
+			liar.Result(simulated, l.name, "first", goesOn.Round(time.Millisecond).String())
 		})
 	}
 }
@@ -200,6 +193,7 @@ func TestDefencesOff(t *testing.T) {
 			if l.bare == "" {
 				t.Errorf("%s: no defence, and no reason", l.name)
 			}
+			liar.Result(simulated, l.name, "without", "nothing to switch off")
 			continue
 		}
 		if skips(l) {
@@ -214,7 +208,9 @@ func TestDefencesOff(t *testing.T) {
 			}
 			if len(harm) == 0 {
 				t.Error("the lie did no harm without the defence")
+				harm = []string{"NO HARM"}
 			}
+			liar.Result(simulated, l.name, "without", harm[0])
 			if l.starves {
 				unwilling := *l
 				unwilling.lower = ds(liar.Willing)
