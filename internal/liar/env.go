@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -17,23 +18,34 @@ import (
 //
 //	lie NAME REGION VICTIM OTHER
 //	off DEFENCE
+//	clock AT AHEAD
 //
-// and what is no longer there ends. What was really told is counted in a file beside it.
+// and what is no longer there ends, but for the clock: from AT, milliseconds of Unix time,
+// it is AHEAD seconds ahead of the machine's, and never goes back. What was really told is
+// counted in a file beside it.
 const ScriptEnv = "TETRAD_LIES"
 
 func init() {
 	if path := os.Getenv(ScriptEnv); path != "" {
-		go follow(path)
+		was := reread(path, "") // before anything asks for the time
+		go follow(path, was)
 	}
 }
 
-func follow(path string) {
-	was, counted := "", map[string]int{}
+// reread obeys a script that is no longer as it was.
+func reread(path, was string) string {
+	text, err := os.ReadFile(path)
+	if err != nil || string(text) == was {
+		return was
+	}
+	obey(string(text))
+	return string(text)
+}
+
+func follow(path, was string) {
+	counted := map[string]int{}
 	for {
-		if text, err := os.ReadFile(path); err == nil && string(text) != was {
-			was = string(text)
-			obey(was)
-		}
+		was = reread(path, was)
 		if now := counts(); !maps.Equal(now, counted) {
 			counted = now
 			b, _ := json.Marshal(now)
@@ -74,11 +86,23 @@ func obey(script string) {
 	for line := range strings.Lines(script) {
 		var l Lie
 		var by, victim, other, d uint8
+		var at, ahead int64
 		if n, _ := fmt.Sscanf(line, "lie %s %d %d %d", &l.Name, &by, &victim, &other); n == 4 {
 			l.Victim, l.Other = identity.RegionID(victim), identity.RegionID(other)
 			Tell(identity.RegionID(by), l)
 		} else if n, _ := fmt.Sscanf(line, "off %d", &d); n == 1 && Defence(d) < defences {
 			Lower(Defence(d))
+		} else if n, _ := fmt.Sscanf(line, "clock %d %d", &at, &ahead); n == 2 {
+			shiftAt(time.UnixMilli(at), time.Duration(ahead)*time.Second)
 		}
 	}
+}
+
+// shiftAt moves the clock at a moment, so that four processes do it at once.
+func shiftAt(at time.Time, ahead time.Duration) {
+	if wait := time.Until(at); wait > 0 {
+		time.AfterFunc(wait, func() { clock.Shift(ahead) })
+		return
+	}
+	clock.Shift(ahead)
 }

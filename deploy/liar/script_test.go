@@ -1,0 +1,81 @@
+//go:build liar
+
+package liar_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// How four processes are told what to do, and tell what they did.
+
+// script says what is told from now on. A clock that was moved stays so.
+func (w *world) script(text string) {
+	name := w.Path("script")
+	w.text = text
+	if err := os.WriteFile(name+".new", []byte(w.clock+text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// pass lets time pass in all four regions at once, and goes on with another script at
+// the same moment.
+func (w *world) pass(d time.Duration, text string) {
+	const readWithin = 300 * time.Millisecond
+	w.mu.Lock()
+	w.ahead += d
+	at := time.Now().Add(readWithin)
+	w.clock = fmt.Sprintf("clock %d %d\n", at.UnixMilli(), int64(w.ahead/time.Second))
+	w.mu.Unlock()
+	w.script(text)
+	time.Sleep(time.Until(at.Add(readWithin)))
+}
+
+// now is the time by the vault's clocks.
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.ahead)
+}
+
+// done returns how often a lie was told.
+func (w *world) done(name string) int { return w.counts()[name] }
+
+func (w *world) counts() map[string]int {
+	files, _ := filepath.Glob(w.Path("script") + ".[0-9]*")
+	all := map[string]int{}
+	for _, f := range files {
+		var counts map[string]int
+		if b, err := os.ReadFile(f); err == nil && json.Unmarshal(b, &counts) == nil {
+			for name, n := range counts {
+				all[name] += n
+			}
+		}
+	}
+	return all
+}
+
+// begin has the liar lie, without what stands in its way if that is to be shown.
+func (w *world) begin() {
+	w.countAnew()
+	var text strings.Builder
+	fmt.Fprintf(&text, "lie %s %d %d %d\n", w.lie.name, w.liar+1, w.honest[0]+1, w.honest[1]+1)
+	if w.lowered {
+		for _, d := range w.lie.lower {
+			fmt.Fprintf(&text, "off %d\n", d)
+		}
+	}
+	if w.lie.idle > 0 {
+		w.pass(w.lie.idle, text.String())
+		w.countAnew()
+		return
+	}
+	w.script(text.String())
+}
