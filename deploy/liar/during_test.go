@@ -73,8 +73,18 @@ func rebootVictim(w *world) {
 	}
 }
 
-// dual has two administrators submit a command until its outcome is known; nil without.
+// dual has two administrators submit a command that has to be carried out; nil when it is not.
 func (w *world) dual(body command.Body) *client.Outcome {
+	o, err := w.submit(body)
+	if err != nil {
+		w.saw("a command of two administrators: %v", err)
+		return nil
+	}
+	return o
+}
+
+// submit has two administrators submit a command until its outcome is known.
+func (w *world) submit(body command.Body) (*client.Outcome, error) {
 	second, err := lab.LoadKey(w.KeyFile(lab.Admins[1]))
 	if err != nil {
 		w.t.Fatal(err)
@@ -92,12 +102,7 @@ func (w *world) dual(body command.Body) *client.Outcome {
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), w.patience())
 	defer cancel()
-	o, err := w.boss.Submit(ctx, cmd)
-	if err != nil {
-		w.saw("%s: %v", cmd.Type, err)
-		return nil
-	}
-	return o
+	return w.boss.Submit(ctx, cmd)
 }
 
 // anotherKey makes a key while the liar attests another region's as its own: it stays

@@ -70,7 +70,7 @@ func askBeyond(w *world) {
 	if w.done("refund-released: kept") == 0 {
 		w.t.Error("the liar kept no completion back")
 	}
-	w.pass(45*time.Second, w.text)
+	w.pass(45 * time.Second)
 	if !w.await("refund-released", goesOnWithin) {
 		w.t.Error("refund-released was never told")
 	}

@@ -25,17 +25,27 @@ func (w *world) script(text string) {
 	}
 }
 
-// pass lets time pass in all four regions at once, and goes on with another script at
-// the same moment.
-func (w *world) pass(d time.Duration, text string) {
-	const readWithin = 300 * time.Millisecond
-	w.mu.Lock()
-	w.ahead += d
+const (
+	readWithin = 300 * time.Millisecond // all regions read a new script
+	hurry      = 10                     // times as fast time passes while somebody signs: what is under way must not look old
+)
+
+// pass lets time pass in all four regions alike, while they work.
+func (w *world) pass(d time.Duration) { w.shift(d, d/hurry, w.text) }
+
+// sleep lets days pass at once in a vault that nobody asks for anything, and goes on with
+// another script at the same moment.
+func (w *world) sleep(d time.Duration, text string) { w.shift(d, 0, text) }
+
+func (w *world) shift(d, over time.Duration, text string) {
 	at := time.Now().Add(readWithin)
-	w.clock = fmt.Sprintf("clock %d %d\n", at.UnixMilli(), int64(w.ahead/time.Second))
+	w.mu.Lock()
+	from := w.ahead
+	w.ahead += d
 	w.mu.Unlock()
+	w.clock = fmt.Sprintf("clock %d %d %d %d\n", at.UnixMilli(), from.Milliseconds(), (from + d).Milliseconds(), over.Milliseconds())
 	w.script(text)
-	time.Sleep(time.Until(at.Add(readWithin)))
+	time.Sleep(time.Until(at.Add(over)))
 }
 
 // now is the time by the vault's clocks.
@@ -73,7 +83,7 @@ func (w *world) begin() {
 		}
 	}
 	if w.lie.idle > 0 {
-		w.pass(w.lie.idle, text.String())
+		w.sleep(w.lie.idle, text.String())
 		w.countAnew()
 		return
 	}

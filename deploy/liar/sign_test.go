@@ -36,6 +36,7 @@ func (w *world) sign(ctx context.Context, worker int) {
 	}
 	defer c.Close()
 	for n := 0; ctx.Err() == nil; n++ {
+		time.Sleep(pace)
 		message := fmt.Appendf(nil, "payment %d of %d", n, worker)
 		cmd := w.request(c, client.NewSignMessage(w.key, client.HashSHA256, message, ""), lifetime)
 		began := time.Now()

@@ -93,7 +93,7 @@ var lies = []lie{
 	{name: "finish-withheld", follower: true, joint: true, during: unfinished, after: refreshedAfter, names: blamed},
 	{name: "two-finishes", first: true, joint: true, during: disagreed, after: refreshedAfter, names: blamed, lower: ds(liar.Agreement)},
 	{name: "lone-accusation", follower: true, joint: true, during: refreshed, names: accuses, lower: ds(liar.Accusers)},
-	{name: "soft-wrap", follower: true, joint: true, during: wrapped, after: refreshedAfter, names: blamed, lower: ds(liar.Wrapping)},
+	{name: "soft-wrap", follower: true, joint: true, during: wrapped, after: refreshedWithout, names: blamed, lower: ds(liar.Wrapping)},
 	{name: "ceremony-starved", joint: true, during: starved, after: refreshedAfter},
 	{name: "nonces-twice", follower: true, joint: true, during: offered, names: refusedOffers, lower: ds(liar.Serials)},
 	{name: "wrong-share", follower: true, joint: true, names: namedByWords, lower: ds(liar.Answers)},

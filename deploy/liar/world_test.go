@@ -24,7 +24,8 @@ const (
 	goesOnWithin = 10 * time.Second
 	enough       = 10 // answers to requests begun after the lie
 	patience     = 30 * time.Second
-	lifetime     = 10 * time.Minute // of a request
+	lifetime     = 10 * time.Minute      // of a request
+	pace         = 30 * time.Millisecond // between two requests of one worker
 )
 
 // world is one lab, with a lie told in it.

@@ -18,11 +18,10 @@ import (
 //
 //	lie NAME REGION VICTIM OTHER
 //	off DEFENCE
-//	clock AT AHEAD
+//	clock AT FROM TO OVER
 //
-// and what is no longer there ends, but for the clock: from AT, milliseconds of Unix time,
-// it is AHEAD seconds ahead of the machine's, and never goes back. What was really told is
-// counted in a file beside it.
+// and what is no longer there ends, but for the clock: all are milliseconds, AT of Unix
+// time; see clock.Shift. What was really told is counted in a file beside it.
 const ScriptEnv = "TETRAD_LIES"
 
 func init() {
@@ -86,23 +85,15 @@ func obey(script string) {
 	for line := range strings.Lines(script) {
 		var l Lie
 		var by, victim, other, d uint8
-		var at, ahead int64
+		var at int64
+		var from, to, over time.Duration
 		if n, _ := fmt.Sscanf(line, "lie %s %d %d %d", &l.Name, &by, &victim, &other); n == 4 {
 			l.Victim, l.Other = identity.RegionID(victim), identity.RegionID(other)
 			Tell(identity.RegionID(by), l)
 		} else if n, _ := fmt.Sscanf(line, "off %d", &d); n == 1 && Defence(d) < defences {
 			Lower(Defence(d))
-		} else if n, _ := fmt.Sscanf(line, "clock %d %d", &at, &ahead); n == 2 {
-			shiftAt(time.UnixMilli(at), time.Duration(ahead)*time.Second)
+		} else if n, _ := fmt.Sscanf(line, "clock %d %d %d %d", &at, &from, &to, &over); n == 4 {
+			clock.Set(clock.Shift{At: time.UnixMilli(at), From: from * time.Millisecond, To: to * time.Millisecond, Over: over * time.Millisecond})
 		}
 	}
-}
-
-// shiftAt moves the clock at a moment, so that four processes do it at once.
-func shiftAt(at time.Time, ahead time.Duration) {
-	if wait := time.Until(at); wait > 0 {
-		time.AfterFunc(wait, func() { clock.Shift(ahead) })
-		return
-	}
-	clock.Shift(ahead)
 }
