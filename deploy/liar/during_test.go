@@ -5,6 +5,7 @@ package liar_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
@@ -264,4 +265,40 @@ func left(w *world) {
 			w.saw("an honest leader was left")
 		}
 	}
+}
+
+// dusk looks for the tenant that only a forged state has, at the region it is meant for.
+func dusk(w *world) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	c := w.as(lab.Admins[0], w.Regions[w.honest[0]].API)
+	defer c.Close()
+	if names, err := c.Tenants(ctx); err == nil && slices.Contains(names, "dusk") {
+		w.saw("region %d holds a state that nobody vouched for", w.honest[0]+1)
+	}
+}
+
+// standing looks for a committed clock that entries hold back for long.
+func standing(w *world) {
+	const longest = 4 * time.Second
+	nodes, err := w.nodes()
+	if err != nil || len(nodes) != len(w.Regions) {
+		return
+	}
+	for _, i := range w.honest {
+		was := w.stood[i]
+		switch n := nodes[i]; {
+		case n.Clock.IsZero() || !n.Clock.Equal(was.clock):
+			w.stood[i] = stand{n.Clock, n.Applied, time.Now()}
+		case n.Applied > was.applied+5 && time.Since(was.since) > longest:
+			w.saw("the committed clock of region %d stands still while entries are committed", i+1)
+		}
+	}
+}
+
+// stand is since when a committed clock is what it is.
+type stand struct {
+	clock   time.Time
+	applied uint64
+	since   time.Time
 }

@@ -24,8 +24,9 @@ import (
 
 // What is looked at while a lie is told and afterwards.
 
-// gains are what a liar counts when others did what they must not.
-var gains = regexp.MustCompile(`^(forged-value|freeze-starved|attest-other): signed$|: (foreseen|opened|believed|registered|followed|refunded|stored)$`)
+// gains are what a liar counts when others did what they must not, and honest processes
+// when they see what must not be.
+var gains = regexp.MustCompile(`^seen: |^(forged-value|freeze-starved|attest-other): signed$|: (foreseen|opened|believed|registered|followed|refunded|stored)$`)
 
 // watch looks every now and then until ctx ends.
 func (w *world) watch(ctx context.Context) {

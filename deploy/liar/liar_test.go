@@ -13,7 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
-const processes = "real" // this world, in the table of make liar
+const processes = "processes" // this world, in the table of make liar
 
 // tell tells one lie in a lab of its own. What must not be comes back as harm.
 func tell(t *testing.T, l *lie, lowered bool) (harm []string, first time.Duration) {
@@ -94,7 +94,7 @@ func (w *world) lying() {
 		w.saw("nothing is signed any more")
 	} else if first > goesOnWithin {
 		w.saw("the first signature came after %s", first)
-	} else if n < enough {
+	} else if n < enough && !w.lowered { // the same lie may slow down a vault that defends itself
 		w.saw("%d answers to what was asked after the lie", n)
 	}
 	for until := time.Now().Add(500 * time.Millisecond); !(w.lowered && w.harmed()) && time.Now().Before(until); {

@@ -43,9 +43,10 @@ type world struct {
 	service       *client.KeySigner
 	boss          *client.Client // the first administrator at the honest regions
 	told          time.Time
-	clock         string // the line of the script that moves clocks
-	text          string // and the rest of it
-	term          uint64 // when the lie began
+	clock         string   // the line of the script that moves clocks
+	text          string   // and the rest of it
+	term          uint64   // when the lie began
+	stood         [4]stand // the committed clocks
 
 	mu     sync.Mutex
 	ahead  time.Duration   // of the machine's clock are those of the vault

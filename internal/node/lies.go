@@ -185,6 +185,7 @@ func (n *Node) cosigner() rpc.Cosigner {
 	honest := n.cancel
 	n.cancel = func() { end(); honest() }
 	n.work.Go(func() { n.misbehave(ctx) })
+	n.work.Go(func() { n.notice(ctx) })
 	return falseCosigner{n.vault, n}
 }
 
