@@ -86,6 +86,9 @@ func (w *world) lying() {
 		time.Sleep(100 * time.Millisecond)
 		w.Regions[w.liar].Kill()
 	}
+	if w.lowered && l.soon {
+		w.script("")
+	}
 	select {
 	case <-w.enough:
 	case <-end:
@@ -111,6 +114,7 @@ func (w *world) judge() {
 	if err := w.audited(); err != nil {
 		w.saw("%v", err)
 	}
+	w.look()
 	w.crashed()
 }
 
