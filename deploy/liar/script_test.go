@@ -72,20 +72,22 @@ func (w *world) counts() map[string]int {
 	return all
 }
 
-// begin has the liar lie, without what stands in its way if that is to be shown.
+// begin has the liar lie; where that is to be shown, once what stands in its way is off.
 func (w *world) begin() {
-	w.countAnew()
-	var text strings.Builder
-	fmt.Fprintf(&text, "lie %s %d %d %d\n", w.lie.name, w.liar+1, w.honest[0]+1, w.honest[1]+1)
+	var off strings.Builder
 	if w.lowered {
 		for _, d := range w.lie.lower {
-			fmt.Fprintf(&text, "off %d\n", d)
+			fmt.Fprintf(&off, "off %d\n", d)
 		}
+		w.script(off.String())
+		time.Sleep(readWithin)
 	}
+	lie := fmt.Sprintf("lie %s %d %d %d\n", w.lie.name, w.liar+1, w.honest[0]+1, w.honest[1]+1)
 	if w.lie.idle > 0 {
-		w.sleep(w.lie.idle, text.String())
+		w.sleep(w.lie.idle, lie+off.String())
 		w.countAnew()
 		return
 	}
-	w.script(text.String())
+	w.countAnew()
+	w.script(lie + off.String())
 }

@@ -48,9 +48,18 @@ func follow(path, was string) {
 		if now := counts(); !maps.Equal(now, counted) {
 			counted = now
 			b, _ := json.Marshal(now)
-			_ = os.WriteFile(fmt.Sprintf("%s.%d", path, os.Getpid()), b, 0o600)
+			tell(path, b)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// tell writes the counts where a reader finds all of them or the last ones.
+func tell(path string, counts []byte) {
+	pid := os.Getpid()
+	fresh := fmt.Sprintf("%s.new.%d", path, pid)
+	if os.WriteFile(fresh, counts, 0o600) == nil {
+		_ = os.Rename(fresh, fmt.Sprintf("%s.%d", path, pid))
 	}
 }
 
