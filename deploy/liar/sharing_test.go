@@ -22,7 +22,10 @@ import (
 
 // Lies about threshold keys. A step of a ceremony has thirty seconds by the committed
 // clock; where it has to run out, the clocks of all regions are moved ahead.
-const stepOver = fsm.StepTime + time.Second
+const (
+	stepOver       = fsm.StepTime + time.Second
+	ceremonyWithin = 90 * time.Second // four HSMs make an RSA key each, which on a busy machine takes several tries
+)
 
 // learn reads what signatures are judged by, and waits until all regions have nonces.
 func (w *world) learn() {
@@ -116,14 +119,14 @@ func (w *world) refresh() { w.dual(&command.RefreshKey{Key: w.key, Reason: "a li
 // refreshed wants a refresh to end although one region lies.
 func refreshed(w *world) {
 	w.refresh()
-	if !w.until(w.patience(), live(2)) {
+	if !w.until(ceremonyWithin, live(2)) {
 		w.saw("the refresh does not end")
 	}
 	w.wantTold()
 }
 
 func (w *world) wantTold() {
-	if !w.await(w.lie.name, patience) {
+	if !w.await(w.lie.name, ceremonyWithin) {
 		w.t.Errorf("%s was never told", w.lie.name)
 	}
 }
@@ -137,14 +140,14 @@ func refreshedInTime(w *world) {
 		return k.Ceremony.GetTry() > last && owes(tetradv1.CeremonyStep_CEREMONY_STEP_FINISH, w.honest[0])(k)
 	}
 	for range fsm.MaxTries {
-		w.until(patience, func(k *client.Key) bool { return live(2)(k) || stands(k) })
+		w.until(ceremonyWithin, func(k *client.Key) bool { return live(2)(k) || stands(k) })
 		if live(2)(w.row()) {
 			break
 		}
 		last = w.row().Ceremony.GetTry()
 		w.pass(stepOver)
 	}
-	if !w.until(w.patience(), live(2)) {
+	if !w.until(ceremonyWithin, live(2)) {
 		w.saw("the refresh does not end")
 	}
 	w.wantTold()
@@ -153,7 +156,7 @@ func refreshedInTime(w *world) {
 // unfinished lets a step run out that the liar does not end.
 func unfinished(w *world) {
 	w.refresh()
-	if !w.until(patience, owes(tetradv1.CeremonyStep_CEREMONY_STEP_FINISH, w.liar)) {
+	if !w.until(ceremonyWithin, owes(tetradv1.CeremonyStep_CEREMONY_STEP_FINISH, w.liar)) {
 		w.saw("the ceremony does not wait for the liar alone")
 	}
 	w.pass(stepOver)
@@ -167,7 +170,7 @@ func (w *world) blames(*client.Key) bool { return w.culprit() != "" }
 func disagreed(w *world) {
 	w.refresh()
 	over := func(k *client.Key) bool { return live(2)(k) || w.blames(k) }
-	if w.until(patience, over) && live(2)(w.row()) {
+	if w.until(ceremonyWithin, over) && live(2)(w.row()) {
 		w.saw("a sharing went live that the holders do not agree on")
 	}
 	w.wantTold()
@@ -177,7 +180,7 @@ func disagreed(w *world) {
 func wrapped(w *world) {
 	w.refresh()
 	over := func(k *client.Key) bool { return live(2)(k) || w.blames(k) }
-	if w.until(patience, over) && live(2)(w.row()) {
+	if w.until(ceremonyWithin, over) && live(2)(w.row()) {
 		w.saw("shares lie under a key outside its HSM")
 	}
 	w.wantTold()
