@@ -36,9 +36,9 @@ test-long: need
 frost-long: need
 	@FROST_ROUNDS=$${FROST_ROUNDS:-1000000} $(GO) test -run RandomRounds -timeout 0 -count 1 -v ./vault/frost
 
-## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence
+## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence; ends with a table
 liar: need
-	@$(GO) test -tags liar -timeout 60m -count 1 -v ./chaos/liar ./deploy/liar
+	@deploy/liar.sh
 
 ## lint: formatting, vet, staticcheck, generated code current
 lint: need

@@ -230,12 +230,21 @@ func (b *bundle) completion() *command.Complete {
 	c := &command.Complete{Index: b.meta.Index, Partials: b.drawn.encoded()}
 	var voted []identity.RegionID
 	for _, region := range slices.Sorted(maps.Keys(b.replies)) {
-		if a := b.replies[region].answer; a != nil && !b.undone(append(voted, region)) {
+		if a := b.replies[region].answer; a != nil && b.fileable(region) && !b.undone(append(voted, region)) {
 			voted = append(voted, region)
 			c.Answers = append(c.Answers, a.Encode())
 		}
 	}
 	return c
+}
+
+// fileable reports whether a region's answer belongs in the log: one with a wrong share only
+// where something was done with it before that showed. Filed without need it would stand in
+// the audit as released, and in the way of honest answers.
+func (b *bundle) fileable(region identity.RegionID) bool {
+	return b.replies[region].err == nil || slices.ContainsFunc(b.items, func(it *item) bool {
+		return it.done && slices.Contains(it.signers, region)
+	})
 }
 
 // undone reports whether the answers of some regions would complete an item whose shares

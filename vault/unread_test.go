@@ -189,6 +189,45 @@ func TestWrongShareCompletesNothingElse(t *testing.T) {
 	})
 }
 
+// TestWrongShareIsNotFiled has a few requests share an entry, with all shares of one region
+// wrong: no leader files an answer of it, and what others signed beside it is filed at once.
+func TestWrongShareIsNotFiled(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.ready(command.Ed25519, 2)
+		w.set(func() { w.tamper = w.spoil(2) })
+		for round := range 12 {
+			var cs []*command.Command
+			for i := range 3 {
+				cs = append(cs, w.joint(k, fmt.Sprint("beside a wrong one ", round, i)))
+			}
+			for i, r := range w.leading().vault.SignBatch(t.Context(), cs) {
+				w.ok(r.Err)
+				w.proven(k, cs[i], r.Request)
+			}
+		}
+		w.eventually("completions", func() bool { return len(w.nodes[1].View().OpenRequests()) == 0 })
+		if s := w.leading().vault.Stats(); s.BadAnswers == 0 {
+			t.Fatal("nothing was spoilt: this test shows nothing")
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, in := range w.log {
+			for _, c := range in.Entry.Commands {
+				body, err := c.Body()
+				b, ok := body.(*command.Complete)
+				if err != nil || !ok || c.Principal == w.nodes[2].session.Public().Fingerprint() {
+					continue
+				}
+				for _, raw := range b.Answers {
+					if a, err := command.DecodeAnswer(raw); err != nil || a.Region == 2 {
+						t.Errorf("entry %d: the answer of region 2 is filed, all shares of which are wrong: %v", in.Meta.Index, err)
+					}
+				}
+			}
+		}
+	})
+}
+
 // provenCompletion wants every request to which a completion holds all shares to have
 // shares that verify.
 func (w *world) provenCompletion(k *fsm.Key, b *command.Complete) {

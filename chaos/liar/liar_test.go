@@ -4,9 +4,6 @@ package liar_test
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -38,8 +35,6 @@ type lie struct {
 	convicts bool         // the liar's own signatures convict it
 	prompt   bool         // every request is answered in time, whomever it draws
 }
-
-var stuck = flag.Duration("stuck", 2*time.Minute, "real time after which a run prints all stacks")
 
 // tell runs one lie; the world is judged afterwards.
 func tell(t *testing.T, l *lie, lower ...liar.Defence) (harm []string, goesOn time.Duration) {
@@ -160,14 +155,7 @@ func (w *world) evidence() string {
 	return strings.Join(kinds, ", ")
 }
 
-// watchdog prints all stacks when a run takes too long in real time.
-func watchdog(t *testing.T) (stop func()) {
-	alarm := time.AfterFunc(*stuck, func() {
-		buf := make([]byte, 8<<20)
-		panic(fmt.Sprintf("%s hangs:\n%s", t.Name(), buf[:runtime.Stack(buf, true)]))
-	})
-	return func() { alarm.Stop() }
-}
+const simulated = "simulated" // this world, in the table of make liar
 
 // brief are the lies of the short form: one of each kind.
 var brief = []string{"equivocation-silence", "rivals-certified", "stamp-idle-backward", "forged-value"}
@@ -184,7 +172,7 @@ func TestLies(t *testing.T) {
 			continue
 		}
 		t.Run(l.name, func(t *testing.T) {
-			harm, _ := tell(t, l)
+			harm, goesOn := tell(t, l)
 			if len(l.hides) > 0 {
 				more, _ := tell(t, l, l.hides...)
 				harm = append(harm, more...)
@@ -192,6 +180,11 @@ func TestLies(t *testing.T) {
 			for _, h := range harm {
 				t.Error(h)
 			}
+			if t.Failed() && len(harm) == 0 {
+				harm = []string{"failed"}
+			}
+			liar.Result(simulated, l.name, "held", strings.Join(harm, "; "))
+			liar.Result(simulated, l.name, "first", goesOn.Round(time.Millisecond).String())
 		})
 	}
 }
@@ -205,6 +198,7 @@ func TestDefencesOff(t *testing.T) {
 			if l.bare == "" {
 				t.Errorf("%s: no defence, and no reason", l.name)
 			}
+			liar.Result(simulated, l.name, "without", "nothing to switch off")
 			continue
 		}
 		if skips(l) {
@@ -220,7 +214,9 @@ func TestDefencesOff(t *testing.T) {
 			}
 			if len(harm) == 0 {
 				t.Error("the lie did no harm without the defence")
+				harm = []string{"NO HARM"}
 			}
+			liar.Result(simulated, l.name, "without", harm[0])
 			if l.starves {
 				unwilling := *l
 				unwilling.lower = ds(liar.Willing)

@@ -6,11 +6,13 @@ package lab
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -22,6 +24,7 @@ type Lab struct {
 	Dir     string
 	Bin     string // folder of vaultd and vaultctl
 	Regions []*Region
+	Env     []string // added to the environment of every vaultd
 	log     *os.File // what the tools print
 }
 
@@ -65,21 +68,36 @@ func (l *Lab) Close() { _ = l.log.Close() }
 
 func addr(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// freePorts asks the system for n ports that are free for TCP and UDP now. They are
-// held until all are found, so that no two are the same.
+// Ports are taken from below the range that Linux gives to outgoing connections: founding
+// takes seconds, in which one of those could sit down on a port that nobody listens on yet.
+const (
+	portsFrom = 10_000
+	portsTo   = 32_000
+)
+
+var given sync.Map // ports of all labs of this process
+
+// freePorts finds n ports that are free for TCP and UDP now and given to no other lab.
 func freePorts(n int) ([]int, error) {
 	var ports []int
-	for len(ports) < n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
+	for tries := 0; len(ports) < n; tries++ {
+		if tries > portsTo-portsFrom {
+			return nil, fmt.Errorf("no %d free ports between %d and %d", n, portsFrom, portsTo)
 		}
-		defer l.Close()
-		port := l.Addr().(*net.TCPAddr).Port
-		if u, err := net.ListenPacket("udp", addr(port)); err == nil {
-			defer u.Close()
+		port := portsFrom + rand.IntN(portsTo-portsFrom)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", addr(port))
+		if err != nil {
+			continue
+		}
+		u, err := net.ListenPacket("udp", addr(port))
+		if err == nil {
+			_ = u.Close()
 			ports = append(ports, port)
 		}
+		_ = l.Close()
 	}
 	return ports, nil
 }

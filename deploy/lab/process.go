@@ -31,7 +31,7 @@ func (l *Lab) Start(r *Region) error {
 		return err
 	}
 	cmd := exec.Command(filepath.Join(l.Bin, "vaultd"), "--config", r.Config())
-	cmd.Env = r.Env()
+	cmd.Env = append(r.Env(), l.Env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C meant for us is handed on in order
 	if err := cmd.Start(); err != nil {

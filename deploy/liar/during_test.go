@@ -5,6 +5,7 @@ package liar_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
@@ -60,11 +61,9 @@ func rebootVictim(w *world) {
 	}
 	time.Sleep(2 * time.Second)
 	if w.done("foreign-session-first: registered") > 0 {
-		w.t.Error("the session of a starting region was registered as the liar's")
+		w.saw("the session of a starting region was registered as the liar's")
 	}
-	admin := w.admin()
-	defer admin.Close()
-	s, err := admin.Status(w.t.Context())
+	s, err := w.boss.Status(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -75,21 +74,18 @@ func rebootVictim(w *world) {
 	}
 }
 
-// admin is the first administrator at the honest regions.
-func (w *world) admin() *client.Client {
-	signer, err := lab.LoadKey(w.KeyFile(lab.Admins[0]))
+// dual has two administrators submit a command that has to be carried out; nil when it is not.
+func (w *world) dual(body command.Body) *client.Outcome {
+	o, err := w.submit(body)
 	if err != nil {
-		w.t.Fatal(err)
+		w.saw("a command of two administrators: %v", err)
+		return nil
 	}
-	c, err := w.Client(signer, w.addresses()...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return c
+	return o
 }
 
-// dual has two administrators submit a command until its outcome is known.
-func (w *world) dual(c *client.Client, body command.Body) (*client.Command, *client.Outcome) {
+// submit has two administrators submit a command until its outcome is known.
+func (w *world) submit(body command.Body) (*client.Outcome, error) {
 	second, err := lab.LoadKey(w.KeyFile(lab.Admins[1]))
 	if err != nil {
 		w.t.Fatal(err)
@@ -98,35 +94,32 @@ func (w *world) dual(c *client.Client, body command.Body) (*client.Command, *cli
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cmd, err := c.Command(body)
+	cmd, err := w.boss.Command(body)
 	if err == nil {
 		err = cmd.Sign(w.t.Context(), g.Document.Cluster, second)
 	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(w.t.Context(), w.patience())
 	defer cancel()
-	o, err := c.Submit(ctx, cmd)
-	if err != nil {
-		w.t.Fatalf("%s: %v", cmd.Type, err)
-	}
-	return cmd, o
+	return w.boss.Submit(ctx, cmd)
 }
 
 // anotherKey makes a key while the liar attests another region's as its own: it stays
 // pending.
 func anotherKey(w *world) {
-	admin := w.admin()
-	defer admin.Close()
-	_, o := w.dual(admin, &command.CreateKey{Name: "second", Tenant: "desk", Scheme: command.SchemeMultisig, Curve: command.P256, Signers: 2})
+	o := w.dual(&command.CreateKey{Name: "second", Tenant: "desk", Scheme: command.SchemeMultisig, Curve: command.P256, Signers: 2})
 	if !w.await("foreign-key", goesOnWithin) {
 		w.t.Error("foreign-key was never told")
 	}
+	if o == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Second)
 	defer cancel()
-	if k, err := admin.AwaitKey(ctx, client.KeyID(o.KeyId)); err == nil {
-		w.t.Errorf("a key with another region's as the liar's is %s", k.State)
+	if k, err := w.boss.AwaitKey(ctx, client.KeyID(o.KeyId)); err == nil {
+		w.saw("a key with another region's as the liar's is %s", k.State)
 	}
 }
 
@@ -136,18 +129,16 @@ func freezeOnceHeld(w *world) {
 	if !w.await("freeze-starved", goesOnWithin) {
 		w.t.Error("freeze-starved was never told")
 	}
-	admin := w.admin()
-	defer admin.Close()
-	w.dual(admin, &command.FreezeKey{Key: w.key, Reason: "theft"})
+	w.dual(&command.FreezeKey{Key: w.key, Reason: "theft"})
 	if !w.await("freeze-starved: asked", patience) {
 		w.t.Error("the question that was held back was never put")
 	}
 	time.Sleep(3 * time.Second)
 	if w.done("freeze-starved: signed") > 0 {
-		w.t.Error("a region signed against a freeze it was kept from hearing of")
+		w.saw("a region signed against a freeze it was kept from hearing of")
 	}
 	w.script("")
-	w.dual(admin, &command.UnfreezeKey{Key: w.key, Reason: "over"})
+	w.dual(&command.UnfreezeKey{Key: w.key, Reason: "over"})
 }
 
 // collude gets signatures by way of the liar, which then is never heard of again: what
@@ -188,7 +179,7 @@ func collude(w *world) {
 			return
 		}
 	}
-	w.t.Errorf("%d of %d signatures were released and are in no log (%v)", missing, len(released), err)
+	w.saw("%d of %d signatures were released and are in no log (%v)", missing, len(released), err)
 }
 
 // unfiled counts the signatures that stand in no answer of the audit log.
@@ -219,4 +210,95 @@ func (w *world) unfiled(released [][]byte) (missing int, err error) {
 		}
 	}
 	return missing, err
+}
+
+// stolen signs with one administrator's key, alone or beside a forged signature.
+func stolen(w *world) {
+	thief := w.as(lab.Admins[0], w.Regions[w.liar].API)
+	defer thief.Close()
+	cmd, err := thief.Command(&command.PutPrincipal{Name: "eve", Key: w.service.Public(), Roles: command.RoleAdmin})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if w.lie.name == "forged-second" {
+		second, err := lab.LoadKey(w.KeyFile(lab.Admins[1]))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		cmd.Signatures = append(cmd.Signatures, command.Signature{Principal: second.Public().Fingerprint(), Sig: make([]byte, 64)})
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := thief.Submit(ctx, cmd); err == nil {
+		w.saw("one administrator made another")
+	}
+}
+
+// freezeThroughLiar wants no outcome of a freeze that only the liar speaks of.
+func freezeThroughLiar(w *world) {
+	admin := w.as(lab.Admins[0], w.Regions[w.liar].API)
+	defer admin.Close()
+	cmd, err := admin.Command(&command.FreezeKey{Key: w.key, Reason: "theft"})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err = admin.Submit(ctx, cmd); err == nil {
+		w.saw("a freeze was called carried out that was never proposed")
+	}
+}
+
+// framed looks for a region convicted by what the liar shows: nobody signed it.
+func framed(w *world) {
+	for _, i := range w.honest {
+		if w.metric(i, "convicted_regions") > 0 {
+			w.saw("a region is convicted, and honest")
+		}
+	}
+}
+
+// left looks for an honest leader that was left.
+func left(w *world) {
+	for _, i := range w.honest {
+		if w.metric(i, "leaders_left") > 0 {
+			w.saw("an honest leader was left")
+		}
+	}
+}
+
+// dusk looks for the tenant that only a forged state has, at the region it is meant for.
+func dusk(w *world) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
+	defer cancel()
+	c := w.as(lab.Admins[0], w.Regions[w.honest[0]].API)
+	defer c.Close()
+	if names, err := c.Tenants(ctx); err == nil && slices.Contains(names, "dusk") {
+		w.saw("region %d holds a state that nobody vouched for", w.honest[0]+1)
+	}
+}
+
+// standing looks for a committed clock that entries hold back for long.
+func standing(w *world) {
+	const longest = 4 * time.Second
+	nodes, err := w.nodes()
+	if err != nil || len(nodes) != len(w.Regions) {
+		return
+	}
+	for _, i := range w.honest {
+		was := w.stood[i]
+		switch n := nodes[i]; {
+		case n.Clock.IsZero() || !n.Clock.Equal(was.clock):
+			w.stood[i] = stand{n.Clock, n.Applied, time.Now()}
+		case n.Applied > was.applied+5 && time.Since(was.since) > longest:
+			w.saw("the committed clock of region %d stands still while entries are committed", i+1)
+		}
+	}
+}
+
+// stand is since when a committed clock is what it is.
+type stand struct {
+	clock   time.Time
+	applied uint64
+	since   time.Time
 }

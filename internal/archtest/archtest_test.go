@@ -47,7 +47,7 @@ var rooms = map[string][]string{
 	"internal/box":      {"internal/errs", "internal/wire"},
 	"internal/edtable":  {},
 	"internal/version":  {},
-	"internal/liar":     {"internal/identity"},
+	"internal/liar":     {"internal/identity", "internal/clock"},
 	"internal/archtest": {},
 	"cmd":               {"cmd", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"chaos":             {"chaos", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},

@@ -12,4 +12,4 @@ type Clock struct{ offset time.Duration }
 func New(offset time.Duration) Clock { return Clock{offset} }
 
 // Now returns the node's time in UTC.
-func (c Clock) Now() time.Time { return time.Now().Add(c.offset).UTC() }
+func (c Clock) Now() time.Time { return time.Now().Add(c.offset + ahead()).UTC() }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -17,29 +18,48 @@ import (
 //
 //	lie NAME REGION VICTIM OTHER
 //	off DEFENCE
+//	clock AT FROM TO OVER
 //
-// and what is no longer there ends. What was really told is counted in a file beside it.
+// and what is no longer there ends, but for the clock: all are milliseconds, AT of Unix
+// time; see clock.Shift. What was really told is counted in a file beside it.
 const ScriptEnv = "TETRAD_LIES"
 
 func init() {
 	if path := os.Getenv(ScriptEnv); path != "" {
-		go follow(path)
+		was := reread(path, "") // before anything asks for the time
+		go follow(path, was)
 	}
 }
 
-func follow(path string) {
-	was, counted := "", map[string]int{}
+// reread obeys a script that is no longer as it was.
+func reread(path, was string) string {
+	text, err := os.ReadFile(path)
+	if err != nil || string(text) == was {
+		return was
+	}
+	obey(string(text))
+	return string(text)
+}
+
+func follow(path, was string) {
+	counted := map[string]int{}
 	for {
-		if text, err := os.ReadFile(path); err == nil && string(text) != was {
-			was = string(text)
-			obey(was)
-		}
+		was = reread(path, was)
 		if now := counts(); !maps.Equal(now, counted) {
 			counted = now
 			b, _ := json.Marshal(now)
-			_ = os.WriteFile(fmt.Sprintf("%s.%d", path, os.Getpid()), b, 0o600)
+			tell(path, b)
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// tell writes the counts where a reader finds all of them or the last ones.
+func tell(path string, counts []byte) {
+	pid := os.Getpid()
+	fresh := fmt.Sprintf("%s.new.%d", path, pid)
+	if os.WriteFile(fresh, counts, 0o600) == nil {
+		_ = os.Rename(fresh, fmt.Sprintf("%s.%d", path, pid))
 	}
 }
 
@@ -74,11 +94,15 @@ func obey(script string) {
 	for line := range strings.Lines(script) {
 		var l Lie
 		var by, victim, other, d uint8
+		var at int64
+		var from, to, over time.Duration
 		if n, _ := fmt.Sscanf(line, "lie %s %d %d %d", &l.Name, &by, &victim, &other); n == 4 {
 			l.Victim, l.Other = identity.RegionID(victim), identity.RegionID(other)
 			Tell(identity.RegionID(by), l)
 		} else if n, _ := fmt.Sscanf(line, "off %d", &d); n == 1 && Defence(d) < defences {
 			Lower(Defence(d))
+		} else if n, _ := fmt.Sscanf(line, "clock %d %d %d %d", &at, &from, &to, &over); n == 4 {
+			clock.Set(clock.Shift{At: time.UnixMilli(at), From: from * time.Millisecond, To: to * time.Millisecond, Over: over * time.Millisecond})
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/cluster"
@@ -76,6 +77,9 @@ func (p falsePeers) askAll(name string, q *vault.Question) {
 			if raw, err := p.Peers.CoSign(ctx, r.ID, q.Encode()); err == nil {
 				if a, err := command.DecodeAnswer(raw); err == nil && len(a.Items) > 0 && a.Items[0].Code == errs.OK {
 					liar.Did(name + ": signed")
+					if !slices.Contains(a.Items[0].Signers, r.ID) {
+						liar.Did(name + ": signed without being drawn")
+					}
 				}
 			}
 		})
@@ -185,6 +189,7 @@ func (n *Node) cosigner() rpc.Cosigner {
 	honest := n.cancel
 	n.cancel = func() { end(); honest() }
 	n.work.Go(func() { n.misbehave(ctx) })
+	n.work.Go(func() { n.notice(ctx) })
 	return falseCosigner{n.vault, n}
 }
 
