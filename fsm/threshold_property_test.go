@@ -139,7 +139,7 @@ func (g *dealerGame) play() []*command.Command {
 func (g *dealerGame) brakes() *command.Command {
 	k := g.key()
 	return g.l.Dual(pick(&g.player, []command.Body{&command.FreezeKey{Key: k}, &command.UnfreezeKey{Key: k}, &command.FreezeVault{}, &command.UnfreezeVault{},
-		&command.UnfreezeVault{}, &command.RetireKey{Key: k}, &command.FreezePath{Key: k, Path: child(0)}, &command.UnfreezePath{Key: k, Path: child(0)}}))
+		&command.UnfreezeVault{}, &command.RetireKey{Key: k}}))
 }
 
 func (g *dealerGame) membership() *command.Command {
