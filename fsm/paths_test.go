@@ -359,6 +359,13 @@ func (g *pathGame) thaw() {
 // judged: the co-signers' judge says of every open request what the model says.
 func (g *pathGame) judged() {
 	view := g.l.Machine.View()
+	listed := 0
+	for _, k := range view.FrozenPaths() {
+		listed += len(k.FrozenPaths)
+	}
+	if want := len(g.frozen[g.keys[0]]) + len(g.frozen[g.keys[1]]); listed != want {
+		g.Fatalf("%d frozen children are listed, want %d", listed, want)
+	}
 	for id, a := range g.open {
 		q, _ := view.Request(id)
 		k, _ := view.Key(a.key)

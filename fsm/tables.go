@@ -140,7 +140,10 @@ type byPaths struct{}
 func (byPaths) FromArgs(args ...any) ([]byte, error) { return args[0].([]byte), nil }
 func (byPaths) FromObject(obj any) (bool, []byte, error) {
 	k := obj.(*Key)
-	return len(k.FrozenPaths) > 0, k.rowKey(), nil
+	if len(k.FrozenPaths) == 0 {
+		return false, nil, nil // no key either: memdb would leave the old entry in place
+	}
+	return true, k.rowKey(), nil
 }
 
 func dueKey(at time.Time, id command.KeyID) []byte {
