@@ -125,3 +125,30 @@ func BenchmarkProve(b *testing.B) {
 		must(b, err)
 	}
 }
+
+// BenchmarkCheck is what the background pays each second: 64 leaves read and proved, while
+// the tree has grown since.
+func BenchmarkCheck(b *testing.B) {
+	s := benchStore(b)
+	chunk := make([]audit.Leaf, 32)
+	l := sized(0, random(200))
+	for s.Size() < 100_000 {
+		size := s.Size()
+		for i := range chunk {
+			chunk[i] = l
+			chunk[i].Seq = size + uint64(i)
+		}
+		must(b, s.Append(chunk))
+	}
+	must(b, s.Sync())
+	b.ResetTimer()
+	used := cpu(b)
+	at := uint64(0)
+	for range b.N {
+		var err error
+		if at, err = s.Check(b.Context(), at, 64); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(cpu(b)-used)/float64(b.N), "cpu-ns/op")
+}

@@ -1,13 +1,17 @@
 package replication
 
 import (
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // Root returns the root of the first size leaves, checked to be a prefix of the tree
 // this region's state machine holds.
-func (s *Store) Root(size uint64) ([32]byte, error) {
+func (s *Store) Root(size uint64) ([32]byte, error) { return s.rootBy(s, size) }
+
+func (s *Store) rootBy(hashes tlog.HashReader, size uint64) ([32]byte, error) {
 	gap, edge := s.gapped(), s.Frontier()
 	if size == edge.Size() {
 		return edge.Root(), nil
@@ -15,11 +19,11 @@ func (s *Store) Root(size uint64) ([32]byte, error) {
 	if size > edge.Size() {
 		return [32]byte{}, errs.New(errs.NotFound, "the audit tree has %d leaves, not %d", edge.Size(), size)
 	}
-	root, err := audit.RootAt(s, size)
+	root, err := audit.RootAt(hashes, size)
 	if err != nil {
 		return [32]byte{}, s.unprovable(err, gap)
 	}
-	p, err := audit.ProveConsistency(s, edge.Size(), size)
+	p, err := audit.ProveConsistency(hashes, edge.Size(), size)
 	if err == nil {
 		err = audit.CheckConsistency(p, edge.Size(), edge.Root(), size, root)
 	}
@@ -36,13 +40,19 @@ func (s *Store) Prove(seq, size uint64) (audit.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := audit.ProveInclusion(s, size, seq)
+	return s.proveBy(s, seq, size, root, gap)
+}
+
+// proveBy proves leaf seq in the tree of size leaves with that root. gap is what gapped
+// said before the root was found.
+func (s *Store) proveBy(hashes tlog.HashReader, seq, size uint64, root [32]byte, gap bool) (audit.Proof, error) {
+	p, err := audit.ProveInclusion(hashes, size, seq)
 	if err != nil {
 		return nil, s.unprovable(err, gap)
 	}
-	h, err := s.hashOf(seq)
+	h, err := hashes.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq))})
 	if err == nil {
-		err = audit.CheckInclusion(p, size, root, seq, h)
+		err = audit.CheckInclusion(p, size, root, seq, h[0])
 	}
 	if err != nil {
 		return nil, s.unprovable(err, gap)

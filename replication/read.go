@@ -45,11 +45,20 @@ func (s *Store) Leaves(ctx context.Context, from uint64, max int) ([]audit.Leaf,
 }
 
 // Check reads and proves up to n leaves from seq on and takes note of damage for Repair. It
-// returns where to go on: 0 after the last leaf.
+// returns where to go on: 0 after the last leaf. Leaves that follow one another share most
+// of the hashes that prove them: each is read once a call.
 func (s *Store) Check(ctx context.Context, from uint64, n int) (next uint64, err error) {
 	r := &segmentReader{s: s}
 	defer r.close()
-	size := s.Size()
+	size, gap := s.Size(), s.gapped()
+	if from >= size {
+		return 0, nil
+	}
+	hashes := &readOnce{s, map[int64]tlog.Hash{}}
+	root, unproven := s.rootBy(hashes, size)
+	if errs.CodeOf(unproven) == errs.DiskFailed {
+		return from, unproven
+	}
 	for seq := from; seq < size; seq++ {
 		if n--; n < 0 {
 			return seq, nil
@@ -58,8 +67,8 @@ func (s *Store) Check(ctx context.Context, from uint64, n int) (next uint64, err
 			return seq, err
 		}
 		_, err := s.checked(r, seq)
-		if err == nil {
-			_, err = s.Prove(seq, size) // its place in the tree, by the hashes of others
+		if err == nil && unproven == nil {
+			_, err = s.proveBy(hashes, seq, size, root, gap) // its place in the tree, by the hashes of others
 		}
 		if errs.CodeOf(err) == errs.DiskFailed {
 			return seq, err
@@ -199,6 +208,30 @@ func (s *Store) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 		if err := readFull(s.hashes, out[i][:], 32*x); err != nil {
 			return nil, err
 		}
+	}
+	return out, nil
+}
+
+// readOnce reads each hash from the store once.
+type readOnce struct {
+	s     *Store
+	known map[int64]tlog.Hash
+}
+
+// ReadHashes implements tlog.HashReader.
+func (r *readOnce) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(indexes))
+	for i, x := range indexes {
+		h, ok := r.known[x]
+		if !ok {
+			read, err := r.s.ReadHashes([]int64{x})
+			if err != nil {
+				return nil, err
+			}
+			h = read[0]
+			r.known[x] = h
+		}
+		out[i] = h
 	}
 	return out, nil
 }

@@ -70,14 +70,14 @@ func smallPoints(t testing.TB) (out []*edwards25519.Point) {
 // the scalars where digits carry.
 func TestDoubleBaseMult(t *testing.T) {
 	scalars := []*edwards25519.Scalar{}
-	for _, n := range []int64{0, 1, 2, 15, 16, 17, 31, 32, 33} {
+	for _, n := range []int64{0, 1, 15, 16, 17, 32} {
 		scalars = append(scalars, scalarOf(t, big.NewInt(n)), scalarOf(t, new(big.Int).Sub(order, big.NewInt(n+1))))
 	}
 	for bit := uint(30); bit < 252; bit += 31 {
 		ones := new(big.Int).Lsh(big.NewInt(1), bit)
 		scalars = append(scalars, scalarOf(t, ones), scalarOf(t, new(big.Int).Sub(ones, big.NewInt(1))))
 	}
-	for range 8 {
+	for range 4 {
 		scalars = append(scalars, randomScalar(t))
 	}
 	points := smallPoints(t)
@@ -109,7 +109,7 @@ func sides(t testing.TB, pub, msg, sig []byte) bool {
 }
 
 func TestVerifyAgrees(t *testing.T) {
-	for range 20 {
+	for range 4 {
 		pub, priv, err := ed25519.GenerateKey(nil)
 		if err != nil {
 			t.Fatal(err)
@@ -139,7 +139,7 @@ func TestVerifyAgreesOnTorsion(t *testing.T) {
 	msg := make([]byte, 4)
 	for _, keyEnc := range torsion {
 		for _, rEnc := range torsion {
-			for n := range byte(32) {
+			for n := range byte(6) {
 				msg[0] = n
 				pub, _ := hex.DecodeString(keyEnc)
 				r, _ := hex.DecodeString(rEnc)
