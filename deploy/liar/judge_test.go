@@ -52,7 +52,7 @@ func (w *world) look() {
 		}
 	}
 	for _, i := range w.honest {
-		if term := w.metric(i, "term"); term > float64(w.term+10) {
+		if term := w.metric(i, "term"); term > float64(w.term+25) {
 			w.saw("the terms run away")
 		}
 		if n := w.metric(i, "convicted_regions"); n > 1 {
