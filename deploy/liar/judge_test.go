@@ -81,7 +81,7 @@ func (w *world) metric(region int, name string) float64 {
 // agree waits until the honest regions stand at one index, and compares them.
 func (w *world) agree() error {
 	last := "nothing"
-	for end := time.Now().Add(w.patience()); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		nodes, err := w.nodes("--digest", "--all")
 		if err != nil || len(nodes) != 4 {
 			last = fmt.Sprint(err)

@@ -89,7 +89,7 @@ func (w *world) lying() {
 	if w.lowered && l.soon {
 		w.script("")
 	}
-	if w.lowered && l.watch != nil {
+	if w.lowered && (l.watch != nil || l.stays) {
 		w.untilHarmed(goesOnWithin)
 	}
 	select {
