@@ -189,6 +189,9 @@ func (c *coordinator) sweep() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.term == nil {
+		return // office was lost meanwhile
+	}
 	for _, meta := range order {
 		c.enqueue(meta, found[meta])
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/clock"
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -328,6 +329,40 @@ func TestOverloadIsLeftToASweep(t *testing.T) {
 	c.opened(command.Meta{Index: 0}, []command.RequestID{{0, 1}})
 	if len(c.queue) != maxRounds {
 		t.Error("a request is worked on twice")
+	}
+}
+
+// leaving is a replica at which something happens while it is looked at.
+type leaving struct {
+	Replica
+	view fsm.View
+	then func()
+}
+
+func (l leaving) View() fsm.View {
+	l.then()
+	return l.view
+}
+
+// TestOfficeLostDuringASweep: who leads no more has nothing to work on, also what it found
+// while it still did.
+func TestOfficeLostDuringASweep(t *testing.T) {
+	kit := fsmtest.New(fsmtest.At(time.Now()))
+	log, signer, key := kit.Ready(fsm.Options{})
+	log.Must(log.By(signer, &command.RequestSignature{Key: key, Kind: command.KindMessage, Hash: command.HashSHA256, Payload: []byte("payment")}))
+	for _, loses := range []bool{false, true} {
+		c := &coordinator{waiting: newWaiting(), wake: make(chan struct{}, 1), running: map[command.RequestID]bool{}}
+		c.cfg = &Config{Timing: DefaultTiming(), Replica: leaving{view: log.Machine.View(), then: func() { c.lead(!loses) }}}
+		c.lead(true)
+		c.sweep()
+		term, queue, _ := c.take()
+		if loses && (len(queue) > 0 || c.active > 0 || len(c.running) > 0) {
+			t.Errorf("office lost: %d rounds, %d active, term %v", len(queue), c.active, term)
+		}
+		if !loses && len(queue) != 1 {
+			t.Errorf("in office: %d rounds", len(queue))
+		}
+		c.lead(false)
 	}
 }
 

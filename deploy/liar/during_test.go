@@ -5,7 +5,6 @@ package liar_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/api/client"
@@ -264,17 +263,6 @@ func left(w *world) {
 		if w.metric(i, "leaders_left") > 0 {
 			w.saw("an honest leader was left")
 		}
-	}
-}
-
-// dusk looks for the tenant that only a forged state has, at the region it is meant for.
-func dusk(w *world) {
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
-	defer cancel()
-	c := w.as(lab.Admins[0], w.Regions[w.honest[0]].API)
-	defer c.Close()
-	if names, err := c.Tenants(ctx); err == nil && slices.Contains(names, "dusk") {
-		w.saw("region %d holds a state that nobody vouched for", w.honest[0]+1)
 	}
 }
 

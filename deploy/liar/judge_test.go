@@ -52,7 +52,7 @@ func (w *world) look() {
 		}
 	}
 	for _, i := range w.honest {
-		if term := w.metric(i, "term"); term > float64(w.term+10) {
+		if term := w.metric(i, "term"); term > float64(w.term+25) {
 			w.saw("the terms run away")
 		}
 		if n := w.metric(i, "convicted_regions"); n > 1 {
@@ -81,7 +81,7 @@ func (w *world) metric(region int, name string) float64 {
 // agree waits until the honest regions stand at one index, and compares them.
 func (w *world) agree() error {
 	last := "nothing"
-	for end := time.Now().Add(w.patience()); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		nodes, err := w.nodes("--digest", "--all")
 		if err != nil || len(nodes) != 4 {
 			last = fmt.Sprint(err)

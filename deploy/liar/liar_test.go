@@ -89,6 +89,9 @@ func (w *world) lying() {
 	if w.lowered && l.soon {
 		w.script("")
 	}
+	if w.lowered && (l.watch != nil || l.stays) {
+		w.untilHarmed(goesOnWithin)
+	}
 	select {
 	case <-w.enough:
 	case <-end:
@@ -100,7 +103,15 @@ func (w *world) lying() {
 	} else if n < enough && !w.lowered { // the same lie may slow down a vault that defends itself
 		w.saw("%d answers to what was asked after the lie", n)
 	}
-	for until := time.Now().Add(500 * time.Millisecond); !(w.lowered && w.harmed()) && time.Now().Before(until); {
+	if w.lowered {
+		w.untilHarmed(500 * time.Millisecond)
+	} else {
+		time.Sleep(500 * time.Millisecond)
+	}
+}
+
+func (w *world) untilHarmed(within time.Duration) {
+	for end := time.Now().Add(within); !w.harmed() && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 	}
 }

@@ -14,7 +14,7 @@ import (
 func TestShift(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer clock.Set(clock.Shift{})
-		ahead := func() time.Duration { return clock.New(time.Minute).Now().Sub(time.Now()) - time.Minute }
+		ahead := func() time.Duration { return time.Until(clock.New(time.Minute).Now()) - time.Minute }
 		begin := time.Now().Add(time.Second)
 		clock.Set(clock.Shift{At: begin, To: time.Hour, Over: time.Second})
 		for _, want := range []time.Duration{0, 0, 0, 30 * time.Minute, time.Hour, time.Hour} {

@@ -4,6 +4,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -56,6 +57,9 @@ func (n *Node) noticed(name string, base uint64) {
 	}
 	if applied := n.cluster.Applied(); applied > base && applied > n.cluster.Certified().Index {
 		liar.Did("seen: something applied that nothing certifies")
+	}
+	if slices.Contains(n.fsm.View().Tenants(), "dusk") { // a forged snapshot calls tenant desk so
+		liar.Did("seen: a state nobody vouched for")
 	}
 	if m := len(n.cluster.Members()); m != 0 && m != 4 {
 		liar.Did("seen: members nobody approved")
