@@ -11,6 +11,7 @@ const (
 	extraFallback = 1
 	extraEscrows  = 2
 	extraLimit    = 3
+	extraOutside  = 4
 )
 
 func (k *Key) writeExtras(w *wire.Writer) {
@@ -23,6 +24,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	}
 	if k.Limit != nil {
 		extra(w, extraLimit, k.Limit.write)
+	}
+	if k.Outside {
+		extra(w, extraOutside, k.writeOutside)
 	}
 }
 
@@ -48,6 +52,8 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readEscrows(x)
 		case extraLimit:
 			k.readLimit(x)
+		case extraOutside:
+			k.readOutside(x)
 		default:
 			r.Fail("extra %d is unknown", tag)
 		}

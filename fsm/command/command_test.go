@@ -20,7 +20,7 @@ import (
 
 func TestEveryTypeHasASample(t *testing.T) {
 	seen := map[command.Type]bool{}
-	for _, c := range samples(fsmtest.New()) {
+	for _, c := range append(samples(fsmtest.New()), outside(fsmtest.New())...) {
 		seen[c.Type] = true
 	}
 	for ty := command.Type(0); ty < 500; ty++ {
@@ -35,7 +35,7 @@ func TestEveryTypeHasASample(t *testing.T) {
 
 func TestBodiesSurvive(t *testing.T) {
 	k := fsmtest.New()
-	for _, c := range samples(k) {
+	for _, c := range append(samples(k), outside(k)...) {
 		first, err := c.Body()
 		if err != nil {
 			t.Fatal(err)
@@ -151,7 +151,7 @@ func TestSignOrder(t *testing.T) {
 // TestStrict: a prefix, a suffix or a longer field is refused, coded.
 func TestStrict(t *testing.T) {
 	k := fsmtest.New()
-	for _, c := range samples(k) {
+	for _, c := range append(samples(k), outside(k)...) {
 		b := c.Encode()
 		for i := range b {
 			if _, err := command.Decode(b[:i]); err == nil {

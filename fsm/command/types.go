@@ -29,6 +29,7 @@ const (
 	TypeEscrowKey        Type = 15
 	TypeCancelEscrow     Type = 16
 	TypeLimitKey         Type = 20
+	TypeImportKey        Type = 24
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -100,6 +101,7 @@ var bodies = map[Type]func() Body{
 	TypeEscrowShare:      func() Body { return &EscrowShare{} },
 	TypeLimitKey:         func() Body { return &LimitKey{} },
 	TypeRefundRequest:    func() Body { return &RefundRequest{} },
+	TypeImportKey:        func() Body { return &ImportKey{} },
 }
 
 var typeNames = map[Type]string{
@@ -115,7 +117,7 @@ var typeNames = map[Type]string{
 	TypeHashDealing: "hash-dealing", TypeDeal: "deal", TypeDealShares: "deal-shares", TypeFinishShare: "finish-share",
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
-	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
+	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request", TypeImportKey: "import-key",
 }
 
 // Known reports whether this version has a body for t.
