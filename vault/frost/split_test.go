@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,3 +139,28 @@ func TestWrongShareOfSplit(t *testing.T) {
 		}
 	}
 }
+
+// TestSplitIsFixed: what this version deals of a secret, any later one reads.
+func TestSplitIsFixed(t *testing.T) {
+	for s, want := range map[*Suite][2]string{Ed25519: {goldenSplitEd25519, goldenSharesEd25519}, BIP340: {goldenSplitBIP340, goldenSharesBIP340}} {
+		secret, _ := outsideKey(t, s, bytes.Repeat([]byte{7}, 32))
+		split, shares, err := SplitSecret(seeded(8), s, secret, 3, []uint8{1, 2, 4})
+		must(t, err)
+		var all []byte
+		for _, share := range shares {
+			all = append(all, share.Encode()...)
+		}
+		if sum := sha256.Sum256(all); hex.EncodeToString(split.Encode()) != want[0] || hex.EncodeToString(sum[:]) != want[1] {
+			t.Errorf("%v: %x, shares %x", s, split.Encode(), sum)
+		}
+	}
+}
+
+const (
+	goldenSplitEd25519 = "010103" + "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c" +
+		"3bc2937a56a40400c6f09154b95a89c55ef22aec37a9304e1f72507999e32ece" + "e6a257fc06e36eb25e439ba613092fe78fc8579a04a801848d8f1ab5dda21bbf"
+	goldenSharesEd25519 = "b5d98d203e41c5381e3c85bb6f3e1fd071c7172ba0b0352c6b9744cdb2196ca6" // SHA-256 of all three
+	goldenSplitBIP340   = "010203" + "02989c0b76cb563971fdc9bef31ec06c3560f3249d6ee9e5d83c57625596e05f6f" +
+		"024199ecd3da3393f1bb296c1f02d96fe098b9726cbaa21dfa0ade791d407bb155" + "026a5fc917655bffed31cad8c5bc5ae9bb36639161a13c685a80f2e6f65b2afa6a"
+	goldenSharesBIP340 = "36493526a47b9721118b47d87fb9626c856cb5bc42794bf67d021d8d406c8cc9"
+)
