@@ -300,7 +300,7 @@ func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey, *command.UnfreezePath,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
-		*command.RefreshKey, *command.EscrowKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock, *command.RaiseLevel:
+		*command.RefreshKey, *command.EscrowKey, *command.ImportKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock, *command.RaiseLevel:
 		return true
 	case *command.CreateKey:
 		return b.AllowBlind || b.Fallback != nil
@@ -397,6 +397,8 @@ func (t *task) dispatchControl(body command.Body) (deed, error) {
 		return t.escrowKey(b)
 	case *command.CancelEscrow:
 		return t.cancelEscrow(b)
+	case *command.ImportKey:
+		return t.importKey(b)
 	case *command.QuarantineRegion:
 		return t.quarantineRegion(b)
 	case *command.MuteRegion:

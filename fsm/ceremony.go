@@ -183,7 +183,7 @@ func (w *work) goLive(k *Key) {
 		k.Retiring, k.RetireAt = k.Sharing, w.head.clock.Add(RetireTime)
 	}
 	k.restartEscrow()
-	k.Sharing, k.Regions, k.Point, k.Chain, k.Ceremony = s, c.Holders, said.Point, said.Chain, nil
+	k.Sharing, k.Regions, k.Point, k.Chain, k.Ceremony, k.Import = s, c.Holders, said.Point, said.Chain, nil, nil
 	if k.State == KeyPending {
 		k.State, k.Version = KeyActive, 1
 	}
@@ -193,6 +193,10 @@ func (w *work) goLive(k *Key) {
 // failTry ends a try; the next one begins by itself, or the ceremony is given up. k is a
 // copy of its own.
 func (w *work) failTry(k *Key, faults []Fault) {
+	if k.Import != nil {
+		w.endImport(k, faults)
+		return
+	}
 	c := k.Ceremony
 	c.Faults = append(slices.Clone(c.Faults), faults...)
 	if n := len(c.Faults); n > MaxFaults {
@@ -290,7 +294,10 @@ func (w *work) timeOut(k *Key) {
 func (w *work) bringForward() {
 	step, retire := w.head.clock.Add(StepTime), w.head.clock.Add(RetireTime)
 	for _, k := range w.dueKeys(never, math.MaxInt) {
-		n := *k
+		n, step := *k, step
+		if k.Import != nil {
+			step = w.head.clock.Add(ImportTime)
+		}
 		if n.Ceremony.Running() && n.Ceremony.Deadline.After(step) {
 			c := *n.Ceremony
 			c.Deadline, n.Ceremony = step, &c

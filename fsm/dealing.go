@@ -102,6 +102,9 @@ func (t *task) finishShare(b *command.FinishShare) (deed, error) {
 	case k.Sharing != nil && (!bytes.Equal(b.Point, k.Point) || b.Chain != k.Chain):
 		return nil, errs.New(errs.Unverified, "a new sharing of key %s has to be of the same key and chain code", k.ID)
 	}
+	if err := t.importFits(k, b); err != nil {
+		return nil, err
+	}
 	said := Part{Transcript: b.Transcript, Public: b.Public, Point: b.Point, Chain: b.Chain}
 	return t.deliver(message{b.Ceremony, StepFinish, func(p *Part) (bool, bool) {
 		return len(p.Public) > 0, p.agrees(&said) && bytes.Equal(p.Share, b.Share)
@@ -112,19 +115,20 @@ func (t *task) finishShare(b *command.FinishShare) (deed, error) {
 }
 
 // accuseDealer ends the try when a second region accuses the same one: of two, one is
-// honest. What is accused is there to be seen only once dealings are.
+// honest. What is accused is there to be seen only once dealings are. One word against who
+// imported a key is enough: without that region there would be no key either.
 func (t *task) accuseDealer(b *command.AccuseDealer) (deed, error) {
 	k, err := t.trying(b.Ceremony)
 	if err != nil {
 		return nil, err
 	}
-	c, r := k.Ceremony, t.region.ID
+	c, r, importer := k.Ceremony, t.region.ID, k.Import != nil && b.Against == 0
 	part := func(r identity.RegionID) bool { return slices.Contains(c.Dealers, r) || slices.Contains(c.Holders, r) }
 	if err := command.CheckText("note", b.Note, command.MaxNote); err != nil {
 		return nil, err
 	}
 	switch {
-	case !part(r) || !part(b.Against) || r == b.Against:
+	case !part(r) || !part(b.Against) && !importer || r == b.Against:
 		return nil, errs.New(errs.Denied, "region %d cannot accuse region %d in the ceremony of key %s", r, b.Against, k.ID)
 	case c.Step < StepDeal:
 		return nil, errs.New(errs.BadState, "the ceremony of key %s is at step %s: there is nothing to accuse of yet", k.ID, c.Step)
@@ -140,7 +144,7 @@ func (t *task) accuseDealer(b *command.AccuseDealer) (deed, error) {
 		n := k.ours()
 		p := n.Ceremony.own(r)
 		p.Accuses = append(slices.Clone(p.Accuses), Accusation{b.Against, bytes.Clone(b.Complaint), b.Note})
-		if by := n.Ceremony.accusers(b.Against); len(by) > 1 || !liar.Defends(liar.Accusers) {
+		if by := n.Ceremony.accusers(b.Against); len(by) > 1 || importer || !liar.Defends(liar.Accusers) {
 			t.failTry(n, []Fault{{Try: c.ID.Try, Step: c.Step, Region: b.Against, By: by, Note: b.Note}})
 			return
 		}

@@ -11,6 +11,7 @@ const (
 	extraFallback = 1
 	extraEscrows  = 2
 	extraLimit    = 3
+	extraOutside  = 4
 	extraPaths    = 5
 )
 
@@ -24,6 +25,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	}
 	if k.Limit != nil {
 		extra(w, extraLimit, k.Limit.write)
+	}
+	if k.Outside {
+		extra(w, extraOutside, k.writeOutside)
 	}
 	if len(k.FrozenPaths) > 0 {
 		extra(w, extraPaths, k.writeFrozenPaths)
@@ -52,6 +56,8 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readEscrows(x)
 		case extraLimit:
 			k.readLimit(x)
+		case extraOutside:
+			k.readOutside(x)
 		case extraPaths:
 			k.readFrozenPaths(x)
 		default:

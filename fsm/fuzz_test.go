@@ -33,7 +33,8 @@ func FuzzApply(f *testing.F) {
 	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
 		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
 		&command.RefreshKey{Holders: []identity.RegionID{1, 2, 3}}, &command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}},
-		&command.EscrowKey{Officers: []string{"age1a", "age1b"}, M: 2, Delay: time.Hour}, &command.CancelEscrow{}} {
+		&command.EscrowKey{Officers: []string{"age1a", "age1b"}, M: 2, Delay: time.Hour}, &command.CancelEscrow{},
+		l.Import("acme", "fuzzed", command.Ed25519, 2), &command.Configure{Settings: command.Settings{MaxSkew: time.Second, RequestMaxAge: time.Hour, MaxOpen: 9, RefreshEvery: time.Hour, Import: true}}} {
 		f.Add(l.Input(l.Dual(b)).Entry.Encode())
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

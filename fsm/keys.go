@@ -13,6 +13,26 @@ import (
 )
 
 func (t *task) createKey(b *command.CreateKey) (deed, error) {
+	regions, err := t.creatable(b)
+	if err != nil {
+		return nil, err
+	}
+	k, err := t.newKey(b, regions)
+	if err != nil {
+		return nil, err
+	}
+	return func(o *Outcome) {
+		o.Key = k.ID
+		t.keys.count++
+		t.keyChanged(k)
+		if k.Scheme == command.SchemeThreshold {
+			t.makeShares(k)
+		}
+	}, nil
+}
+
+// creatable reports why there may be no such key, or which regions are to hold it.
+func (t *task) creatable(b *command.CreateKey) ([]identity.RegionID, error) {
 	if t.admins == 0 {
 		return nil, t.denied()
 	}
@@ -28,28 +48,21 @@ func (t *task) createKey(b *command.CreateKey) (deed, error) {
 	if t.keys.count >= MaxKeys {
 		return nil, errs.New(errs.TooLarge, "there are %d keys, the most there may be", MaxKeys)
 	}
-	regions, err := t.homes(b)
-	if err != nil {
-		return nil, err
-	}
+	return t.homes(b)
+}
+
+// newKey returns the row of a key that is creatable.
+func (t *task) newKey(b *command.CreateKey, regions []identity.RegionID) (*Key, error) {
 	k := &Key{ID: command.KeyIDOf(t.command.Principal, t.command.ID), Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme,
 		Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind, Note: b.Note, State: KeyPending,
 		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id, Fallback: b.Fallback}
 	if _, ok := t.keys.get(k.ID); ok {
 		return nil, errs.New(errs.Replayed, "key %s was made by a command of the same id", k.ID)
 	}
-	threshold := b.Scheme == command.SchemeThreshold
-	if threshold && t.head.ceremonies >= MaxCeremonies {
+	if b.Scheme == command.SchemeThreshold && t.head.ceremonies >= MaxCeremonies {
 		return nil, t.busy()
 	}
-	return func(o *Outcome) {
-		o.Key = k.ID
-		t.keys.count++
-		t.keyChanged(k)
-		if threshold {
-			t.makeShares(k)
-		}
-	}, nil
+	return k, nil
 }
 
 func checkKey(b *command.CreateKey) error {
@@ -259,7 +272,7 @@ func (t *task) retireKey(b *command.RetireKey) (deed, error) {
 	return func(*Outcome) {
 		n := *k
 		n.State = KeyRetired
-		n.Ceremony, n.Retiring, n.RetireAt = nil, nil, time.Time{}
+		n.Ceremony, n.Import, n.Retiring, n.RetireAt = nil, nil, nil, time.Time{}
 		n.dropEscrow()
 		t.keyChanged(&n)
 	}, nil

@@ -40,6 +40,7 @@ const (
 	MaxPool        = 2048             // commitments in one pool
 	MaxEscrows     = 4                // of one key, for ever
 	MaxFrozenPaths = 128              // of one key
+	ImportTime     = 10 * time.Minute // for the holders of a key from outside to take it
 
 	// Of the refresh of all threshold keys by schedule. What could not be refreshed is tried
 	// again after a part of the period, some times; a key at which many tries failed is left

@@ -151,6 +151,8 @@ type Key struct {
 	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
 	Escrows  []*Escrow         // in order of number; none unless somebody asked, see escrow.go
 	Escrowed uint32            // escrows ever asked for
+	Outside  bool              // it was brought in as a whole: known outside, for ever
+	Import   *Import           // what was dealt of it, until it is live
 
 	FrozenPaths []FrozenPath // ascending, see paths.go
 }
@@ -168,7 +170,7 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 // Info returns what decoding a payload must know of the key.
 func (k *Key) Info() intent.KeyInfo {
 	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
-		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback),
+		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback), Outside: k.Outside,
 		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
 	for i := range k.Attestations {
 		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}

@@ -367,13 +367,17 @@ func (o *restoring) accountKey(k *Key) error {
 		o.uses[e]++
 	}
 	if c := k.Ceremony; c.Running() {
-		if len(c.Dealers) == 0 || len(c.Holders) == 0 {
+		if len(c.Dealers) == 0 && k.Import == nil || len(c.Holders) == 0 {
 			return corrupt("nobody takes part in the ceremony of key %s", k.ID)
 		}
 		o.head.ceremonies++
 	}
 	if k.State == KeyRetired && (k.Ceremony != nil || k.Retiring != nil) {
 		return corrupt("key %s is retired and is not at rest", k.ID)
+	}
+	dealt := k.Import != nil && k.Ceremony.Running() && k.Ceremony.Step == StepFinish
+	if (k.Import != nil) != dealt || dealt != (k.Outside && k.State == KeyPending) || k.Outside && k.Scheme != command.SchemeThreshold {
+		return corrupt("key %s was brought in, and is at no step of that", k.ID)
 	}
 	return nil
 }

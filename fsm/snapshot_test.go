@@ -71,7 +71,7 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 
 // everything is states that together have every kind of row there is.
 func everything(t testing.TB) []*fsmtest.Log {
-	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t)}
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t), variedImport(t)}
 }
 
 func written(t testing.TB, m *fsm.Machine) []byte {

@@ -117,6 +117,9 @@ func (t *task) configure(b *command.Configure) (deed, error) {
 	return func(*Outcome) {
 		t.head.settings = b.Settings
 		t.head.reschedule()
+		if b.Settings.Import && t.head.newest == 0 {
+			t.openWrap() // an import seals to keys that are there
+		}
 	}, nil
 }
 

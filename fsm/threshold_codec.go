@@ -286,14 +286,22 @@ func readNonces(r *wire.Reader) NonceSet {
 }
 
 // SharingHash is what audit leaves say of a threshold key's live sharing: what all its
-// holders said alike when they finished it, and the key's fallback.
+// holders said alike when they finished it, the key's fallback, and that it was known outside.
 func SharingHash(k *Key) [32]byte {
 	w := wire.NewWriter(1024)
-	if k.Fallback == nil {
-		w.String("tetrad/sharing/v1")
-	} else {
+	var fallback []byte
+	if k.Fallback != nil {
+		fallback = k.Fallback.Encode()
+	}
+	switch {
+	case k.Outside:
+		w.String("tetrad/sharing/v3")
+		w.Blob(fallback)
+	case k.Fallback != nil:
 		w.String("tetrad/sharing/v2")
-		w.Blob(k.Fallback.Encode())
+		w.Blob(fallback)
+	default:
+		w.String("tetrad/sharing/v1")
 	}
 	w.Fixed(k.ID[:])
 	w.U8(uint8(k.Curve))

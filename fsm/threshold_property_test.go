@@ -24,6 +24,8 @@ type dealerGame struct {
 	named map[string]bool            // commitments that attempts named
 	set   bool                       // there was a schedule after the last entry
 	begun int                        // refreshes by schedule
+
+	brought int // how often a key from outside was seen live
 }
 
 func (g *dealerGame) chance(percent int) bool {
@@ -69,7 +71,7 @@ func (g *dealerGame) stray() *command.Command {
 		&command.HashDealing{Ceremony: id, Seed: []byte{1}}, &command.Deal{Ceremony: id, Dealing: []byte{1}},
 		&command.DealShares{Ceremony: id, Sealed: [][]byte{{1}, {2}, {3}}}, &command.DealShares{Ceremony: id, Sealed: [][]byte{{1}, {2}, {3}, {4}}},
 		&command.FinishShare{Ceremony: id, Public: []byte{1}, Point: make([]byte, 32), Share: []byte{1}},
-		&command.AccuseDealer{Ceremony: id, Against: g.region().ID}, &command.AccuseDealer{Ceremony: id, Against: g.region().ID, Note: "other"},
+		&command.AccuseDealer{Ceremony: id, Against: g.region().ID}, &command.AccuseDealer{Ceremony: id, Against: g.region().ID, Note: "other"}, &command.AccuseDealer{Ceremony: id, Note: "importer"},
 		&command.DropWrap{Epoch: uint32(rapid.IntRange(0, 4).Draw(g.T, "wrap"))},
 	}))
 }
@@ -102,11 +104,13 @@ func (g *dealerGame) finish() *command.Command {
 // play returns the commands of one entry.
 func (g *dealerGame) play() []*command.Command {
 	l := g.l
-	switch rapid.IntRange(0, 25).Draw(g.T, "move") {
+	switch rapid.IntRange(0, 30).Draw(g.T, "move") {
 	case 13:
 		s := l.Machine.View().Settings()
 		s.RefreshEvery = pick(&g.player, []time.Duration{time.Hour, time.Hour, 2 * time.Hour, 0})
 		return []*command.Command{l.Dual(&command.Configure{Settings: s})}
+	case 14:
+		return []*command.Command{g.bring()}
 	case 0:
 		c := g.admin(&command.CreateKey{Name: pick(&g.player, []string{"hot", "cold", "warm", fmt.Sprint("k", len(g.keys))}), Tenant: "acme", Scheme: command.SchemeThreshold,
 			Curve: pick(&g.player, []command.Curve{1, 3, 3, 2}), Signers: uint8(rapid.IntRange(2, 3).Draw(g.T, "signers")), Regions: g.regions()})
@@ -140,6 +144,23 @@ func (g *dealerGame) play() []*command.Command {
 		return []*command.Command{g.control()}
 	}
 	return append(g.round(), g.round()...)
+}
+
+// bring brings a key in, or changes whether that is allowed.
+func (g *dealerGame) bring() *command.Command {
+	l := g.l
+	s := l.Machine.View().Settings()
+	if !s.Import || g.chance(5) {
+		s.Import = !s.Import
+		return l.Dual(&command.Configure{Settings: s})
+	}
+	b := l.Import("acme", fmt.Sprint("old", len(g.keys)), pick(&g.player, []command.Curve{1, 3}), 2)
+	if g.chance(20) {
+		b.Regions, b.Boxes = b.Regions[1:], b.Boxes[1:]
+	}
+	c := l.Dual(b)
+	g.keys = append(g.keys, command.KeyIDOf(c.Principal, c.ID))
+	return c
 }
 
 func (g *dealerGame) brakes() *command.Command {
@@ -216,6 +237,12 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 			g.Fatalf("key %s: sharing %d vanished at once", k.ID, was.Sharing.Epoch)
 		}
 	}
+	if was != nil && k.Outside != was.Outside || (k.Import != nil) != (k.Outside && k.State == fsm.KeyPending) {
+		g.Fatalf("key %s, %s: outside %v, to be taken over %v", k.ID, k.State, k.Outside, k.Import != nil)
+	}
+	if k.Outside && k.State == fsm.KeyActive {
+		g.brought++
+	}
 	if k.State == fsm.KeyRetired {
 		if k.Ceremony != nil || k.Retiring != nil {
 			g.Fatalf("key %s is retired and goes on", k.ID)
@@ -240,7 +267,11 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 		if k.Sharing != nil {
 			want = k.Sharing.Epoch + 1
 		}
-		if c.ID.Epoch != want || c.ID.Try > c.Last || c.Deadline.After(v.Clock().Add(fsm.StepTime)) || len(c.Holders) < 3 || len(c.Dealers) < int(c.Threshold) {
+		longest := fsm.StepTime
+		if k.Import != nil {
+			longest = fsm.ImportTime
+		}
+		if c.ID.Epoch != want || c.ID.Try > c.Last || c.Deadline.After(v.Clock().Add(longest)) || len(c.Holders) < 3 || k.Import == nil && len(c.Dealers) < int(c.Threshold) {
 			g.Fatalf("key %s: ceremony %+v", k.ID, c)
 		}
 	}
@@ -291,11 +322,14 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived, games, scheduled := 0, 0, 0
+	lived, games, scheduled, brought := 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
 		if g.chance(60) {
 			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: g.keys[0]})))
+		}
+		if g.chance(30) {
+			want = append(want, g.l.Apply(g.bring()), g.l.Apply(g.bring()))
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
 			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
@@ -316,11 +350,12 @@ func TestThresholdHistories(t *testing.T) {
 		}
 		games++
 		scheduled += g.begun
+		brought += min(g.brought, 1)
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
-	t.Logf("%d refreshed keys in %d games, %d refreshes by schedule", lived, games, scheduled)
-	if lived == 0 || scheduled == 0 {
+	t.Logf("%d refreshed keys in %d games, %d refreshes by schedule, keys brought in in %d", lived, games, scheduled, brought)
+	if lived == 0 || scheduled == 0 || brought == 0 {
 		t.Fatal("no game refreshed a key: the test shows nothing")
 	}
 }

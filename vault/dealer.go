@@ -164,7 +164,7 @@ func (d *dealer) advance(ctx context.Context, id command.KeyID) error {
 		return err
 	}
 	if a, ok := body.(*command.AccuseDealer); ok {
-		d.cfg.Logger.Error("key ceremony: what a region sent is wrong", slog.String("key", id.String()), slog.Int("try", int(a.Ceremony.Try)),
+		d.cfg.Logger.Error("key ceremony: what a region sent is wrong (region 0: who imported the key)", slog.String("key", id.String()), slog.Int("try", int(a.Ceremony.Try)),
 			slog.Int("region", int(a.Against)), slog.String("found", a.Note))
 	}
 	out, err := d.author.file(ctx, d.cfg.Session, body)

@@ -357,21 +357,7 @@ func (w *world) unfit(change func(b *command.OfferWrap)) {
 	w.refresh(id, 1, 2, 3)
 	w.live(id, 2)
 	w.passes(2 * time.Minute)
-	w.set(func() {
-		w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
-			b, ok := body.(*command.OfferWrap)
-			if !ok || from != 4 {
-				return body
-			}
-			other := *b
-			change(&other)
-			sig, err := w.kit.Region(4).Identity.Sign(context.Background(),
-				command.WrapBytes(w.kit.Cluster(), 4, b.Epoch, other.Public, other.Sealed, other.Attributes))
-			w.ok(err)
-			other.Identity = sig
-			return &other
-		}
-	})
+	w.offersOther(4, change)
 	w.refresh(id, everyone...)
 	w.eventually("given up", func() bool {
 		c := w.keyRow(id).Ceremony
@@ -390,4 +376,23 @@ func (w *world) unfit(change func(b *command.OfferWrap)) {
 		}
 	}
 	w.live(id, 2)
+}
+
+// offersOther has a region offer another wrapping key than its HSM made, signed by itself.
+func (w *world) offersOther(region identity.RegionID, change func(b *command.OfferWrap)) {
+	w.set(func() {
+		w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+			b, ok := body.(*command.OfferWrap)
+			if !ok || from != region {
+				return body
+			}
+			other := *b
+			change(&other)
+			sig, err := w.kit.Region(region).Identity.Sign(context.Background(),
+				command.WrapBytes(w.kit.Cluster(), region, b.Epoch, other.Public, other.Sealed, other.Attributes))
+			w.ok(err)
+			other.Identity = sig
+			return &other
+		}
+	})
 }

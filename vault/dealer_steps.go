@@ -16,6 +16,9 @@ import (
 // owed returns the message this region owes the try now, nil if none: first what it has to
 // say against others, then its part of the step.
 func (d *dealer) owed(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
+	if key.Import != nil {
+		return d.owedImport(ctx, key, t)
+	}
 	if !t.concerned(key.Ceremony) {
 		return nil, nil
 	}

@@ -37,6 +37,9 @@ type fault struct {
 }
 
 func newTrying(cluster identity.ClusterID, region identity.RegionID, key *fsm.Key) (*trying, error) {
+	if key.Import != nil {
+		return &trying{id: key.Ceremony.ID, region: region, cluster: cluster}, nil
+	}
 	terms, err := ceremonyTerms(cluster, key)
 	if err != nil {
 		return nil, err

@@ -75,6 +75,14 @@ func (c *Client) Wraps(ctx context.Context) ([]*WrapEpoch, error) {
 	return reply.Wraps, err
 }
 
+// WrapKeys lists the same with every region's key and what its identity key signed of it;
+// the caller verifies that. For principals of the vault.
+func (c *Client) WrapKeys(ctx context.Context) ([]*WrapEpoch, error) {
+	reply := &tetradv1.ListWrapsResponse{}
+	err := c.call(ctx, tetradv1.Vault_ListWraps_FullMethodName, &tetradv1.ListWrapsRequest{Keys: true}, reply, false)
+	return reply.Wraps, err
+}
+
 // NoncePools lists the pools of nonce commitments, one for each region and curve. For
 // principals of the vault.
 func (c *Client) NoncePools(ctx context.Context) ([]*NoncePool, error) {

@@ -29,6 +29,7 @@ type leafView struct {
 	Type      string `json:"type"`
 	Outcome   string `json:"outcome"`
 	Text      string `json:"text,omitempty"`
+	Began     string `json:"began,omitempty"` // by time alone, before the command
 	Principal string `json:"principal"`
 	Signers   int    `json:"signatures"`
 	Hash      string `json:"leaf_hash"`
@@ -40,6 +41,12 @@ func viewLeaf(l *audit.Leaf) leafView {
 		Outcome: l.Code.String(), Text: l.Text, Principal: l.Command.Principal.String(), Signers: len(l.Command.Signatures), Hash: hexOf(h[:])}
 	if l.Seq == 0 {
 		v.Type = "genesis"
+	}
+	if e, err := audit.DecodeEffect(l.Effect); err == nil && e.Schedule != nil {
+		v.Began = fmt.Sprintf("refresh of all threshold keys by schedule, under wrapping epoch %d", e.Schedule.Wrap)
+		if e.Schedule.Retry > 0 {
+			v.Began += fmt.Sprintf(", repetition %d", e.Schedule.Retry)
+		}
 	}
 	return v
 }
@@ -78,7 +85,7 @@ printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, 
 				}
 				q := viewLeaf(leaf)
 				if err := a.line(q, func(w io.Writer) {
-					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], q.Text)
+					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+q.Began))
 				}); err != nil {
 					return err
 				}

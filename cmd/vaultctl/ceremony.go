@@ -119,6 +119,8 @@ func (a *app) awaitSharing(ctx context.Context, v *vault, id command.KeyID, befo
 		switch {
 		case before.failedSince(k):
 			return k, v.spoilt(k, c)
+		case k.State == tetradv1.KeyState_KEY_STATE_RETIRED && k.Outside && k.Sharing == nil:
+			return k, errs.New(errs.BadState, "key %s: %s", k.Name, k.Reason)
 		case k.State == tetradv1.KeyState_KEY_STATE_RETIRED:
 			return k, errs.New(errs.BadState, "key %s was retired meanwhile", k.Name)
 		case k.GetSharing().GetEpoch() > before.epoch:

@@ -46,6 +46,7 @@ type signingKeyView struct {
 	PkScript   string          `json:"script_pubkey,omitempty"`
 	Limit      *limitView      `json:"limit,omitempty"`
 	Frozen     []frozenView    `json:"frozen_paths,omitempty"` // children, with all below them
+	Outside    bool            `json:"outside,omitempty"`      // it was known outside before it was brought in
 	Threshold  *thresholdView  `json:"threshold,omitempty"`
 }
 
@@ -58,7 +59,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 	for _, at := range k.Attestations {
 		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
 	}
-	out.Limit, out.Frozen = viewLimit(k.Limit), viewFrozen(k.FrozenPaths)
+	out.Limit, out.Frozen, out.Outside = viewLimit(k.Limit), viewFrozen(k.FrozenPaths), k.Outside
 	if isThreshold(k) {
 		v.viewThreshold(&out, k, net)
 	} else if w, err := wallet(k); err == nil {
@@ -87,14 +88,14 @@ func wallet(k *client.Key) (*intent.Wallet, error) {
 }
 
 func (a *app) keyCmd() *cobra.Command {
-	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyLimit(), a.keyRetire())
+	return a.group("key", "Signing keys", "", a.keyCreate(), a.keyImport(), a.keyList(), a.keyShow(), a.keyDerive(), a.keyAddress(), a.keyRefresh(), a.keyReshare(), a.keyEscrow(), a.keyBackup(), a.keyLimit(), a.keyRetire())
 }
 
 func (a *app) printKeyView(v signingKeyView) error {
 	return a.print(v, func(w io.Writer) {
 		kv := []string{"name", v.Name, "id", v.ID, "tenant", v.Tenant, "state", v.State, "scheme", v.Scheme, "curve", v.Curve,
 			"signers", fmt.Sprintf("%d of %d", v.Signers, v.Of), "blind signing", yesNo(v.Blind), "note", v.Note, "created", v.Created,
-			"frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
+			"origin", originText(v.Outside), "frozen by", v.FrozenBy, "reason", v.Reason, "network", v.Network, "address", v.Address, "descriptor", v.Descriptor}
 		for _, f := range v.Frozen {
 			kv = append(kv, "frozen child", f.String())
 		}
@@ -259,7 +260,7 @@ func (a *app) keyList() *cobra.Command {
 			return a.print(out, func(w io.Writer) {
 				t := &table{head: []string{"NAME", "TENANT", "STATE", "SCHEME", "CURVE", "SIGNERS", "ID", "NOTE"}}
 				for _, k := range out {
-					t.add(k.Name, k.Tenant, k.standing(), k.Scheme, k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
+					t.add(k.Name, k.Tenant, k.standing(), k.scheme(), k.Curve, fmt.Sprintf("%d/%d", k.Signers, k.Of), k.ID, k.Note)
 				}
 				a.table(w, t)
 			})

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
 // TestRefreshStatus shows the schedule, and the keys that did not come along.
@@ -85,5 +87,15 @@ func TestConfigureKeepsTheRest(t *testing.T) {
 		if c.want(&want); got != want {
 			t.Errorf("%v: sent %+v, want %+v", c.args, got, want)
 		}
+	}
+}
+
+// TestAuditTellsOfTheSchedule: what no command began is told with the one it came before.
+func TestAuditTellsOfTheSchedule(t *testing.T) {
+	s := newStage(t)
+	e := audit.Effect{Schedule: &audit.ScheduledRefresh{Wrap: 7, Retry: 2}}
+	s.c.State.AddLeaf(audit.Leaf{Meta: command.Meta{Index: 9}, Command: command.Commitment{Format: command.Format, Type: command.TypeTick}, Code: errs.OK, Effect: e.Encode()})
+	if out := s.ok("audit", "log"); !strings.Contains(out, "refresh of all threshold keys by schedule, under wrapping epoch 7, repetition 2") {
+		t.Errorf("%s", out)
 	}
 }

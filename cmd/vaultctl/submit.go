@@ -327,6 +327,13 @@ func describe(cmd *command.Command, body command.Body) []string {
 		if b.Fallback != nil {
 			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)), "warning", "these keys spend its outputs without the vault")
 		}
+	case *command.ImportKey:
+		add("name", b.Name, "tenant", b.Tenant, "curve", b.Curve.String(), "public key", hexOf(b.Point), "chain code", hexOf(b.Chain[:]), "signers", strconv.Itoa(int(b.Signers)),
+			"blind signing", yesNo(b.AllowBlind), "regions", fmt.Sprint(b.Regions), "wrapping epoch", itoa(uint64(b.Wrap)), "note", b.Note)
+		if b.Fallback != nil {
+			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)))
+		}
+		add("warning", "the whole key was known outside: whoever still has it signs without the vault, for ever")
 	case *command.FreezeKey:
 		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.UnfreezeKey:

@@ -9,7 +9,7 @@ import (
 )
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, file := range []string{"command", "command-certified", "command-paths", "command-level"} {
+	for _, file := range []string{"command", "command-certified", "command-paths", "command-level", "command-import"} {
 		for _, b := range fsmtest.Vectors(f, root, file) {
 			f.Add(b)
 		}

@@ -31,6 +31,8 @@ const (
 	CommitmentLen  = 81  // longest encoded frost.Commitment
 	MaxOffer       = 512 // nonce commitments in one offer
 
+	MaxSplit = 256 // frost.Split of a threshold of at most four
+
 	MaxEscrowOfficers = 10       // officers one escrow encrypts to
 	MaxRecipient      = 4096     // an age recipient; a post-quantum one has about 2000
 	MaxEscrowBox      = 32 << 10 // one region's escrowed share

@@ -31,6 +31,7 @@ const (
 	TypeLimitKey         Type = 20
 	TypeFreezePath       Type = 21
 	TypeUnfreezePath     Type = 22
+	TypeImportKey        Type = 24
 
 	TypeQuarantineRegion Type = 32
 	TypeMuteRegion       Type = 33
@@ -108,6 +109,7 @@ var bodies = map[Type]func() Body{
 	TypeFreezePath:       func() Body { return &FreezePath{} },
 	TypeUnfreezePath:     func() Body { return &UnfreezePath{} },
 	TypeRegionFreezePath: func() Body { return &RegionFreezePath{} },
+	TypeImportKey:        func() Body { return &ImportKey{} },
 }
 
 var typeNames = map[Type]string{
@@ -125,6 +127,7 @@ var typeNames = map[Type]string{
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
 	TypeRaiseLevel: "raise-level", TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
+	TypeImportKey: "import-key",
 }
 
 // Known reports whether this version has a body for t.

@@ -63,8 +63,28 @@ func (l *Log) Said(r *Region, key command.KeyID) command.Body {
 // the key's id.
 func (l *Log) Finish(r *Region, k *fsm.Key) *command.FinishShare {
 	id := k.Ceremony.ID
-	return &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: Point(k.Curve, k.ID),
+	b := &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: Point(k.Curve, k.ID),
 		Chain: [32]byte(fake(32, "chain", k.ID)), Share: fake(80, "share", id, r.ID)}
+	switch {
+	case k.Import != nil:
+		b.Point, b.Chain = k.Import.Point, k.Import.Chain
+	case k.Sharing != nil:
+		b.Point, b.Chain = k.Point, k.Chain
+	}
+	return b
+}
+
+// Import returns an import of a key for all four regions, dealt under the newest epoch, of
+// which every region has to have offered its key. Its point is Point of no key's id.
+func (l *Log) Import(tenant, name string, curve command.Curve, signers uint8) *command.ImportKey {
+	wraps := l.Machine.View().Wraps()
+	b := &command.ImportKey{Name: name, Tenant: tenant, Curve: curve, Signers: signers, Wrap: wraps[len(wraps)-1].Epoch,
+		Point: Point(curve, command.KeyID{}), Chain: [32]byte(fake(32, "chain", name)), Split: fake(67, "split", name)}
+	for _, r := range l.Regions {
+		b.Regions = append(b.Regions, r.ID)
+		b.Boxes = append(b.Boxes, fake(80, "imported share", name, r.ID))
+	}
+	return b
 }
 
 // Point returns the public key of a threshold key of this kit: a real one, since what is

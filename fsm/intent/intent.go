@@ -34,6 +34,7 @@ type KeyInfo struct {
 	Point     []byte // 33 bytes compressed, or 32 for Ed25519
 	Chain     [32]byte
 	Fallback  *Fallback // script path of its Taproot outputs, nil for none
+	Outside   bool      // it was known outside the vault before it was brought in
 }
 
 // Spend is one message of a threshold key: the drawn regions together make one signature

@@ -24,6 +24,7 @@ type books struct {
 
 	sharings map[command.KeyID]sharings // of threshold keys: those that went live and are good
 	nonces   map[nonceSlot]nonceMark
+	splits   map[command.KeyID][]byte // what was dealt of keys from outside, until they are live or given up
 }
 
 type session struct {
@@ -55,7 +56,8 @@ type attempt struct {
 func newBooks() books {
 	return books{sessions: map[identity.Fingerprint]session{}, keys: map[command.KeyID]uint8{}, children: map[command.KeyID][][]uint32{}, open: map[command.RequestID]*request{},
 		settled: map[command.RequestID]*request{}, values: map[uint64][32]byte{}, drawn: map[string]*histogram{},
-		proofs: proofs{judged: map[uint64]bool{}}, sharings: map[command.KeyID]sharings{}, nonces: map[nonceSlot]nonceMark{}}
+		proofs: proofs{judged: map[uint64]bool{}}, sharings: map[command.KeyID]sharings{}, nonces: map[nonceSlot]nonceMark{},
+		splits: map[command.KeyID][]byte{}}
 }
 
 // find returns a request that is open or was closed not too long ago.

@@ -41,6 +41,8 @@ func (v *verifier) judge(l *audit.Leaf) {
 		v.attested(l, b)
 	case *command.FinishShare:
 		v.finished(l, b)
+	case *command.ImportKey:
+		v.books.splits[command.KeyIDOf(l.Command.Principal, l.Command.ID)] = b.Split
 	case *command.OpenAttempt:
 		v.reasoned(l, b)
 	case *command.Complete:
@@ -57,6 +59,9 @@ func (v *verifier) judge(l *audit.Leaf) {
 	}
 	for _, k := range e.Keys {
 		v.books.keys[k.Key] = k.State
+		if fsm.KeyState(k.State) != fsm.KeyPending {
+			delete(v.books.splits, k.Key)
+		}
 	}
 	if e.Vault != nil {
 		v.books.frozen = e.Vault.Frozen

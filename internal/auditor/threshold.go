@@ -56,6 +56,9 @@ func (v *verifier) finished(l *audit.Leaf, b *command.FinishShare) {
 	if err == nil {
 		err = fits(key, s, public, b)
 	}
+	if err == nil && key.Outside && s.Epoch == 1 {
+		err = isSplit(v.books.splits[key.ID], public)
+	}
 	if err != nil {
 		v.report.found(l.Seq, KindKey, "key %s, epoch %d: %v", key.ID, b.Ceremony.Epoch, err)
 		return
@@ -80,10 +83,23 @@ func fits(key *fsm.Key, s *fsm.Sharing, public *frost.PublicKey, b *command.Fini
 		return errs.New(errs.Unverified, "the shares are of key %x, not of %x", public.Compressed(), key.Point)
 	case !slices.Equal(public.Holders(), holders):
 		return errs.New(errs.Unverified, "its public key has holders %v, shares were sealed to %v", public.Holders(), holders)
-	case s.Epoch == 1 && frost.ChainCode(b.Transcript) != b.Chain:
+	case s.Epoch == 1 && !key.Outside && frost.ChainCode(b.Transcript) != b.Chain:
 		return errs.New(errs.Unverified, "its chain code is not that of the ceremony")
 	}
 	return nil
+}
+
+// isSplit holds the first sharing of a key from outside against what was dealt of it.
+func isSplit(raw []byte, public *frost.PublicKey) error {
+	split, err := frost.DecodeSplit(raw)
+	if err != nil {
+		return err
+	}
+	dealt, err := split.Key(public.Holders())
+	if err == nil && !bytes.Equal(dealt.Encode(), public.Encode()) {
+		err = errs.New(errs.Unverified, "the holders finished another sharing than was dealt to them")
+	}
+	return err
 }
 
 func suiteOf(c command.Curve) *frost.Suite {

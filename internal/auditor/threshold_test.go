@@ -72,6 +72,9 @@ func (w *world) hold(s *shared, bend func(*command.FinishShare)) {
 	for step := fsm.StepHash; step <= fsm.StepFinish; step++ {
 		for _, r := range w.Regions {
 			said := w.Said(r, s.id)
+			if said == nil {
+				continue // an import: its only step was the first here
+			}
 			if f, ok := said.(*command.FinishShare); ok {
 				k := s.results[uint8(r.ID)]
 				f.Transcript, f.Public, f.Point, f.Chain = s.results[1].Transcript, k.Key.Encode(), k.Key.Compressed(), s.chain
@@ -338,6 +341,65 @@ func TestNonceGivenTwice(t *testing.T) {
 	r, err := w.verify()
 	wantFinding(t, r, err, auditor.KindDraw)
 	if !slices.ContainsFunc(r.Findings, func(f auditor.Finding) bool { return strings.Contains(f.Text, "was given before") }) {
+		t.Errorf("%v", r.Findings)
+	}
+}
+
+// imported brings a real key in; bend may spoil what its holders file.
+func (w *world) imported(bend func(*command.FinishShare)) *shared {
+	w.t.Helper()
+	s := w.Machine.View().Settings()
+	s.Import = true
+	w.ok(w.Dual(&command.Configure{Settings: s}))
+	for _, r := range w.Regions {
+		w.ok(w.OfferWrap(r, 1))
+	}
+	secret := bytes.Repeat([]byte{7}, 32)
+	split, shares, err := frost.SplitSecret(rand.Reader, frost.BIP340, secret, 2, four)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	public := must(split.Key(four))
+	out := &shared{curve: command.Secp256k1, results: map[uint8]*frost.Result{}, chain: [32]byte{9}}
+	for _, share := range shares {
+		out.results[share.Region()] = &frost.Result{Share: share, Key: public, Transcript: [32]byte{8}}
+	}
+	b := w.Import("acme", "old", command.Secp256k1, 2)
+	b.Split, b.Point, b.Chain = split.Encode(), public.Compressed(), out.chain
+	out.id = w.ok(w.Dual(b)).Outcomes[0].Key
+	w.hold(out, bend)
+	return out
+}
+
+// A key from outside has no ceremony; what it was dealt as stands in the command.
+func TestImportedKey(t *testing.T) {
+	w := newWorld(t)
+	old := w.imported(nil)
+	st := w.stock(command.Secp256k1, 4)
+	payment := func() *command.RequestSignature {
+		return &command.RequestSignature{Kind: command.KindMessage, Hash: command.HashSHA256, Payload: []byte("pay")}
+	}
+	w.complete(w.signed(old, st, payment()), 1)
+	w.refresh(old)
+	w.complete(w.signed(old, st, payment()), 1)
+	r, err := w.verify()
+	if err != nil || len(r.Findings) != 0 || r.Summed != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+}
+
+// Holders that finish another sharing of the same key than they were dealt are found.
+func TestPlantedImport(t *testing.T) {
+	again, _, err := frost.SplitSecret(rand.Reader, frost.BIP340, bytes.Repeat([]byte{7}, 32), 2, four)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := must(again.Key(four)).Encode()
+	w := newWorld(t)
+	w.imported(func(f *command.FinishShare) { f.Public = public })
+	r, err := w.verify()
+	wantFinding(t, r, err, auditor.KindKey)
+	if !slices.ContainsFunc(r.Findings, func(f auditor.Finding) bool { return strings.Contains(f.Text, "another sharing than was dealt") }) {
 		t.Errorf("%v", r.Findings)
 	}
 }

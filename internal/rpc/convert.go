@@ -89,7 +89,7 @@ func showKey(view View, k *fsm.Key) *tetradv1.Key {
 		Id: k.ID[:], Name: k.Name, Tenant: k.Tenant, Scheme: tetradv1.Scheme(k.Scheme), Curve: tetradv1.Curve(k.Curve),
 		Signers: uint32(k.Signers), AllowBlind: k.AllowBlind, Note: k.Note, State: tetradv1.KeyState(k.State),
 		Version: k.Version, CreatedIndex: k.Created, Created: showTime(k.Stamp), Regions: showRegions(k.Regions),
-		Author: hide(k.Author, k.Author[:]), FrozenBy: hide(k.FrozenBy, k.FrozenBy[:]), Reason: k.Reason,
+		Author: hide(k.Author, k.Author[:]), FrozenBy: hide(k.FrozenBy, k.FrozenBy[:]), Reason: k.Reason, Outside: k.Outside,
 	}
 	for i := range k.Attestations {
 		a := &k.Attestations[i]

@@ -58,6 +58,9 @@ func (s *Server) fillState(out *tetradv1.StatusResponse, rooms *Rooms, view View
 		RequestMaxAgeMs: uint64(set.RequestMaxAge.Milliseconds()), MaxOpen: set.MaxOpen, EscrowDelayMs: uint64(set.EscrowDelay.Milliseconds()),
 		RefreshEveryMs: uint64(set.RefreshEvery.Milliseconds()), Import: set.Import}
 	out.Refresh = showSchedule(view)
+	if wraps := view.Wraps(); len(wraps) > 0 {
+		out.WrapEpoch = wraps[len(wraps)-1].Epoch
+	}
 	for _, r := range view.Regions() {
 		shown := showRegion(r, seen[r.ID])
 		shown.Muted = view.Muted(r.ID)

@@ -90,7 +90,7 @@ func (v *vaultService) ofVault(ctx context.Context) (View, error) {
 }
 
 // ListWraps shows the epochs of wrapping keys.
-func (v *vaultService) ListWraps(ctx context.Context, _ *tetradv1.ListWrapsRequest) (*tetradv1.ListWrapsResponse, error) {
+func (v *vaultService) ListWraps(ctx context.Context, in *tetradv1.ListWrapsRequest) (*tetradv1.ListWrapsResponse, error) {
 	view, err := v.ofVault(ctx)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,11 @@ func (v *vaultService) ListWraps(ctx context.Context, _ *tetradv1.ListWrapsReque
 	for _, w := range view.Wraps() {
 		row := &tetradv1.WrapEpoch{Epoch: w.Epoch, Live: w.Live, DoomedIndex: w.Doomed, Dropped: showRegions(w.Dropped)}
 		for i := range w.Keys {
-			row.Regions = append(row.Regions, uint32(w.Keys[i].Region))
+			k := &w.Keys[i]
+			row.Regions = append(row.Regions, uint32(k.Region))
+			if in.Keys {
+				row.Keys = append(row.Keys, &tetradv1.WrapKey{Region: uint32(k.Region), Public: k.Public, Sealed: k.Sealed, Attributes: k.Attributes, Identity: k.Identity})
+			}
 		}
 		out.Wraps = append(out.Wraps, row)
 	}

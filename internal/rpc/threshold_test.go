@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -54,6 +56,14 @@ func TestWrapsAndNoncesAreForTheVault(t *testing.T) {
 	w, err := mine.ListWraps(within(t), &tetradv1.ListWrapsRequest{})
 	if err != nil || len(w.Wraps) != 1 || w.Wraps[0].DoomedIndex != 9 || !slices.Equal(w.Wraps[0].Regions, []uint32{1, 2}) || !slices.Equal(w.Wraps[0].Dropped, []uint32{2}) {
 		t.Errorf("%v, %v", w, err)
+	}
+	c.State.PutWrap(fsm.Wrap{Epoch: 3, Keys: []fsm.WrapKey{{Region: 2, Public: []byte{1}, Sealed: []byte{2}, Attributes: []byte{3}, Identity: []byte{4}}}})
+	if w, err = mine.ListWraps(within(t), &tetradv1.ListWrapsRequest{Keys: true}); err != nil || len(w.Wraps) != 2 || len(w.Wraps[1].Keys) != 1 ||
+		!proto.Equal(w.Wraps[1].Keys[0], &tetradv1.WrapKey{Region: 2, Public: []byte{1}, Sealed: []byte{2}, Attributes: []byte{3}, Identity: []byte{4}}) {
+		t.Errorf("with keys: %v, %v", w, err)
+	}
+	if st, err := mine.Status(within(t), &tetradv1.StatusRequest{}); err != nil || st.WrapEpoch != 3 || st.Refresh != nil {
+		t.Errorf("%v, %v", st, err)
 	}
 	n, err := mine.ListNonces(within(t), &tetradv1.ListNoncesRequest{})
 	if err != nil || len(n.Pools) != 4 || n.Pools[2].Left != 3 || n.Pools[2].Most != fsm.MaxPool || n.Pools[2].Offered != 10 || n.Pools[0].Left != 0 {

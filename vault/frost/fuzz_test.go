@@ -18,9 +18,13 @@ func samples(t testing.TB) map[string][][]byte {
 		exchange(t, all)
 		d, err := all[1].Dealt(2)
 		must(t, err)
+		secret := make([]byte, 32)
+		secret[7] = 9
+		split, _, err := SplitSecret(seeded(5), s, secret, 3, fourRegions())
+		must(t, err)
 		for kind, e := range map[string]encoder{
 			"key": w.key, "share": w.shares[1], "commitment": cs[0], "part": w.parts(t, w.key, message(1), cs)[0],
-			"dealing": all[1].own, "dealt": d, "complaint": &Complaint{by: 2, dealt: d},
+			"dealing": all[1].own, "dealt": d, "complaint": &Complaint{by: 2, dealt: d}, "split": split,
 		} {
 			out[kind] = append(out[kind], e.Encode())
 		}
@@ -102,6 +106,14 @@ func FuzzDecodeComplaint(f *testing.F) {
 	fuzz(f, "complaint", func(b []byte) (*Complaint, error) { return DecodeComplaint(2, b) }, func(c *Complaint) {
 		if v := all[3].Judge(c); len(v.Regions) != 1 || v.Regions[0] != 2 {
 			f.Errorf("an honest dealer is convicted: %v", v)
+		}
+	})
+}
+
+func FuzzDecodeSplit(f *testing.F) {
+	fuzz(f, "split", DecodeSplit, func(s *Split) {
+		if k, err := s.Key(fourRegions()); err == nil && k.validate() != nil {
+			f.Errorf("%x is no key", s.Encode())
 		}
 	})
 }

@@ -1552,6 +1552,7 @@ type StatusResponse struct {
 	Evidence      []*EvidenceCount       `protobuf:"bytes,41,rep,name=evidence,proto3" json:"evidence,omitempty"`                           // accusations this region keeps
 	Idle          *durationpb.Duration   `protobuf:"bytes,42,opt,name=idle,proto3" json:"idle,omitempty"`                                   // since this region applied something
 	Refresh       *RefreshSchedule       `protobuf:"bytes,43,opt,name=refresh,proto3" json:"refresh,omitempty"`                             // absent: threshold keys are not refreshed by schedule
+	WrapEpoch     uint32                 `protobuf:"varint,44,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"`       // the newest epoch of wrapping keys; 0: none yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1850,6 +1851,13 @@ func (x *StatusResponse) GetRefresh() *RefreshSchedule {
 		return x.Refresh
 	}
 	return nil
+}
+
+func (x *StatusResponse) GetWrapEpoch() uint32 {
+	if x != nil {
+		return x.WrapEpoch
+	}
+	return 0
 }
 
 // LocalStop is a stop of one region by itself. Nothing in the replicated state says so.
@@ -3511,7 +3519,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x12ListNoncesResponse\x12*\n" +
 	"\x05pools\x18\x01 \x03(\v2\x14.tetrad.v1.NoncePoolR\x05pools\"'\n" +
 	"\rStatusRequest\x12\x16\n" +
-	"\x06digest\x18\x01 \x01(\bR\x06digest\"\x83\n" +
+	"\x06digest\x18\x01 \x01(\bR\x06digest\"\xa2\n" +
 	"\n" +
 	"\x0eStatusResponse\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12*\n" +
@@ -3559,7 +3567,9 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"local_stop\x18( \x01(\v2\x14.tetrad.v1.LocalStopR\tlocalStop\x124\n" +
 	"\bevidence\x18) \x03(\v2\x18.tetrad.v1.EvidenceCountR\bevidence\x12-\n" +
 	"\x04idle\x18* \x01(\v2\x19.google.protobuf.DurationR\x04idle\x124\n" +
-	"\arefresh\x18+ \x01(\v2\x1a.tetrad.v1.RefreshScheduleR\arefresh\"o\n" +
+	"\arefresh\x18+ \x01(\v2\x1a.tetrad.v1.RefreshScheduleR\arefresh\x12\x1d\n" +
+	"\n" +
+	"wrap_epoch\x18, \x01(\rR\twrapEpoch\"o\n" +
 	"\tLocalStop\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\fR\x02by\x12\x16\n" +
