@@ -11,6 +11,7 @@ const (
 	extraFallback = 1
 	extraEscrows  = 2
 	extraLimit    = 3
+	extraSince    = 8 // of the beacon key
 )
 
 func (k *Key) writeExtras(w *wire.Writer) {
@@ -23,6 +24,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	}
 	if k.Limit != nil {
 		extra(w, extraLimit, k.Limit.write)
+	}
+	if k.Since > 0 {
+		extra(w, extraSince, func(w *wire.Writer) { w.U64(k.Since) })
 	}
 }
 
@@ -48,6 +52,10 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readEscrows(x)
 		case extraLimit:
 			k.readLimit(x)
+		case extraSince:
+			if k.Since = x.U64(); k.Since == 0 || k.Scheme != command.SchemeBeacon {
+				x.Fail("a beacon sharing of index %d in a row of scheme %s", k.Since, k.Scheme)
+			}
 		default:
 			r.Fail("extra %d is unknown", tag)
 		}

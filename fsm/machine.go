@@ -27,6 +27,7 @@ type Machine struct {
 	lineage [32]byte
 	leaf    audit.Leaf
 	verify  func(pub identity.PublicKey, msg, sig []byte) bool
+	beacon  *Key // as of the genesis
 	db      *memdb.MemDB
 	state   atomic.Pointer[state]
 }
@@ -40,6 +41,7 @@ func New(g *genesis.Genesis, o Options) (*Machine, error) {
 	if m.verify == nil {
 		m.verify = identity.PublicKey.Verify
 	}
+	m.beacon = foundedBeacon(m.document())
 	m.leaf = audit.GenesisLeaf(g.Encode(), m.lineage, g.Document.Created)
 	m.found()
 	return m, nil
@@ -73,7 +75,7 @@ func (m *Machine) found() {
 func (m *Machine) document() *genesis.Document { return &m.genesis.Document }
 
 func (m *Machine) publish(h head, o *roster) {
-	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o})
+	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o, beacon: m.beacon})
 }
 
 // GenesisLeaf returns leaf 0 of the audit log.

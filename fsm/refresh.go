@@ -51,8 +51,8 @@ func (t *task) refreshKey(b *command.RefreshKey) (deed, error) {
 	if b.Key == (command.KeyID{}) {
 		return t.refreshAll(b)
 	}
-	k, ok := t.keys.get(b.Key)
-	if !ok || k.Scheme != command.SchemeThreshold {
+	k, ok := t.sharedKey(b.Key)
+	if !ok {
 		return nil, errs.New(errs.NotFound, "there is no threshold key %s", b.Key)
 	}
 	holders, err := t.refreshable(k, b.Holders)

@@ -164,7 +164,7 @@ func readState(m *Machine, r io.Reader) (*state, *memdb.MemDB, error) {
 		return nil, nil, err
 	}
 	o.txn.Commit()
-	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs)}, db, nil
+	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs), beacon: m.beacon}, db, nil
 }
 
 func (o *restoring) read(b []byte) error {

@@ -22,6 +22,8 @@ type dealerGame struct {
 	player
 	wants map[command.KeyID]*fsm.Key // as each key stood after the last entry
 	named map[string]bool            // commitments that attempts named
+	first uint64                     // index of the game's first entry
+	drawn map[uint64]uint32          // by index of an entry: the beacon's epoch when it began
 }
 
 func (g *dealerGame) chance(percent int) bool {
@@ -107,7 +109,7 @@ func (g *dealerGame) play() []*command.Command {
 		g.keys = append(g.keys, command.KeyIDOf(c.Principal, c.ID))
 		return []*command.Command{c}
 	case 1:
-		return []*command.Command{l.Dual(&command.RefreshKey{Key: g.key(), Holders: g.regions()})}
+		return []*command.Command{l.Dual(&command.RefreshKey{Key: pick(&g.player, []command.KeyID{g.key(), command.BeaconKey}), Holders: g.regions()})}
 	case 2:
 		return []*command.Command{l.Dual(&command.RefreshKey{Holders: g.regions()})}
 	case 3:
@@ -160,7 +162,8 @@ func (g *dealerGame) membership() *command.Command {
 func (g *dealerGame) check(res fsm.Result) {
 	v := g.l.Machine.View()
 	uses, running := map[uint32]uint32{}, 0
-	for _, k := range v.ThresholdKeys() {
+	g.drawn[res.Meta.Index] = g.epoch()
+	for _, k := range append(v.ThresholdKeys(), v.BeaconKey()) {
 		g.checkKey(v, k, uses)
 		if k.Ceremony.Running() {
 			running++
@@ -177,6 +180,21 @@ func (g *dealerGame) check(res fsm.Result) {
 		}
 	}
 	g.checkNonces(v, res)
+	for _, q := range v.OpenRequests() { // whatever is open can be drawn, under the epoch its entry began with
+		if at := q.Open().Meta.Index; at >= g.first {
+			if s := v.BeaconKey().SharingAt(at); s == nil || s.Epoch != g.drawn[at] {
+				g.Fatalf("request %s was opened at %d under beacon epoch %d, now it is %+v", q.ID, at, g.drawn[at], s)
+			}
+		}
+	}
+}
+
+// epoch is the beacon's as of the last look.
+func (g *dealerGame) epoch() uint32 {
+	if k := g.wants[command.BeaconKey]; k != nil {
+		return k.Sharing.Epoch
+	}
+	return 0
 }
 
 func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
@@ -199,7 +217,7 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 		g.Fatalf("key %s is %s, live: %v", k.ID, k.State, k.Sharing != nil)
 	}
 	for _, s := range []*fsm.Sharing{k.Sharing, k.Retiring} {
-		if s == nil {
+		if s == nil || s.Founded() && k.Scheme == command.SchemeBeacon {
 			continue
 		}
 		if e, ok := v.Wrap(s.Wrap); !ok || e.Doomed != 0 || len(s.Shares) < 3 {
@@ -251,7 +269,8 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 	l, signer, _ := fsmtest.New().Ready(fsm.Options{Verify: v.Verify})
 	key := l.ThresholdKey("acme", "cold", command.Ed25519, 2)
 	l.FillPools(command.Ed25519, 3)
-	g := &dealerGame{player: player{T: t, l: l, signers: []*identity.KeySigner{signer}, keys: []command.KeyID{key}}, wants: map[command.KeyID]*fsm.Key{}, named: map[string]bool{}}
+	g := &dealerGame{player: player{T: t, l: l, signers: []*identity.KeySigner{signer}, keys: []command.KeyID{key}}, wants: map[command.KeyID]*fsm.Key{}, named: map[string]bool{}, drawn: map[uint64]uint32{}}
+	g.first = l.Machine.View().Meta().Index + 1
 	replay, err := fsm.New(l.Genesis, fsm.Options{Verify: v.Verify})
 	if err != nil {
 		t.Fatal(err)
@@ -264,11 +283,12 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived, games := 0, 0
+	lived, drew, games := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
 		if g.chance(60) {
-			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: g.keys[0]})))
+			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: pick(&g.player, []command.KeyID{g.keys[0], command.BeaconKey})})))
+			g.first++
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "entries") {
 			g.l.Now = g.l.Now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 31, 61}).Draw(t, "seconds")) * time.Second)
@@ -279,6 +299,9 @@ func TestThresholdHistories(t *testing.T) {
 				g.l.Machine = restored(t, g.l, g.l.Machine, v)
 			}
 		}
+		if g.epoch() > 0 {
+			drew++
+		}
 		for _, k := range g.l.Machine.View().ThresholdKeys() {
 			if k.Sharing != nil && k.Sharing.Epoch > 1 {
 				lived++
@@ -288,9 +311,9 @@ func TestThresholdHistories(t *testing.T) {
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
-	t.Logf("%d refreshed keys in %d games", lived, games)
-	if lived == 0 {
-		t.Fatal("no game refreshed a key: the test shows nothing")
+	t.Logf("%d refreshed keys in %d games, %d with a refreshed beacon", lived, games, drew)
+	if lived == 0 || drew == 0 {
+		t.Fatal("no game refreshed a key, or none the beacon: the test shows nothing")
 	}
 }
 

@@ -63,8 +63,12 @@ func (l *Log) Said(r *Region, key command.KeyID) command.Body {
 // the key's id.
 func (l *Log) Finish(r *Region, k *fsm.Key) *command.FinishShare {
 	id := k.Ceremony.ID
-	return &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: Point(k.Curve, k.ID),
-		Chain: [32]byte(fake(32, "chain", k.ID)), Share: fake(80, "share", id, r.ID)}
+	f := &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id),
+		Share: fake(80, "share", id, r.ID)}
+	if f.Point, f.Chain = k.Point, k.Chain; k.Scheme != command.SchemeBeacon {
+		f.Point, f.Chain = Point(k.Curve, k.ID), [32]byte(fake(32, "chain", k.ID))
+	}
+	return f
 }
 
 // Point returns the public key of a threshold key of this kit: a real one, since what is
