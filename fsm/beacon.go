@@ -5,6 +5,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
 // The beacon key is a row among the keys, so that ceremonies, wrapping epochs and time
@@ -13,7 +14,7 @@ import (
 // earlier version, the beacon is what the genesis dealt: sharing 0.
 
 // foundedBeacon is the beacon key as of the genesis. Its shares lie in the regions' unseal
-// files and its public side in the genesis, so the sharing here names holders only.
+// files, so the sharing here names holders and the public side only.
 func foundedBeacon(d *genesis.Document) *Key {
 	k := &Key{ID: command.BeaconKey, Name: "beacon", Scheme: command.SchemeBeacon, Curve: command.Ristretto255, Signers: d.Beacon.Threshold,
 		State: KeyActive, Version: 1, Stamp: d.Created, Point: d.Beacon.Public[:], Sharing: &Sharing{Threshold: d.Beacon.Threshold}}
@@ -22,11 +23,30 @@ func foundedBeacon(d *genesis.Document) *Key {
 		k.Regions = append(k.Regions, r)
 		k.Sharing.Shares = append(k.Sharing.Shares, Sealed{Region: r})
 	}
+	k.Sharing.Public = foundedPublic(&d.Beacon)
 	return k
 }
 
-// Founded reports whether the sharing is the genesis's, whose public side and shares the
-// state does not hold.
+// ristrettoSuite is the number of the beacon's group in what vault/frost encodes.
+const ristrettoSuite = 3
+
+// foundedPublic writes a genesis's public side as a frost.PublicKey, docs/spec/frost.md.
+func foundedPublic(b *genesis.Beacon) []byte {
+	w := wire.NewWriter(256)
+	w.U8(1)
+	w.U8(ristrettoSuite)
+	w.U32(0) // epoch
+	w.U8(b.Threshold)
+	w.U8(uint8(len(b.Shares)))
+	w.Fixed(b.Public[:])
+	for i, s := range b.Shares {
+		w.U8(uint8(i + 1))
+		w.Fixed(s)
+	}
+	return w.Bytes()
+}
+
+// Founded reports whether the sharing is the genesis's, whose shares the state does not hold.
 func (s *Sharing) Founded() bool { return s.Epoch == 0 }
 
 // Holders returns who has a share, ascending.

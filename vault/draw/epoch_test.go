@@ -123,7 +123,7 @@ func TestSharingRefused(t *testing.T) {
 		shares  [][]byte
 		code    errs.Code
 	}{
-		"epoch 0":            {0, k.Group[:], []uint8{1, 2, 4}, publics, errs.Malformed},
+		"a gap at epoch 0":   {0, k.Group[:], []uint8{1, 2, 4}, publics, errs.Malformed},
 		"not ascending":      {1, k.Group[:], []uint8{2, 1, 4}, publics, errs.Malformed},
 		"region 0":           {1, k.Group[:], []uint8{0, 2, 4}, publics, errs.Malformed},
 		"region 17":          {1, k.Group[:], []uint8{1, 2, 17}, publics, errs.Malformed},

@@ -25,11 +25,30 @@ func NewPublicKey(threshold int, group [32]byte, shares [][]byte) (PublicKey, er
 	return k, k.Validate()
 }
 
-// NewSharing builds and validates the public side of a later sharing: shares[i] verifies
+// Sharing is the public side of a sharing as ceremonies leave it (vault/frost).
+type Sharing interface {
+	Epoch() uint32
+	Threshold() int
+	Compressed() []byte  // the key
+	Holders() []uint8    // ascending
+	Part(r uint8) []byte // what verifies a holder's share
+}
+
+// KeyOf returns the public key that draws are verified with under a sharing.
+func KeyOf(s Sharing) (PublicKey, error) {
+	holders := s.Holders()
+	shares := make([][]byte, len(holders))
+	for i, r := range holders {
+		shares[i] = s.Part(r)
+	}
+	return NewSharing(s.Epoch(), s.Threshold(), s.Compressed(), holders, shares)
+}
+
+// NewSharing builds and validates the public side of a sharing: shares[i] verifies
 // holders[i], ascending.
 func NewSharing(epoch uint32, threshold int, group []byte, holders []uint8, shares [][]byte) (PublicKey, error) {
 	k := PublicKey{Epoch: epoch, Threshold: threshold, Shares: make([][32]byte, maxRegions)}
-	bad := epoch == 0 || len(group) != 32 || len(holders) != len(shares) || len(holders) == 0
+	bad := len(group) != 32 || len(holders) != len(shares) || len(holders) == 0
 	for i, last := 0, uint8(0); i < len(holders) && !bad; i++ {
 		if bad = holders[i] <= last || holders[i] > maxRegions || len(shares[i]) != 32; !bad {
 			k.Shares[holders[i]-1], last = [32]byte(shares[i]), holders[i]

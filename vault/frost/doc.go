@@ -10,7 +10,7 @@
 //	         of its own, and signatures of BIP-340: x-only keys, R and key with even y
 //	Ristretto255
 //	         ceremonies only: shares evaluate the beacon (vault/draw), and sign nothing.
-//	         Its first sharing may be older than the ceremonies (Founded): epoch 0
+//	         Its first sharing is older than the ceremonies: epoch 0
 //
 // A region is a number from 1 to 255 and is its own FROST identifier. Up to 16 regions hold
 // a key, any threshold of them (2 or more) sign.

@@ -27,7 +27,7 @@ type PublicKey struct {
 func (k *PublicKey) Suite() *Suite { return k.suite }
 
 // Epoch returns the number of the sharing: 1 when the key was made, one more for each
-// refresh or reshare; 0 for one from before the first ceremony (Founded). Shares of different epochs do not mix.
+// refresh or reshare; 0 for one from before the first ceremony. Shares of different epochs do not mix.
 func (k *PublicKey) Epoch() uint32 { return k.epoch }
 
 // Threshold returns how many regions sign.

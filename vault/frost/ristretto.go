@@ -70,28 +70,6 @@ func (s *Suite) signless() error {
 	return nil
 }
 
-// Founded returns the public side of a sharing from before the first ceremony, epoch 0: of
-// the beacon key, which the genesis deals. shares[i] verifies regions[i].
-func Founded(suite *Suite, threshold int, key []byte, regions []uint8, shares [][]byte) (*PublicKey, error) {
-	k := &PublicKey{suite: suite, threshold: threshold, regions: regions}
-	if !suite.founded || len(shares) != len(regions) {
-		return nil, errs.New(errs.Invalid, "%d public shares of %d regions, or %v keys have no sharing from before the first ceremony", len(shares), len(regions), suite)
-	}
-	ok := false
-	if k.root, ok = suite.decodeElement(key); !ok {
-		return nil, errs.New(errs.Malformed, "%v key: not a canonical element", suite)
-	}
-	for i, b := range shares {
-		p, ok := suite.decodeElement(b)
-		if !ok {
-			return nil, errs.New(errs.Malformed, "%v key: public share of region %d is not a canonical element", suite, regions[i])
-		}
-		k.shares = append(k.shares, p)
-	}
-	k.point = k.root
-	return k, k.validate()
-}
-
 // Part returns what verifies a holder's part of the root key, as Compressed writes the key;
 // nil for a region that holds none.
 func (k *PublicKey) Part(region uint8) []byte {
@@ -101,7 +79,8 @@ func (k *PublicKey) Part(region uint8) []byte {
 	return nil
 }
 
-// FoundedShare is a region's share of such a sharing. The caller clears secret.
+// FoundedShare is a region's share of a sharing from before the first ceremony, epoch 0: of
+// the beacon key, which the genesis deals. The caller clears secret.
 func FoundedShare(suite *Suite, region uint8, secret []byte) (*Share, error) {
 	s := &Share{suite: suite, region: region}
 	ok := false
