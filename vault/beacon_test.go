@@ -88,6 +88,15 @@ func (w *world) refreshBeacon(epoch uint32, holders ...identity.RegionID) *fsm.K
 	return w.live(command.BeaconKey, epoch)
 }
 
+// through has a message signed and waits until that is in the log.
+func (w *world) through(k *fsm.Key, message string) {
+	w.t.Helper()
+	c := w.request(k, message)
+	req := w.sign(c)
+	w.verify(k, c, req)
+	w.row(w.leading().id, req.ID)
+}
+
 // steadily keeps signing until the function it returns is called, which tells how often.
 func (w *world) steadily(k *fsm.Key) func() int {
 	var done atomic.Int64
@@ -101,10 +110,9 @@ func (w *world) steadily(k *fsm.Key) func() int {
 					return
 				default:
 				}
-				c := w.request(k, fmt.Sprint("meanwhile ", who, i))
-				w.verify(k, c, w.sign(c))
+				w.through(k, fmt.Sprint("meanwhile ", who, i))
 				done.Add(1)
-				time.Sleep(3 * time.Millisecond)
+				time.Sleep(50 * time.Millisecond)
 			}
 		})
 	}
@@ -120,21 +128,23 @@ func (w *world) steadily(k *fsm.Key) func() int {
 func TestBeaconRefreshWhileSigning(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k, shared := w.key(p256, 2), w.ready(ed25519Curve, 2)
-		stop := w.steadily(k)
+		n := 0
 		for epoch := uint32(1); epoch <= 2; epoch++ {
+			stop := w.steadily(k)
+			time.Sleep(time.Second)
 			row := w.refreshBeacon(epoch)
 			c := w.joint(shared, fmt.Sprint("shared ", epoch))
 			w.proven(shared, c, w.sign(c))
 			if row.Retiring == nil || row.Retiring.Epoch != epoch-1 {
 				t.Fatalf("the sharing before does not stay: %+v", row)
 			}
+			n += stop()
 			w.passes(2 * time.Minute)
 			if row := w.keyRow(command.BeaconKey); row.Retiring != nil {
 				t.Error("the sharing before stays for ever")
 			}
 			w.untroubled(command.BeaconKey)
 		}
-		n := stop()
 		seen := w.drawsProven()
 		if seen[0] == 0 || seen[1] == 0 || seen[2] == 0 {
 			t.Errorf("%d signatures, completions by epoch: %v", n, seen)
@@ -164,14 +174,12 @@ func TestBeaconSurvivesDeath(t *testing.T) {
 						w.refresh(command.BeaconKey)
 						w.eventually("the step is reached", g.seen.Load)
 						w.nodes[3].kill()
-						c := w.request(k, "while one is down")
-						w.verify(k, c, w.sign(c))
+						w.through(k, "while one is down")
 						w.set(func() { w.rewrite = nil })
 						w.nodes[3].restart()
 						w.live(command.BeaconKey, first)
 						w.untroubled(command.BeaconKey)
-						c = w.request(k, "under the new one")
-						w.verify(k, c, w.sign(c))
+						w.through(k, "under the new one")
 						w.drawsProven()
 						w.neverMixed()
 					})
@@ -195,8 +203,7 @@ func TestAllDieAsTheBeaconSwitches(t *testing.T) {
 			n.restart()
 		}
 		w.lead(2)
-		c := w.request(k, "after all died")
-		w.verify(k, c, w.sign(c))
+		w.through(k, "after all died")
 		if seen := w.drawsProven(); seen[1] == 0 {
 			t.Errorf("completions by epoch: %v", seen)
 		}
@@ -241,8 +248,7 @@ func TestBeaconAfterALoss(t *testing.T) {
 		if len(row.Sharing.Shares) != 3 {
 			t.Fatalf("%d holders", len(row.Sharing.Shares))
 		}
-		c := w.request(k, "by three holders")
-		w.verify(k, c, w.sign(c))
+		w.through(k, "by three holders")
 		w.passes(2 * time.Minute)
 		lost.replaceHSM()
 		lost.shareless = true
@@ -252,16 +258,14 @@ func TestBeaconAfterALoss(t *testing.T) {
 		}
 		w.lead(4) // on others' partials alone
 		for i := range 4 {
-			c := w.request(k, fmt.Sprint("led by one without a share ", i))
-			w.verify(k, c, w.sign(c))
+			w.through(k, fmt.Sprint("led by one without a share ", i))
 		}
 		row = w.refreshBeacon(2, everyone...)
 		if len(row.Sharing.Shares) != 4 {
 			t.Fatalf("%d holders", len(row.Sharing.Shares))
 		}
 		w.nodes[1].kill()
-		c = w.request(k, "with its partial")
-		w.verify(k, c, w.sign(c))
+		w.through(k, "with its partial")
 		if seen := w.drawsProven(); seen[2] == 0 {
 			t.Errorf("completions by epoch: %v", seen)
 		}
@@ -287,8 +291,7 @@ func TestPartialsOfAnotherEpoch(t *testing.T) {
 		})
 		w.nodes[4].kill()
 		for i := range 4 {
-			c := w.request(k, fmt.Sprint("old partial ", i))
-			w.verify(k, c, w.sign(c))
+			w.through(k, fmt.Sprint("old partial ", i))
 		}
 		if n := w.count("partial"); n == 0 {
 			t.Error("no partial was asked for: the wrong ones counted")
@@ -298,38 +301,40 @@ func TestPartialsOfAnotherEpoch(t *testing.T) {
 }
 
 // TestQuestionWithOldPartials: a leader that proves a draw by partials of another epoch is
-// refused by whoever it asks, by name.
+// refused by whoever it asks, and told why.
 func TestQuestionWithOldPartials(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.key(p256, 2)
 		w.refreshBeacon(1)
 		shares, _ := dealt()
-		var refused atomic.Int64
+		var asked atomic.Pointer[message]
+		var drawn atomic.Int64
 		w.set(func() {
-			w.partials = func(identity.RegionID) bool { return false }
 			w.tamper = func(from, to identity.RegionID, m *message) {
 				q, err := vault.DecodeQuestion(m.question)
-				if m.kind != "cosign" || err != nil {
+				if m.kind != "cosign" || err != nil || m.answer != nil {
+					m.err = errs.New(errs.Unavailable, "cut") // nobody learns the value otherwise
 					return
 				}
-				if m.answer == nil && m.err == nil {
-					q.Partials = nil
-					for _, s := range shares[:3] {
-						p, err := s.Evaluate(draw.Input(w.kit.Genesis.Document.Hash(), q.Meta.Term, q.Meta.Index, q.Meta.Chain))
-						w.ok(err)
-						q.Partials = append(q.Partials, p.Encode())
-					}
-					m.question = q.Encode()
-				} else if errs.CodeOf(m.err) == errs.Stale {
-					refused.Add(1)
+				q.Partials = nil
+				for _, s := range shares[:3] {
+					p, err := s.Evaluate(draw.Input(w.kit.Genesis.Document.Hash(), q.Meta.Term, q.Meta.Index, q.Meta.Chain))
+					w.ok(err)
+					q.Partials = append(q.Partials, p.Encode())
 				}
+				m.question = q.Encode()
+				drawn.Store(int64(to))
+				asked.Store(m)
 			}
 		})
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		_, err := w.leading().vault.Sign(ctx, w.request(k, "by old partials"))
-		if err == nil || refused.Load() == 0 {
-			t.Errorf("signed: %v; %d refusals", err, refused.Load())
+		if _, err := w.leading().vault.Sign(ctx, w.request(k, "by old partials")); err == nil {
+			t.Error("signed by old partials")
+		}
+		_, err := w.nodes[identity.RegionID(drawn.Load())].vault.HandleCoSign(t.Context(), 1, asked.Load().question)
+		if errs.CodeOf(err) != errs.Stale {
+			t.Errorf("refused with %v", err)
 		}
 		w.set(func() { w.tamper = nil })
 	})
