@@ -30,6 +30,8 @@ type ledger struct {
 	tries    map[command.CeremonyID]bool // at sharings, that got as far as a first dealing
 	finishes map[command.CeremonyID]map[identity.RegionID]string
 	shares   []share // of threshold signatures, each once, by time
+	beacon   []beaconSharing
+	proofs   []proof
 }
 
 type slot struct {
@@ -149,6 +151,9 @@ func (l *ledger) read(leaf *audit.Leaf) error {
 }
 
 func (l *ledger) complete(leaf *audit.Leaf, b *command.Complete) error {
+	if by := l.sessions[leaf.Command.Principal].region; by != l.history.Liar && len(b.Partials) > 0 {
+		l.proofs = append(l.proofs, proof{leaf.Seq, b.Index, b.Partials})
+	}
 	for _, raw := range b.Answers {
 		a, err := command.DecodeAnswer(raw)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 // the drawn regions and the beacon's value, and no further attempt lacks its reason. That
 // draws are uniform only many of them show: see Tally.
 func selection(l *ledger, f *findings) {
+	proven(l, f)
 	for _, q := range l.requests {
 		for _, a := range q.answers {
 			l.answer(q, &a, f)

@@ -43,7 +43,7 @@ type share struct {
 func (l *ledger) finished(leaf *audit.Leaf, b *command.FinishShare) {
 	k := l.keys[b.Ceremony.Key]
 	public, err := frost.DecodePublicKey(b.Public)
-	if k == nil || err != nil {
+	if k == nil && b.Ceremony.Key != command.BeaconKey || err != nil {
 		return
 	}
 	said := l.finishes[b.Ceremony]
@@ -57,11 +57,16 @@ func (l *ledger) finished(leaf *audit.Leaf, b *command.FinishShare) {
 			return
 		}
 	}
+	if k == nil {
+		l.reshared(leaf, public)
+		return
+	}
 	k.sharings[b.Ceremony.Epoch] = &sharing{b.Public, b.Point, b.Chain, leaf.Meta.Index, leaf.Stamp}
 }
 
 // live counts the sharings that went live.
 func (l *ledger) live() (n int) {
+	n = len(l.beacon)
 	for _, k := range l.keys {
 		n += len(k.sharings)
 	}

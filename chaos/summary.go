@@ -12,6 +12,7 @@ type Summary struct {
 	Entries, Terms, Boots   int
 	Made, Requests, Redraws int // signatures in HSMs; requests; attempts after the first
 	SecondPairs, Isolations int // requests answered with two pairs, as the design allows
+	Beacons                 int // sharings of the beacon key that went live after the genesis's
 	Shares, Sharings, Tries int // of threshold signatures that left; that went live; failed tries at one
 }
 
@@ -50,6 +51,7 @@ func (s *Summary) Add(h *History) {
 	if l, err := readLedger(h, h.longest()); err == nil {
 		s.Requests += len(l.requests)
 		s.Shares += len(l.shares)
+		s.Beacons += len(l.beacon)
 		s.Sharings, s.Tries = s.Sharings+l.live(), s.Tries+len(l.tries)-l.live()
 		for _, q := range l.requests {
 			s.Redraws += len(q.attempts) - 1
@@ -59,6 +61,6 @@ func (s *Summary) Add(h *History) {
 
 // String returns one line.
 func (s Summary) String() string {
-	return fmt.Sprintf("%d runs: %d operations (%d acknowledged, %d reads), %d log entries in %d terms, %d node starts, %d isolations; %d requests, %d further attempts, %d second pairs, %d signatures in HSMs; %d sharings after %d failed tries, %d shares",
-		s.Runs, s.Ops, s.Acked, s.Reads, s.Entries, s.Terms, s.Boots, s.Isolations, s.Requests, s.Redraws, s.SecondPairs, s.Made, s.Sharings, s.Tries, s.Shares)
+	return fmt.Sprintf("%d runs: %d operations (%d acknowledged, %d reads), %d log entries in %d terms, %d node starts, %d isolations; %d requests, %d further attempts, %d second pairs, %d signatures in HSMs; %d sharings (%d of the beacon) after %d failed tries, %d shares",
+		s.Runs, s.Ops, s.Acked, s.Reads, s.Entries, s.Terms, s.Boots, s.Isolations, s.Requests, s.Redraws, s.SecondPairs, s.Made, s.Sharings, s.Beacons, s.Tries, s.Shares)
 }

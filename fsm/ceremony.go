@@ -184,6 +184,9 @@ func (w *work) goLive(k *Key) {
 	}
 	k.restartEscrow()
 	k.Sharing, k.Regions, k.Point, k.Chain, k.Ceremony, k.Import = s, c.Holders, said.Point, said.Chain, nil, nil
+	if k.Scheme == command.SchemeBeacon {
+		k.Since = w.meta.Index
+	}
 	if k.State == KeyPending {
 		k.State, k.Version = KeyActive, 1
 	}
@@ -280,7 +283,11 @@ func (w *work) timeOut(k *Key) {
 	now := w.head.clock
 	if k.Retiring != nil && !k.RetireAt.After(now) {
 		n := *k
-		n.Retiring, n.RetireAt = nil, time.Time{}
+		if k.Scheme == command.SchemeBeacon && w.drawing(k) {
+			n.RetireAt = now.Add(RetireTime) // looked at again then
+		} else {
+			n.Retiring, n.RetireAt = nil, time.Time{}
+		}
 		w.putKey(&n)
 		k = &n
 	}
@@ -339,7 +346,7 @@ func (w *work) dueKeys(until time.Time, limit int) []*Key {
 func (t *task) trying(id command.CeremonyID) (*Key, error) {
 	k, ok := t.keys.get(id.Key)
 	switch {
-	case !ok || k.Scheme != command.SchemeThreshold:
+	case !ok || !k.Scheme.Shared():
 		return nil, errs.New(errs.NotFound, "there is no threshold key %s", id.Key)
 	case !k.Ceremony.Running() || k.Ceremony.ID != id:
 		return nil, errs.New(errs.BadState, "key %s is not at try %d of sharing %d", id.Key, id.Try, id.Epoch)

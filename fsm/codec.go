@@ -170,7 +170,7 @@ func (k *Key) encode() []byte {
 	w.Fixed(k.Author[:])
 	w.Fixed(k.FrozenBy[:])
 	w.String(k.Reason)
-	if k.Scheme == command.SchemeThreshold {
+	if k.Scheme.Shared() {
 		k.writeThreshold(w)
 	}
 	k.writeExtras(w)
@@ -210,7 +210,7 @@ func decodeKey(b []byte) (*Key, error) {
 	k.Author = readFingerprint(r)
 	k.FrozenBy = readFingerprint(r)
 	k.Reason = r.String(command.MaxNote)
-	if k.Scheme == command.SchemeThreshold {
+	if k.Scheme.Shared() {
 		k.readThreshold(r)
 	}
 	k.readExtras(r)

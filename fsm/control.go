@@ -169,6 +169,9 @@ func (t *task) regionFreeze(b *command.RegionFreeze) (deed, error) {
 	if !ok {
 		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
 	}
+	if err := ordinary(k); err != nil {
+		return nil, err
+	}
 	return t.brakeKey(k, b.Reason)
 }
 

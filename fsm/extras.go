@@ -13,6 +13,7 @@ const (
 	extraLimit    = 3
 	extraOutside  = 4
 	extraPaths    = 5
+	extraSince    = 8 // of the beacon key
 )
 
 func (k *Key) writeExtras(w *wire.Writer) {
@@ -31,6 +32,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	}
 	if len(k.FrozenPaths) > 0 {
 		extra(w, extraPaths, k.writeFrozenPaths)
+	}
+	if k.Since > 0 {
+		extra(w, extraSince, func(w *wire.Writer) { w.U64(k.Since) })
 	}
 }
 
@@ -60,6 +64,10 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readOutside(x)
 		case extraPaths:
 			k.readFrozenPaths(x)
+		case extraSince:
+			if k.Since = x.U64(); k.Since == 0 || k.Scheme != command.SchemeBeacon {
+				x.Fail("a beacon sharing of index %d in a row of scheme %s", k.Since, k.Scheme)
+			}
 		default:
 			r.Fail("extra %d is unknown", tag)
 		}

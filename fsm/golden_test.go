@@ -10,7 +10,7 @@ import (
 )
 
 func TestSnapshotVector(t *testing.T) {
-	for name, l := range map[string]*fsmtest.Log{"snapshot": varied(t), "snapshot-threshold": variedThreshold(t)} {
+	for name, l := range map[string]*fsmtest.Log{"snapshot": varied(t), "snapshot-threshold": variedThreshold(t), "snapshot-beacon": variedBeacon(t)} {
 		snapshotVector(t, name, l)
 	}
 }

@@ -215,6 +215,9 @@ func (t *task) brakes(id command.KeyID, reason string) (*Key, error) {
 	if t.principal.Roles&(command.RoleAdmin|command.RoleOperator) == 0 {
 		return nil, t.denied()
 	}
+	if err := ordinary(k); err != nil {
+		return nil, err
+	}
 	return k, command.CheckText("reason", reason, command.MaxNote)
 }
 
@@ -265,6 +268,9 @@ func (t *task) retireKey(b *command.RetireKey) (deed, error) {
 	k, ok := t.keys.get(b.Key)
 	if !ok {
 		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
+	}
+	if err := ordinary(k); err != nil {
+		return nil, err
 	}
 	if k.State == KeyRetired {
 		return nil, errs.New(errs.BadState, "key %s is retired already", k.ID)

@@ -16,6 +16,9 @@ func (t *task) limitKey(b *command.LimitKey) (deed, error) {
 	if !ok || t.principal.Tenant != "" && t.principal.Tenant != k.Tenant {
 		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
 	}
+	if err := ordinary(k); err != nil {
+		return nil, err
+	}
 	if err := b.Check(); err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type Machine struct {
 	leaf    audit.Leaf
 	verify  func(pub identity.PublicKey, msg, sig []byte) bool
 	levelOf func(command.Type) uint32
+	beacon  *Key // as of the genesis
 	db      *memdb.MemDB
 	state   atomic.Pointer[state]
 }
@@ -48,6 +49,7 @@ func New(g *genesis.Genesis, o Options) (*Machine, error) {
 	if m.levelOf == nil {
 		m.levelOf = command.Type.Level
 	}
+	m.beacon = foundedBeacon(m.document())
 	m.leaf = audit.GenesisLeaf(g.Encode(), m.lineage, g.Document.Created)
 	m.found()
 	return m, nil
@@ -81,7 +83,7 @@ func (m *Machine) found() {
 func (m *Machine) document() *genesis.Document { return &m.genesis.Document }
 
 func (m *Machine) publish(h head, o *roster) {
-	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o, levelOf: m.levelOf})
+	m.state.Store(&state{genesis: m.document(), lineage: m.lineage, db: m.db.Snapshot(), head: h, roster: o, levelOf: m.levelOf, beacon: m.beacon})
 }
 
 // GenesisLeaf returns leaf 0 of the audit log.

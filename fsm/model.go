@@ -146,6 +146,7 @@ type Key struct {
 	Sharing  *Sharing          // the live one; nil before the first
 	Retiring *Sharing          // the one before: attempts opened under it may still be answered
 	RetireAt time.Time         // by the committed clock
+	Since    uint64            // of the beacon key: index whose entry made Sharing live; 0 for the genesis's
 	Ceremony *Ceremony         // the sharing being made, or whose making failed; nil at rest
 	Issued   uint64            // addresses given out
 	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none

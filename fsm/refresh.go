@@ -51,8 +51,8 @@ func (t *task) refreshKey(b *command.RefreshKey) (deed, error) {
 	if b.Key == (command.KeyID{}) {
 		return t.refreshAll(b)
 	}
-	k, ok := t.keys.get(b.Key)
-	if !ok || k.Scheme != command.SchemeThreshold {
+	k, ok := t.sharedKey(b.Key)
+	if !ok {
 		return nil, errs.New(errs.NotFound, "there is no threshold key %s", b.Key)
 	}
 	holders, err := t.refreshable(k, b.Holders)
@@ -97,7 +97,7 @@ func (w *work) refreshable(k *Key, listed []identity.RegionID) ([]identity.Regio
 	case k.Ceremony.Running():
 		return nil, errs.New(errs.BadState, "a ceremony of key %s is running: try %d of sharing %d", k.ID, k.Ceremony.ID.Try, k.Ceremony.ID.Epoch)
 	case k.exhausted():
-		return nil, errs.New(errs.BadState, "all tries at the next sharing of key %s are used up", k.ID).WithHint("move what it holds to a new key and retire it")
+		return nil, k.usedUp()
 	case k.Retiring != nil:
 		return nil, errs.New(errs.Throttled, "the last sharing of key %s is not gone yet; ask again in %s", k.ID, RetireTime)
 	}
@@ -112,6 +112,14 @@ func (w *work) refreshable(k *Key, listed []identity.RegionID) ([]identity.Regio
 		return nil, errs.New(errs.NoEligiblePair, "fewer than %d regions that hold a share of key %s are healthy", k.Sharing.Threshold, k.ID)
 	}
 	return holders, nil
+}
+
+func (k *Key) usedUp() error {
+	err := errs.New(errs.BadState, "all tries at the next sharing of key %s are used up", k.ID)
+	if k.Scheme == command.SchemeBeacon {
+		return err.WithHint("it goes on with the sharing it has, for ever")
+	}
+	return err.WithHint("move what it holds to a new key and retire it")
 }
 
 // holders returns the regions that are to hold a sharing: those listed, or every active

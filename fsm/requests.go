@@ -87,6 +87,8 @@ func (t *task) nobody(k *Key, eligible []identity.RegionID, dry int) error {
 // signable reports why a key does not sign now; frozen is what its own freezes say.
 func (w *work) signable(k *Key, frozen *errs.Error) error {
 	switch {
+	case k.Scheme == command.SchemeBeacon:
+		return ordinary(k)
 	case w.head.frozen != nil:
 		return errs.New(errs.Frozen, "the vault is frozen")
 	case frozen != nil:

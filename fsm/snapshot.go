@@ -172,7 +172,7 @@ func readState(m *Machine, r io.Reader) (*state, *memdb.MemDB, error) {
 		return nil, nil, err
 	}
 	o.txn.Commit()
-	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs), levelOf: m.levelOf}, db, nil
+	return &state{genesis: m.document(), lineage: m.lineage, db: db.Snapshot(), head: *o.head, roster: newRoster(o.regs), levelOf: m.levelOf, beacon: m.beacon}, db, nil
 }
 
 func (o *restoring) read(b []byte) error {

@@ -69,9 +69,23 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 	return l
 }
 
+// variedBeacon is a vault whose beacon was refreshed, with a draw open under the shares of
+// the genesis: both sharings are there.
+func variedBeacon(t testing.TB) *fsmtest.Log {
+	l, signer, key := fsmtest.New().Ready(fsm.Options{})
+	l.Must(l.By(signer, fsmtest.Digest(key, [32]byte{1})))
+	l.Must(l.Dual(&command.RefreshKey{Key: command.BeaconKey}))
+	l.Hold(command.BeaconKey)
+	later(l, fsm.RetireTime)
+	if k := l.Machine.View().BeaconKey(); k.Retiring == nil || k.Since == 0 {
+		t.Fatalf("%+v", k)
+	}
+	return l
+}
+
 // everything is states that together have every kind of row there is.
 func everything(t testing.TB) []*fsmtest.Log {
-	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t), variedImport(t)}
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t), variedImport(t), variedBeacon(t)}
 }
 
 func written(t testing.TB, m *fsm.Machine) []byte {

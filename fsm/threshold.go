@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -145,7 +146,7 @@ func (p *NoncePool) Count() int { return len(p.Commitments) / CommitmentLen(p.Cu
 
 // Holds reports whether a region has a share of the key's live sharing.
 func (k *Key) Holds(r identity.RegionID) bool {
-	return k.Sharing != nil && k.Sharing.Share(r) != nil
+	return k.Sharing != nil && slices.Contains(k.Sharing.Holders(), r)
 }
 
 // SharingOf returns the sharing of an epoch: the live one or the one before it, or nil.
@@ -171,11 +172,11 @@ func (s *Sharing) Share(r identity.RegionID) []byte {
 // wraps returns the epochs of wrapping keys that a key needs, one for each use. A retired
 // key needs none: it never signs again.
 func (k *Key) wraps() (epochs []uint32) {
-	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired {
+	if !k.Scheme.Shared() || k.State == KeyRetired {
 		return nil
 	}
 	for _, s := range []*Sharing{k.Sharing, k.Retiring} {
-		if s != nil {
+		if s != nil && !s.Founded() {
 			epochs = append(epochs, s.Wrap)
 		}
 	}

@@ -25,7 +25,9 @@ type dealerGame struct {
 	set   bool                       // there was a schedule after the last entry
 	begun int                        // refreshes by schedule
 
-	brought int // how often a key from outside was seen live
+	brought int               // how often a key from outside was seen live
+	first   uint64            // index of the game's first entry
+	drawn   map[uint64]uint32 // by index of an entry: the beacon's epoch when it began
 }
 
 func (g *dealerGame) chance(percent int) bool {
@@ -117,7 +119,7 @@ func (g *dealerGame) play() []*command.Command {
 		g.keys = append(g.keys, command.KeyIDOf(c.Principal, c.ID))
 		return []*command.Command{c}
 	case 1:
-		return []*command.Command{l.Dual(&command.RefreshKey{Key: g.key(), Holders: g.regions()})}
+		return []*command.Command{l.Dual(&command.RefreshKey{Key: pick(&g.player, []command.KeyID{g.key(), command.BeaconKey}), Holders: g.regions()})}
 	case 2:
 		return []*command.Command{l.Dual(&command.RefreshKey{Holders: g.regions()})}
 	case 3:
@@ -187,7 +189,8 @@ func (g *dealerGame) membership() *command.Command {
 func (g *dealerGame) check(res fsm.Result) {
 	v := g.l.Machine.View()
 	uses, running := map[uint32]uint32{}, 0
-	for _, k := range v.ThresholdKeys() {
+	g.drawn[res.Meta.Index] = g.epoch()
+	for _, k := range append(v.ThresholdKeys(), v.BeaconKey()) {
 		g.checkKey(v, k, uses)
 		if k.Ceremony.Running() {
 			running++
@@ -205,6 +208,13 @@ func (g *dealerGame) check(res fsm.Result) {
 	}
 	g.checkNonces(v, res)
 	g.checkSchedule(v, res)
+	for _, q := range v.OpenRequests() { // whatever is open can be drawn, under the epoch its entry began with
+		if at := q.Open().Meta.Index; at >= g.first {
+			if s := v.BeaconKey().SharingAt(at); s == nil || s.Epoch != g.drawn[at] {
+				g.Fatalf("request %s was opened at %d under beacon epoch %d, now it is %+v", q.ID, at, g.drawn[at], s)
+			}
+		}
+	}
 }
 
 // checkSchedule: time begins a refresh of all only where that is set, at most once an entry,
@@ -225,6 +235,14 @@ func (g *dealerGame) checkSchedule(v fsm.View, res fsm.Result) {
 	}
 	g.set = set
 	g.begun += began
+}
+
+// epoch is the beacon's as of the last look.
+func (g *dealerGame) epoch() uint32 {
+	if k := g.wants[command.BeaconKey]; k != nil {
+		return k.Sharing.Epoch
+	}
+	return 0
 }
 
 func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
@@ -253,7 +271,7 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 		g.Fatalf("key %s is %s, live: %v", k.ID, k.State, k.Sharing != nil)
 	}
 	for _, s := range []*fsm.Sharing{k.Sharing, k.Retiring} {
-		if s == nil {
+		if s == nil || s.Founded() && k.Scheme == command.SchemeBeacon {
 			continue
 		}
 		if e, ok := v.Wrap(s.Wrap); !ok || e.Doomed != 0 || len(s.Shares) < 3 {
@@ -309,7 +327,8 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 	l, signer, _ := fsmtest.New().Ready(fsm.Options{Verify: v.Verify})
 	key := l.ThresholdKey("acme", "cold", command.Ed25519, 2)
 	l.FillPools(command.Ed25519, 3)
-	g := &dealerGame{player: player{T: t, l: l, signers: []*identity.KeySigner{signer}, keys: []command.KeyID{key}}, wants: map[command.KeyID]*fsm.Key{}, named: map[string]bool{}}
+	g := &dealerGame{player: player{T: t, l: l, signers: []*identity.KeySigner{signer}, keys: []command.KeyID{key}}, wants: map[command.KeyID]*fsm.Key{}, named: map[string]bool{}, drawn: map[uint64]uint32{}}
+	g.first = l.Machine.View().Meta().Index + 1
 	replay, err := fsm.New(l.Genesis, fsm.Options{Verify: v.Verify})
 	if err != nil {
 		t.Fatal(err)
@@ -322,11 +341,12 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived, games, scheduled, brought := 0, 0, 0, 0
+	lived, drew, games, scheduled, brought := 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
 		if g.chance(60) {
-			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: g.keys[0]})))
+			want = append(want, g.l.Apply(g.l.Dual(&command.RefreshKey{Key: pick(&g.player, []command.KeyID{g.keys[0], command.BeaconKey})})))
+			g.first++
 		}
 		if g.chance(30) {
 			want = append(want, g.l.Apply(g.bring()), g.l.Apply(g.bring()))
@@ -343,6 +363,9 @@ func TestThresholdHistories(t *testing.T) {
 				g.l.Machine = restored(t, g.l, g.l.Machine, v)
 			}
 		}
+		if g.epoch() > 0 {
+			drew++
+		}
 		for _, k := range g.l.Machine.View().ThresholdKeys() {
 			if k.Sharing != nil && k.Sharing.Epoch > 1 {
 				lived++
@@ -354,9 +377,9 @@ func TestThresholdHistories(t *testing.T) {
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
-	t.Logf("%d refreshed keys in %d games, %d refreshes by schedule, keys brought in in %d", lived, games, scheduled, brought)
-	if lived == 0 || scheduled == 0 || brought == 0 {
-		t.Fatal("no game refreshed a key: the test shows nothing")
+	t.Logf("%d refreshed keys in %d games, %d with a refreshed beacon, %d refreshes by schedule, keys brought in in %d", lived, games, drew, scheduled, brought)
+	if lived == 0 || drew == 0 || scheduled == 0 || brought == 0 {
+		t.Fatal("no game refreshed a key or the beacon, or none by schedule, or brought one in: the test shows nothing")
 	}
 }
 

@@ -23,6 +23,7 @@ type state struct {
 	head    head
 	roster  *roster
 	levelOf func(command.Type) uint32
+	beacon  *Key // as of the genesis
 }
 
 // View is the state at one index: immutable, safe for concurrent use, cheap to keep.
@@ -55,7 +56,8 @@ func (v View) Frozen() (reason string, by identity.Fingerprint, ok bool) {
 	return "", identity.Fingerprint{}, false
 }
 
-// Beacon returns the public side of the beacon.
+// Beacon returns the public side of the beacon as of the genesis. The key stays; its shares
+// are those of BeaconKey.
 func (v View) Beacon() genesis.Beacon { return v.s.genesis.Beacon }
 
 // Region returns one region.
@@ -106,7 +108,17 @@ func (v View) Tenants() (names []string) {
 
 // Key returns one key.
 func (v View) Key(id command.KeyID) (*Key, bool) {
-	return lookup[*Key](v.txn(), keyTable, "id", id[:])
+	k, ok := lookup[*Key](v.txn(), keyTable, "id", id[:])
+	if !ok && id == command.BeaconKey {
+		return v.s.beacon, true
+	}
+	return k, ok
+}
+
+// BeaconKey returns the beacon key with its sharings.
+func (v View) BeaconKey() *Key {
+	k, _ := v.Key(command.BeaconKey)
+	return k
 }
 
 // KeyByName returns a tenant's key.
@@ -114,14 +126,15 @@ func (v View) KeyByName(tenant, name string) (*Key, bool) {
 	return lookup[*Key](v.txn(), keyTable, "name", nameKey(tenant, name))
 }
 
-// Keys returns a tenant's keys in order of tenant and name; tenant "" means all.
+// Keys returns a tenant's keys in order of tenant and name; tenant "" means all, the beacon
+// key apart.
 func (v View) Keys(tenant string) (keys []*Key) {
 	it, err := v.txn().Get(keyTable, "name")
 	if err != nil {
 		panic(err) // tables and indexes are constants
 	}
 	for obj := it.Next(); obj != nil; obj = it.Next() {
-		if k := obj.(*Key); tenant == "" || k.Tenant == tenant {
+		if k := obj.(*Key); (tenant == "" || k.Tenant == tenant) && k.Scheme != command.SchemeBeacon {
 			keys = append(keys, k)
 		}
 	}
@@ -194,7 +207,7 @@ func (v View) MaySign(p identity.Fingerprint, tenant string) bool {
 // AttestationsHash returns what the regions of a key confirm: the key's parameters and
 // every attestation, in order of region; of a threshold key, SharingHash.
 func AttestationsHash(k *Key) [32]byte {
-	if k.Scheme == command.SchemeThreshold {
+	if k.Scheme.Shared() {
 		return SharingHash(k)
 	}
 	w := wire.NewWriter(1024)

@@ -97,9 +97,11 @@ func (w *work) fileDue() {
 
 // putKey writes a changed key and tells about it.
 func (w *work) putKey(k *Key) {
-	if k.Scheme == command.SchemeThreshold {
-		was, _ := w.keys.get(k.ID)
-		w.recount(was, k)
+	if k.Scheme.Shared() {
+		was, ok := w.keys.get(k.ID)
+		if w.recount(was, k); !ok && k.Scheme == command.SchemeBeacon {
+			w.keys.count++ // its first refresh
+		}
 	}
 	w.keys.put(k.ID, k)
 	for _, id := range w.result.Keys {

@@ -18,28 +18,30 @@ import (
 // beacon remembers the partials of recent entries and makes values of them. A value
 // belongs to one place in one log: {term, index, chain hash}.
 type beacon struct {
-	cfg *Config
-	key func() (draw.PublicKey, error)
+	cfg  *Config
+	held *shares
+	wake bell
 
-	mu    sync.Mutex
-	evals map[command.Meta]*evaluation
-	order map[identity.RegionID][]command.Meta // oldest first; 0 for what this region knows itself
+	mu     sync.Mutex
+	evals  map[command.Meta]*evaluation
+	order  map[identity.RegionID][]command.Meta // oldest first; 0 for what this region knows itself
+	stands map[uint32]*stand                    // by epoch: the live one, and the one before while it is in use
 }
 
 // evaluation is what is known of one entry's value.
 type evaluation struct {
 	meta command.Meta
 	by   identity.RegionID  // who spoke of it before this region knew it; 0 once it does
-	at   func() *draw.Place // computed once, like own
-	own  func() (draw.Partial, error)
+	at   func() *draw.Place // computed once
 
 	mu      sync.Mutex
-	opened  bool           // the own replica applied a draw opened here
-	seen    map[uint8]bool // regions whose partial arrived: the first one counts
-	arrived []draw.Partial // of other regions, not yet verified
-	good    []draw.Partial // of other regions, verified
-	drawn   *drawn         // set once the value is known
-	news    chan struct{}  // capacity 1: a partial arrived
+	own     map[uint32]func() (draw.Partial, error) // by epoch; computed once
+	opened  bool                                    // the own replica applied a draw opened here
+	seen    map[uint8]bool                          // regions whose partial arrived: the first one counts
+	arrived []draw.Partial                          // of other regions, not yet verified
+	good    []draw.Partial                          // of other regions, verified
+	drawn   *drawn                                  // set once the value is known
+	news    chan struct{}                           // capacity 1: a partial arrived
 }
 
 // drawn is a value with the partials that prove it.
@@ -56,11 +58,9 @@ func (d *drawn) encoded() [][]byte {
 	return out
 }
 
-func newBeacon(cfg *Config) *beacon {
-	return &beacon{cfg: cfg, evals: map[command.Meta]*evaluation{}, order: map[identity.RegionID][]command.Meta{}, key: sync.OnceValues(func() (draw.PublicKey, error) {
-		b := cfg.Replica.View().Beacon()
-		return draw.NewPublicKey(int(b.Threshold), b.Public, b.Shares)
-	})}
+func newBeacon(cfg *Config, held *shares) *beacon {
+	return &beacon{cfg: cfg, held: held, wake: newBell(), evals: map[command.Meta]*evaluation{},
+		order: map[identity.RegionID][]command.Meta{}, stands: map[uint32]*stand{}}
 }
 
 // at returns the evaluation of an entry this region knows.
@@ -83,7 +83,6 @@ func (b *beacon) hold(m command.Meta, by identity.RegionID) *evaluation {
 		e.at = sync.OnceValue(func() *draw.Place {
 			return draw.At(draw.Input(b.cfg.Replica.View().Lineage(), m.Term, m.Index, m.Chain))
 		})
-		e.own = sync.OnceValues(func() (draw.Partial, error) { return b.cfg.Share.Evaluate(e.at()) })
 		b.evals[m] = e
 	}
 	room := maxMetas
@@ -106,11 +105,25 @@ func (b *beacon) applied(m command.Meta) {
 	e.mu.Unlock()
 }
 
+// evaluate makes the partial that goes with an ack, under the sharing that is live as far as
+// this replica knows: it has not applied what stands just before the entry. If that changes
+// the sharing, the partial is of no use and whoever needs one asks again. It waits for no HSM.
 func (b *beacon) evaluate(m command.Meta) ([]byte, error) {
 	if err := b.cfg.halted(); err != nil {
 		return nil, err
 	}
-	p, err := b.at(m).own()
+	st, err := b.under(m.Index)
+	if err != nil {
+		return nil, err
+	}
+	share := st.share.Load()
+	if share == nil && st.holds {
+		b.wake.ring()
+		return nil, errs.New(errs.NotReady, "the share of the beacon key, epoch %d, is not opened yet", st.key.Epoch)
+	} else if share == nil {
+		return nil, st.none(b.cfg.Region)
+	}
+	p, err := b.partial(b.at(m), st, *share)
 	if err != nil {
 		return nil, err
 	}
@@ -183,23 +196,21 @@ func (b *beacon) value(ctx context.Context, m command.Meta, regions []*fsm.Regio
 
 // gather combines the value as soon as enough valid partials are here; nil at ctx's end.
 func (b *beacon) gather(ctx context.Context, e *evaluation) (*drawn, error) {
-	key, err := b.key()
+	st, err := b.under(e.meta.Index)
 	if err != nil {
 		return nil, err
 	}
-	own, err := e.own()
-	if err != nil {
-		return nil, err
-	}
+	own := b.mine(ctx, e, st)
+	need := st.key.Threshold - len(own)
 	for {
-		batch, good, d := e.take(key.Threshold - 1)
+		batch, good, d := e.take(need)
 		switch {
 		case d != nil:
 			return d, nil
-		case len(good) >= key.Threshold-1:
-			return b.combine(key, e, append([]draw.Partial{own}, good...))
+		case len(good) >= need:
+			return b.combine(st, e, append(own, good...))
 		case len(batch) > 0:
-			b.check(key, e, batch)
+			b.check(st, e, batch)
 			continue
 		}
 		select {
@@ -227,24 +238,29 @@ func (e *evaluation) known() *drawn {
 }
 
 // check verifies partials in parallel and names the region of a bad one: that is
-// evidence, since nobody else can speak on its connection.
-func (b *beacon) check(key draw.PublicKey, e *evaluation, batch []draw.Partial) {
+// evidence, since nobody else can speak on its connection. One of another epoch is none: it
+// was made for an ack before the entry's epoch was known there, and may come again.
+func (b *beacon) check(st *stand, e *evaluation, batch []draw.Partial) {
 	faults, at := make([]error, len(batch)), e.at()
-	parallel(len(batch), func(i int) { faults[i] = key.Check(at, batch[i]) })
+	parallel(len(batch), func(i int) { faults[i] = st.key.Check(at, batch[i]) })
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i, p := range batch {
-		if faults[i] == nil || !liar.Defends(liar.PartialProofs) {
+		switch {
+		case errs.CodeOf(faults[i]) == errs.Stale:
+			delete(e.seen, p.Region)
+			b.cfg.Logger.Info("beacon partial of another epoch", slog.Int("region", int(p.Region)), slog.Uint64("index", e.meta.Index), slog.Any("error", faults[i]))
+		case faults[i] == nil || !liar.Defends(liar.PartialProofs):
 			e.good = append(e.good[:len(e.good):len(e.good)], p)
-			continue
+		default:
+			b.cfg.Logger.Error("beacon partial does not verify", slog.Int("region", int(p.Region)), slog.Uint64("index", e.meta.Index))
 		}
-		b.cfg.Logger.Error("beacon partial does not verify", slog.Int("region", int(p.Region)), slog.Uint64("index", e.meta.Index))
 	}
 }
 
-func (b *beacon) combine(key draw.PublicKey, e *evaluation, good []draw.Partial) (*drawn, error) {
-	good = good[:key.Threshold]
-	value, err := key.Combine(e.at(), good)
+func (b *beacon) combine(st *stand, e *evaluation, good []draw.Partial) (*drawn, error) {
+	good = good[:st.key.Threshold]
+	value, err := st.key.Combine(e.at(), good)
 	if err != nil {
 		return nil, err
 	}
@@ -257,12 +273,12 @@ func (b *beacon) combine(key draw.PublicKey, e *evaluation, good []draw.Partial)
 
 // verify is the co-signer's side: from its own partial and others' it computes the
 // value itself and compares it with the leader's.
-func (b *beacon) verify(q *Question) error {
+func (b *beacon) verify(ctx context.Context, q *Question) error {
 	e := b.at(q.Meta)
 	d := e.known()
 	if d == nil {
 		var err error
-		if d, err = b.recompute(e, q); err != nil {
+		if d, err = b.recompute(ctx, e, q); err != nil {
 			return err
 		}
 	}
@@ -272,36 +288,33 @@ func (b *beacon) verify(q *Question) error {
 	return nil
 }
 
-func (b *beacon) recompute(e *evaluation, q *Question) (*drawn, error) {
-	key, err := b.key()
+func (b *beacon) recompute(ctx context.Context, e *evaluation, q *Question) (*drawn, error) {
+	st, err := b.under(q.Meta.Index)
 	if err != nil {
 		return nil, err
 	}
-	own, err := e.own()
-	if err != nil {
-		return nil, err
-	}
-	ps := []draw.Partial{own}
+	ps := b.mine(ctx, e, st)
+	own, need := len(ps), st.key.Threshold
 	for _, raw := range q.Partials {
 		p, err := draw.DecodePartial(raw)
 		if err != nil {
 			return nil, err
 		}
-		if len(ps) < key.Threshold && !holds(ps, p.Region) {
+		if len(ps) < need && !holds(ps, p.Region) {
 			ps = append(ps, p)
 		}
 	}
-	if len(ps) < key.Threshold {
-		return nil, errs.New(errs.Unverified, "co-sign question on entry %d: partials of %d regions, %d needed", q.Meta.Index, len(ps), key.Threshold)
+	if len(ps) < need {
+		return nil, errs.New(errs.Unverified, "co-sign question on entry %d: partials of %d regions, %d needed", q.Meta.Index, len(ps), need)
 	}
-	faults, at := make([]error, len(ps)), e.at()
-	parallel(len(ps)-1, func(i int) { faults[i+1] = key.Check(at, ps[i+1]) })
+	faults, at := make([]error, len(ps)-own), e.at()
+	parallel(len(faults), func(i int) { faults[i] = st.key.Check(at, ps[own+i]) })
 	for _, err := range faults {
 		if err != nil {
 			return nil, err
 		}
 	}
-	return b.combine(key, e, ps)
+	return b.combine(st, e, ps)
 }
 
 // handlePartial gives the own partial on an entry, only once the own replica has
@@ -322,7 +335,7 @@ func (b *beacon) handlePartial(ctx context.Context, m command.Meta) ([]byte, err
 	if !b.opens(m) {
 		return nil, errs.New(errs.Denied, "no open draw stands at entry %d of this region's log", m.Index)
 	}
-	return b.evaluate(m)
+	return b.give(wait, m)
 }
 
 func (b *beacon) opens(m command.Meta) bool {

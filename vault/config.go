@@ -137,7 +137,7 @@ type Config struct {
 	Session  *identity.Session
 	Curves   []command.Curve // what the HSM signs with now, ascending
 	Level    uint32          // of commands this release understands, announced with the session
-	Share    draw.Share      // of the beacon key
+	Share    draw.Share      // of the beacon key, dealt at the genesis; empty if the region has none (any more)
 
 	Proposer Proposer
 	Replica  Replica
@@ -174,7 +174,7 @@ func (c *Config) validate() error {
 		missing bool
 	}{
 		{"Region", c.Region == 0}, {"Identity", c.Identity == nil}, {"Session", c.Session == nil},
-		{"Share", c.Share.Region != uint8(c.Region)}, {"Proposer", c.Proposer == nil}, {"Replica", c.Replica == nil},
+		{"Share", c.Share.Region != 0 && c.Share.Region != uint8(c.Region)}, {"Proposer", c.Proposer == nil}, {"Replica", c.Replica == nil},
 		{"Token", c.Token == nil}, {"Wraps", c.Wraps == nil}, {"Peers", c.Peers == nil}, {"Leaves", c.Leaves == nil},
 		{"FS", c.FS == nil}, {"Sealer", c.Sealer == nil},
 	} {

@@ -72,7 +72,7 @@ func (s *cosigner) answer(ctx context.Context, from identity.RegionID, q *Questi
 	case late != nil:
 		refuse(tasks, late)
 	default:
-		if err := s.judge(q, tasks); err != nil {
+		if err := s.judge(ctx, q, tasks); err != nil {
 			return nil, err
 		}
 		s.sign(ctx, tasks, by)
@@ -141,7 +141,7 @@ type task struct {
 
 // judge decides every item by the own state. The draw is verified only if some item
 // stands, that is if the entry is really in this region's log.
-func (s *cosigner) judge(q *Question, tasks []*task) error {
+func (s *cosigner) judge(ctx context.Context, q *Question, tasks []*task) error {
 	view, now := s.cfg.Replica.View(), s.cfg.Clock.Now()
 	for _, t := range tasks {
 		t.ground, t.refusal = permit(view, t.item, t.meta, now)
@@ -149,7 +149,7 @@ func (s *cosigner) judge(q *Question, tasks []*task) error {
 	if len(standing(tasks)) == 0 {
 		return nil
 	}
-	if err := s.beacon.verify(q); err != nil && liar.Defends(liar.Draws) {
+	if err := s.beacon.verify(ctx, q); err != nil && liar.Defends(liar.Draws) {
 		return err
 	}
 	unfit := s.cfg.Leaves.Healthy()

@@ -226,6 +226,7 @@ func TestCeremonyStringsAreFixed(t *testing.T) {
 		"seed":    {hex.EncodeToString(seedInfo(cluster, id, 4)), goldenSeedInfo},
 		"dealt":   {hex.EncodeToString(dealtInfo(cluster, id, 4, 1)), goldenDealtInfo},
 		"purpose": {ceremonyPurpose(key), goldenPurpose},
+		"beacon":  {ceremonyPurpose(&fsm.Key{ID: command.BeaconKey, Curve: command.Ristretto255, Signers: 3}), goldenBeacon},
 	} {
 		if got[0] != got[1] {
 			t.Errorf("%s: %s, want %s", what, got[0], got[1])
@@ -243,6 +244,7 @@ const (
 		"30313233343536373839616263646566" + "66656463626139383736353433323130" + "00000002" + "03" + "04"
 	goldenDealtInfo = "00000018" + "7465747261642f636572656d6f6e792f6465616c742f7631" + // tetrad/ceremony/dealt/v1
 		"30313233343536373839616263646566" + "66656463626139383736353433323130" + "00000002" + "03" + "04" + "01"
+	goldenBeacon  = "tetrad threshold key 74657472616420626561636f6e207631 ristretto255 3"
 	goldenPurpose = "tetrad threshold key 66656463626139383736353433323130 secp256k1 2"
 )
 

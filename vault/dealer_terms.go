@@ -70,13 +70,15 @@ func dealtInfo(cluster identity.ClusterID, id command.CeremonyID, from, to ident
 	return w.Bytes()
 }
 
-// suiteOf returns the signature scheme of a threshold key's curve.
+// suiteOf returns the suite that shares of a key on a curve are dealt in.
 func suiteOf(curve command.Curve) (*frost.Suite, error) {
 	switch curve {
 	case command.Ed25519:
 		return frost.Ed25519, nil
 	case command.Secp256k1:
 		return frost.BIP340, nil
+	case command.Ristretto255:
+		return frost.Ristretto255, nil
 	}
 	return nil, errs.New(errs.Invalid, "curve %s has no threshold keys", curve)
 }
@@ -107,10 +109,11 @@ func numbers(regions []identity.RegionID) []uint8 {
 }
 
 // seedWrap is the epoch of the wrapping key that region's seed is sealed to: the
-// ceremony's, or for one that deals and will hold nothing, that of the share it deals.
+// ceremony's, or for one that deals and will hold nothing, that of the share it deals. A
+// share of the genesis lies under none.
 func seedWrap(key *fsm.Key, region identity.RegionID) uint32 {
 	c := key.Ceremony
-	if !slices.Contains(c.Holders, region) && key.Sharing != nil {
+	if !slices.Contains(c.Holders, region) && key.Sharing != nil && !key.Sharing.Founded() {
 		return key.Sharing.Wrap
 	}
 	return c.Wrap

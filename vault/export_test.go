@@ -7,7 +7,10 @@ func (v *Vault) Nonces(c command.Curve) (held, target int) {
 	s := v.nonces.stocks[c]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pool.Len(), s.target
+	if s.pool.Load() == nil {
+		return 0, s.target
+	}
+	return s.pool.Load().Len(), s.target
 }
 
 // StoredAnswers decodes what one frame of the journal holds.

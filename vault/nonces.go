@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/binary"
+	"io"
+	"log/slog"
 	"slices"
 	"sync"
 
@@ -11,7 +13,6 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
-	"github.com/tetrad-vault/tetrad/vault/draw"
 	"github.com/tetrad-vault/tetrad/vault/frost"
 )
 
@@ -25,39 +26,48 @@ type nonces struct {
 // thresholdCurves are those threshold keys are on.
 var thresholdCurves = []command.Curve{command.Secp256k1, command.Ed25519}
 
-func newNonces(cfg *Config, a *author, stats *counters) (*nonces, error) {
+func newNonces(cfg *Config, a *author, stats *counters, b *beacon) *nonces {
 	n := &nonces{stocks: map[command.Curve]*stock{}}
 	for _, curve := range thresholdCurves {
-		hedge, err := nonceHedge(cfg, curve)
-		if err != nil {
-			return nil, err
-		}
-		// Sessions of a region are issued in order, so that each boot's number is higher.
-		pool, err := frost.NewPool(suiteFor(curve), uint8(cfg.Region), uint64(cfg.Session.Cert.Issued.UnixMilli()), hedge)
-		clear(hedge)
-		if err != nil {
-			return nil, err
-		}
-		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, curve: curve, pool: pool, target: cfg.Nonces, wake: newBell()}
+		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, beacon: b, curve: curve, target: cfg.Nonces, wake: newBell()}
 	}
-	return n, nil
+	return n
 }
 
-// nonceHedge is a secret of this region, boot and curve: nonces stay secret even if the
-// source of randomness is weak. It comes from the region's share of the beacon key, at an
-// input that no entry of the log gives.
-func nonceHedge(cfg *Config, curve command.Curve) ([]byte, error) {
+// open makes the pool, once.
+func (s *stock) open(ctx context.Context) error {
+	hedge, err := s.hedge(ctx)
+	if err != nil {
+		return err
+	}
+	defer clear(hedge)
+	// Sessions of a region are issued in order, so that each boot's number is higher.
+	pool, err := frost.NewPool(suiteFor(s.curve), uint8(s.cfg.Region), uint64(s.cfg.Session.Cert.Issued.UnixMilli()), hedge)
+	if err == nil {
+		s.pool.Store(pool)
+	}
+	return err
+}
+
+// hedge is a secret of this region, boot and curve: nonces stay secret even if the source of
+// randomness is weak. It comes from the region's share of the beacon key, at an input that
+// no entry of the log gives. A region without a share has randomness alone.
+func (s *stock) hedge(ctx context.Context) ([]byte, error) {
 	w := wire.NewWriter(128)
 	w.String("tetrad/nonce-hedge/v1")
-	w.Fixed(cfg.Session.Cert.Boot[:])
-	w.U64(uint64(cfg.Session.Cert.Issued.UnixMilli()))
-	w.U8(uint8(curve))
-	p, err := cfg.Share.Evaluate(draw.At(w.Bytes()))
+	w.Fixed(s.cfg.Session.Cert.Boot[:])
+	w.U64(uint64(s.cfg.Session.Cert.Issued.UnixMilli()))
+	w.U8(uint8(s.curve))
+	secret, err := s.beacon.secret(ctx, w.Bytes())
+	if errs.CodeOf(err) == errs.Denied {
+		s.cfg.Logger.Warn("nonces hang on randomness alone: this region holds no share of the beacon key", slog.String("curve", s.curve.String()))
+		_, err = io.ReadFull(s.cfg.Random, secret[:])
+	}
 	if err != nil {
 		return nil, err
 	}
-	sum := sha512.Sum512(append(w.Bytes(), p.Eval[:]...))
-	clear(p.Eval[:])
+	sum := sha512.Sum512(append(w.Bytes(), secret[:]...))
+	clear(secret[:])
 	return sum[:], nil
 }
 
@@ -69,7 +79,9 @@ func (n *nonces) run(ctx context.Context) {
 	}
 	parts.Wait()
 	for _, s := range n.stocks {
-		s.pool.Close()
+		if p := s.pool.Load(); p != nil {
+			p.Close()
+		}
 	}
 }
 
@@ -95,7 +107,10 @@ func (n *nonces) applied(view fsm.View, r *fsm.Result) {
 // while its nonce is there.
 func (n *nonces) read(curve command.Curve, b []byte) (*frost.Commitment, error) {
 	if s := n.stocks[curve]; s != nil {
-		return s.pool.Read(b)
+		if p := s.pool.Load(); p != nil {
+			return p.Read(b)
+		}
+		return frost.KnownCommitment(b)
 	}
 	return nil, errs.New(errs.Invalid, "no threshold key is on %s", curve)
 }
@@ -107,7 +122,11 @@ func (n *nonces) sign(curve command.Curve, share *frost.Share, p *part) ([]byte,
 	if s == nil {
 		return nil, errs.New(errs.Invalid, "no threshold key is on %s", curve)
 	}
-	out, err := s.pool.Sign(share, p.key, p.message, p.commitments)
+	pool := s.pool.Load()
+	if pool == nil {
+		return nil, errs.New(errs.Replayed, "this region has no nonces of this boot yet")
+	}
+	out, err := pool.Sign(share, p.key, p.message, p.commitments)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (c *coordinator) repeat(ctx context.Context, about identity.RegionID, q *Qu
 // rightly returns the question an Ask is about, and its items, if by the own state it may
 // be put to that region: else a leader could have an honest region refuse a wrong one,
 // and choose another pair. Nothing without a question.
-func (c *coordinator) rightly(ask *Ask) (*Question, []*item, error) {
+func (c *coordinator) rightly(ctx context.Context, ask *Ask) (*Question, []*item, error) {
 	if len(ask.Question) == 0 {
 		return nil, nil, nil
 	}
@@ -42,11 +42,11 @@ func (c *coordinator) rightly(ask *Ask) (*Question, []*item, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	items, err := c.rightful(q, ask.About)
+	items, err := c.rightful(ctx, q, ask.About)
 	return q, items, err
 }
 
-func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, error) {
+func (c *coordinator) rightful(ctx context.Context, q *Question, about identity.RegionID) ([]*item, error) {
 	view, now := c.cfg.Replica.View(), c.cfg.Clock.Now()
 	var items []*item
 	for _, named := range q.Items {
@@ -64,7 +64,7 @@ func (c *coordinator) rightful(q *Question, about identity.RegionID) ([]*item, e
 	if len(items) == 0 {
 		return nil, errs.New(errs.Invalid, "a question about nothing")
 	}
-	if err := c.beacon.verify(q); err != nil {
+	if err := c.beacon.verify(ctx, q); err != nil {
 		return nil, err
 	}
 	for _, it := range items {

@@ -97,13 +97,17 @@ func (s *shares) recall(id shareID) (*frost.Share, *frost.PublicKey, error) {
 // unseal opens a share as it lies in the state and checks that it is the one the public
 // side expects.
 func (s *shares) unseal(ctx context.Context, key command.KeyID, sharing *fsm.Sharing) (*frost.Share, *frost.PublicKey, error) {
-	sealed := sharing.Share(s.cfg.Region)
-	if sealed == nil {
-		return nil, nil, errs.New(errs.Denied, "region %d holds no share of key %s, sharing %d", s.cfg.Region, key, sharing.Epoch)
-	}
 	public, err := frost.DecodePublicKey(sharing.Public)
 	if err != nil {
 		return nil, nil, errs.Wrap(errs.Corrupt, err, "public side of key %s, sharing %d", key, sharing.Epoch)
+	}
+	if sharing.Founded() {
+		share, err := s.founded(public)
+		return share, public, err
+	}
+	sealed := sharing.Share(s.cfg.Region)
+	if sealed == nil {
+		return nil, nil, errs.New(errs.Denied, "region %d holds no share of key %s, sharing %d", s.cfg.Region, key, sharing.Epoch)
 	}
 	cluster := s.cfg.Replica.View().Cluster()
 	plain, err := s.wraps.open(ctx, sharing.Wrap, sealed, shareInfo(cluster, key, sharing.Epoch, s.cfg.Region))
@@ -125,6 +129,20 @@ func (s *shares) unseal(ctx context.Context, key command.KeyID, sharing *fsm.Sha
 		return nil, nil, errs.Wrap(errs.Corrupt, err, "share of key %s, sharing %d", key, sharing.Epoch)
 	}
 	return share, public, nil
+}
+
+// founded is the share of the beacon key that the genesis dealt to this region.
+func (s *shares) founded(public *frost.PublicKey) (*frost.Share, error) {
+	if s.cfg.Share.Region == 0 {
+		return nil, errs.New(errs.Denied, "region %d has no share of the beacon key from the genesis", s.cfg.Region)
+	}
+	secret := s.cfg.Share.Encode()[2:] // after version and region
+	defer clear(secret)
+	share, err := frost.FoundedShare(frost.Ristretto255, uint8(s.cfg.Region), secret)
+	if err != nil {
+		return nil, err
+	}
+	return share, share.Matches(public)
 }
 
 // remember keeps a share's stored form, in the place of the one used longest ago if need

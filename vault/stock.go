@@ -24,11 +24,12 @@ type stock struct {
 	cfg     *Config
 	author  *author
 	stats   *counters
+	beacon  *beacon
 	curve   command.Curve
-	pool    *frost.Pool
-	wake    bell        // capacity 1
-	wanted  atomic.Bool // the curve has a live threshold key
-	starved atomic.Bool // somebody found no pair
+	pool    atomic.Pointer[frost.Pool] // set before the first offer
+	wake    bell                       // capacity 1
+	wanted  atomic.Bool                // the curve has a live threshold key
+	starved atomic.Bool                // somebody found no pair
 
 	mu     sync.Mutex
 	target int           // commitments the pool is to hold
@@ -73,6 +74,16 @@ func (s *stock) run(ctx context.Context) {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	s.settled = time.Now()
+	for pause := s.cfg.Timing.Retry; ; pause = min(2*pause, s.cfg.Timing.RetryMost) {
+		err := s.open(ctx)
+		if err == nil {
+			break
+		}
+		s.cfg.Logger.Warn("no nonces yet: their hedge wants the share of the beacon key", slog.Any("error", err))
+		if !sleep(ctx, pause) {
+			return
+		}
+	}
 	for {
 		select {
 		case <-s.wake:
@@ -112,14 +123,14 @@ func (s *stock) look() int {
 	defer s.mu.Unlock()
 	have := s.listed(view)
 	s.adapt(view, have)
-	if rest := s.pool.Len() - have - s.flying; rest > s.rest+maxOffer || time.Since(s.swept) > s.cfg.Timing.Health {
+	if rest := s.pool.Load().Len() - have - s.flying; rest > s.rest+maxOffer || time.Since(s.swept) > s.cfg.Timing.Health {
 		s.sweep(view)
-		s.rest = s.pool.Len() - have - s.flying
+		s.rest = s.pool.Load().Len() - have - s.flying
 	}
 	if s.offers >= maxOffers || have+s.flying > s.target/2 || time.Now().Before(s.notYet) {
 		return 0
 	}
-	return min(s.target-have-s.flying, maxOffer, maxNonces-s.pool.Len())
+	return min(s.target-have-s.flying, maxOffer, maxNonces-s.pool.Load().Len())
 }
 
 // mayOffer reports whether a region's present session is the one given: no other may offer.
@@ -172,7 +183,7 @@ func (s *stock) adapt(view fsm.View, have int) {
 // offer makes nonces and proposes their commitments. Its outcome is read off the state:
 // what is listed there counts, whatever became of the proposal.
 func (s *stock) offer(ctx context.Context, offers *sync.WaitGroup, n int) {
-	made, err := s.pool.Prepare(s.cfg.Random, n)
+	made, err := s.pool.Load().Prepare(s.cfg.Random, n)
 	if err != nil {
 		s.cfg.Logger.Error("no nonces made", slog.String("curve", s.curve.String()), slog.Any("error", err))
 		s.later()
@@ -224,7 +235,7 @@ func (s *stock) discard(made []*frost.Commitment) {
 	s.note(listed, s.inState(s.cfg.Replica.View()))
 	for _, c := range made {
 		if !listed[c.Serial()] {
-			s.pool.Burn(c)
+			s.pool.Load().Burn(c)
 		}
 	}
 }
@@ -262,6 +273,6 @@ func (s *stock) sweep(view fsm.View) {
 			}
 		}
 	}
-	s.pool.Keep(func(serial uint32) bool { return serial > s.seen || keep[serial] })
+	s.pool.Load().Keep(func(serial uint32) bool { return serial > s.seen || keep[serial] })
 	s.swept = time.Now()
 }

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,17 +49,15 @@ func New(cfg Config) (*Vault, error) {
 		return nil, err
 	}
 	a := &author{&v.cfg}
-	if v.nonces, err = newNonces(&v.cfg, a, &v.stats); err != nil {
-		return nil, err
-	}
 	keys := newKeyring()
-	v.beacon = newBeacon(&v.cfg)
 	v.statements = &statements{cfg: &v.cfg, author: a, pending: map[command.RequestID]*released{}}
 	v.keeper = &keeper{cfg: &v.cfg, author: a, answers: v.answers, filing: v.statements, wake: newBell()}
 	v.keeper.applied.Store(time.Now().UnixNano())
 	v.keys = &keymaker{cfg: &v.cfg, author: a, notice: newNotices()}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
+	v.beacon = newBeacon(&v.cfg, v.shares)
+	v.nonces = newNonces(&v.cfg, a, &v.stats, v.beacon)
 	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
 	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: newBell()}
 	v.witness = &witness{cfg: &v.cfg, answers: v.answers, fit: v.keeper.fit}
@@ -83,6 +82,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
+	parts.Go(func() { v.beacon.run(ctx) })
 	parts.Go(func() { v.dealer.run(ctx) })
 	parts.Go(func() { v.escrower.run(ctx) })
 	parts.Go(func() { v.keeper.run(ctx) })
@@ -117,6 +117,9 @@ func (v *Vault) Applied(results []fsm.Result) {
 		v.dealer.look(r.Keys)
 		if len(r.Keys) > 0 {
 			v.escrower.signal()
+		}
+		if slices.Contains(r.Keys, command.BeaconKey) {
+			v.beacon.wake.ring()
 		}
 		v.shares.look(view, r.Keys)
 		if r.Wraps {

@@ -23,7 +23,7 @@ type witness struct {
 
 // asker judges the question another region could not get answered, and puts it again.
 type asker interface {
-	rightly(ask *Ask) (*Question, []*item, error)
+	rightly(ctx context.Context, ask *Ask) (*Question, []*item, error)
 	repeat(ctx context.Context, about identity.RegionID, q *Question, items []*item) (unanswered []Item, err error)
 }
 
@@ -71,7 +71,7 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 // that happens to be away to have another pair drawn.
 func (w *witness) unreachable(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 	gone := w.probe(ctx, ask.About) != nil
-	q, items, err := w.asker.rightly(ask)
+	q, items, err := w.asker.rightly(ctx, ask)
 	var silent []Item
 	switch {
 	case gone && err == nil:

@@ -101,6 +101,8 @@ type node struct {
 	session *identity.Session
 	random  io.Reader // nil: crypto/rand
 
+	shareless bool // its share of the genesis is gone
+
 	mu      sync.Mutex
 	down    bool
 	paused  bool // applies nothing
@@ -242,9 +244,13 @@ func (n *node) open() (*vault.Vault, error) {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With(slog.Int("at", int(n.id)))
 	}
 	shares, _ := dealt()
+	share := shares[n.id-1]
+	if n.shareless {
+		share = draw.Share{}
+	}
 	return vault.New(vault.Config{
 		Region: n.id, Identity: n.kit.Region(n.id).Identity, Session: n.session,
-		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: shares[n.id-1], Level: n.level,
+		Curves: []command.Curve{command.Secp256k1, command.P256, command.Ed25519}, Share: share, Level: n.level,
 		Proposer: n, Replica: n, Token: n.token, Nonces: poolAtRest, Wraps: n.epochs, Peers: peers{n}, Leaves: leaves{n}, FS: n.disk, Sealer: sealer{}, Covers: n, Escrow: n.escrow,
 		Attributes: func(a []byte) error {
 			if string(a) == goodAttributes {

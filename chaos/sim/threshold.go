@@ -14,6 +14,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/intent"
 	"github.com/tetrad-vault/tetrad/fsm/intent/intenttest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/seal"
 )
 
@@ -122,6 +123,17 @@ func (l *workload) refresh(ctx context.Context, rng *rand.Rand) {
 	_, _ = l.submitWhile(ctx, b, func(err error) bool { return unsure(err) && errs.CodeOf(err) != errs.Throttled })
 }
 
+// refreshBeacon does the same to the beacon: to all regions, or now and then to three, until
+// the next time.
+func (l *workload) refreshBeacon(ctx context.Context, rng *rand.Rand) {
+	b := &command.RefreshKey{Key: command.BeaconKey, Reason: "drill"}
+	for _, i := range rng.Perm(sites)[:3+min(rng.Intn(4), 1)] {
+		b.Holders = append(b.Holders, region(i))
+	}
+	slices.Sort(b.Holders)
+	_, _ = l.submitWhile(ctx, b, func(err error) bool { return unsure(err) && errs.CodeOf(err) != errs.Throttled })
+}
+
 func (l *workload) shared() (out []*key) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,7 +169,7 @@ func (l *workload) ceremoniesOver(ctx context.Context) error {
 // gone: no share of theirs is valid, and no HSM holds a wrapping key that is not in use.
 func (l *workload) shed(ctx context.Context) error {
 	retired := func(v fsm.View) bool {
-		return !slices.ContainsFunc(v.Keys(""), func(k *fsm.Key) bool { return k.Retiring != nil || k.Ceremony.Running() })
+		return !slices.ContainsFunc(append(v.Keys(""), v.BeaconKey()), func(k *fsm.Key) bool { return k.Retiring != nil || k.Ceremony.Running() })
 	}
 	if !l.passes(ctx, retired) {
 		return fmt.Errorf("a sharing does not go: %s", l.w.ceremonies())
@@ -169,8 +181,12 @@ func (l *workload) shed(ctx context.Context) error {
 	if _, err := l.submit(ctx, &command.RefreshKey{Reason: "after all"}); err != nil {
 		return fmt.Errorf("a refresh of all keys: %w", err)
 	}
+	drew := l.w.anyView().BeaconKey().Sharing.Epoch
+	if _, err := l.submit(ctx, &command.RefreshKey{Key: command.BeaconKey, Holders: everybody(), Reason: "after all"}); err != nil {
+		return fmt.Errorf("a refresh of the beacon: %w", err)
+	}
 	if !l.passes(ctx, func(v fsm.View) bool {
-		return retired(v) && !slices.ContainsFunc(l.shared(), func(k *key) bool { row, _ := v.Key(k.id); return row.Sharing.Epoch <= before[k.id] })
+		return retired(v) && v.BeaconKey().Sharing.Epoch > drew && !slices.ContainsFunc(l.shared(), func(k *key) bool { row, _ := v.Key(k.id); return row.Sharing.Epoch <= before[k.id] })
 	}) {
 		return fmt.Errorf("the last refresh does not end: %s", l.w.ceremonies())
 	}
@@ -183,6 +199,13 @@ func (l *workload) shed(ctx context.Context) error {
 		return fmt.Errorf("HSMs hold wrapping keys that are not in use: %s", l.w.wraps())
 	}
 	return nil
+}
+
+func everybody() (ids []identity.RegionID) {
+	for i := range sites {
+		ids = append(ids, region(i))
+	}
+	return ids
 }
 
 // passes waits until every region's state is so, and moves the committed clock meanwhile.
@@ -241,7 +264,7 @@ func (w *World) wraps() (s string) {
 
 // ceremonies says how threshold keys stand, for a run that does not end well.
 func (w *World) ceremonies() (s string) {
-	for _, k := range w.anyView().Keys("") {
+	for _, k := range append(w.anyView().Keys(""), w.anyView().BeaconKey()) {
 		if c := k.Ceremony; c != nil {
 			s += fmt.Sprintf("key %s: try %d of sharing %d at step %s, faults %v; ", k.ID, c.ID.Try, c.ID.Epoch, c.Step, c.Faults)
 		} else if k.Retiring != nil {

@@ -121,6 +121,7 @@ func (l *workload) start(ctx context.Context) {
 	}
 	if l.w.plan.Shared {
 		l.loop(ctx, 301, time.Second, 20*time.Second, func(rng *rand.Rand, _ int) { l.refresh(ctx, rng) })
+		l.loop(ctx, 302, 5*time.Second, 40*time.Second, func(rng *rand.Rand, _ int) { l.refreshBeacon(ctx, rng) })
 	}
 	l.loop(ctx, 300, 500*time.Millisecond, 6*time.Second, func(rng *rand.Rand, n int) { l.administer(ctx, rng, n) })
 }

@@ -138,7 +138,7 @@ a region may still act against it.`,
 	}
 	add("found", a.initCmd(), a.keygenCmd())
 	add("use", a.keyCmd(), a.recoverCmd(), a.signCmd(), a.requestCmd(), a.freezeCmd(), a.unfreezeCmd())
-	add("run", a.statusCmd(), a.unsealCmd(), a.regionCmd(), a.clockCmd(), a.nonceCmd(), a.principalCmd(), a.tenantCmd(), a.configureCmd(), a.levelCmd(), a.approveCmd())
+	add("run", a.statusCmd(), a.unsealCmd(), a.regionCmd(), a.clockCmd(), a.beaconCmd(), a.nonceCmd(), a.principalCmd(), a.tenantCmd(), a.configureCmd(), a.levelCmd(), a.approveCmd())
 	add("audit", a.auditCmd())
 	root.AddCommand(a.versionCmd())
 	return root

@@ -273,6 +273,11 @@ func (a *app) printReport(r *auditor.Report) error {
 			"requests", fmt.Sprintf("%d (%d complete, %d failed, %d expired, %d open)", r.Requests, r.Completed, r.Failed, r.Expired, r.Open),
 			"released", releasedText(r), "draws", fmt.Sprintf("%d (%d attempts were not drawn)", r.Draws, r.Undrawn),
 			"certified", certifiedEntries(r), "commands", counts(r.Commands), "outcomes", counts(r.Outcomes))
+		for _, b := range r.Beacon {
+			if b.Epoch > 0 {
+				fmt.Fprintf(w, "beacon epoch %d: since entry %d, held by regions %v\n", b.Epoch, b.Since, b.Holders)
+			}
+		}
 		for _, s := range r.Selections {
 			var sets []string
 			for _, d := range s.Sets {

@@ -147,7 +147,11 @@ func (v *vault) spoilt(k *client.Key, c *ceremonyView) error {
 		why = append(why, f.String())
 	}
 	what := "goes on under epoch " + itoa(uint64(k.GetSharing().GetEpoch()))
-	hint := "vaultctl key refresh " + k.Name + " tries again; vaultctl status and the blamed region's log tell more"
+	again := "vaultctl key refresh " + k.Name
+	if command.Scheme(k.Scheme) == command.SchemeBeacon {
+		again = "vaultctl beacon refresh"
+	}
+	hint := again + " tries again; vaultctl status and the blamed region's log tell more"
 	if k.Sharing == nil {
 		what = "was not made"
 	}

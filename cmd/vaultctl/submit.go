@@ -360,6 +360,8 @@ func describe(cmd *command.Command, body command.Body) []string {
 		key := b.Key.String()
 		if b.Key == (command.KeyID{}) {
 			key = "(every threshold key)"
+		} else if b.Key == command.BeaconKey {
+			key = "(the beacon key)"
 		}
 		add("key", key, "holders", holdersText(b.Holders), "reason", b.Reason)
 	case *command.EscrowKey:

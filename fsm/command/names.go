@@ -144,14 +144,19 @@ var curveNames = []string{"", "secp256k1", "p256", "ed25519"}
 func (c Curve) Valid() bool { return c >= Secp256k1 && c <= Ed25519 }
 
 // String returns the name used on the command line.
-func (c Curve) String() string { return nameAt(curveNames, uint8(c)) }
+func (c Curve) String() string {
+	if c == Ristretto255 {
+		return "ristretto255" // shown, never asked for
+	}
+	return nameAt(curveNames, uint8(c))
+}
 
 // PublicKeyLen returns the length of a public key on the curve, 0 if it is unknown.
 func (c Curve) PublicKeyLen() int {
 	switch c {
 	case Secp256k1, P256:
 		return 33
-	case Ed25519:
+	case Ed25519, Ristretto255:
 		return 32
 	}
 	return 0
@@ -166,7 +171,12 @@ func ParseCurve(s string) (Curve, error) {
 var schemeNames = []string{"", "multisig", "threshold"}
 
 // String returns the name used on the command line.
-func (s Scheme) String() string { return nameAt(schemeNames, uint8(s)) }
+func (s Scheme) String() string {
+	if s == SchemeBeacon {
+		return "beacon" // shown, never asked for
+	}
+	return nameAt(schemeNames, uint8(s))
+}
 
 // ParseScheme reads a scheme's name.
 func ParseScheme(s string) (Scheme, error) {

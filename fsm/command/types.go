@@ -165,6 +165,8 @@ const (
 	Secp256k1 Curve = 1 // ECDSA, 64-byte r||s, low s; 33-byte compressed public key
 	P256      Curve = 2 // ECDSA, 64-byte r||s, low s; 33-byte compressed public key
 	Ed25519   Curve = 3 // RFC 8032 pure; 32-byte public key
+
+	Ristretto255 Curve = 4 // the beacon's group: no key signs on it
 )
 
 // Scheme says where a key's secret lives (DESIGN section 6).
@@ -174,7 +176,15 @@ type Scheme uint8
 const (
 	SchemeMultisig  Scheme = 1 // one private key in each region's HSM
 	SchemeThreshold Scheme = 2 // FROST shares: the key exists nowhere (docs/design/threshold.md)
+	SchemeBeacon    Scheme = 3 // the beacon key, of which there is one; its shares draw and sign nothing
 )
+
+// Shared reports whether a key's secret is in shares that ceremonies deal.
+func (s Scheme) Shared() bool { return s == SchemeThreshold || s == SchemeBeacon }
+
+// BeaconKey names the beacon key where a command names a key. No command makes another key
+// of that id: those are hashes.
+var BeaconKey = KeyID([]byte("tetrad beacon v1"))
 
 // Kind says what a payload is.
 type Kind uint8

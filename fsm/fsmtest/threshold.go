@@ -63,15 +63,17 @@ func (l *Log) Said(r *Region, key command.KeyID) command.Body {
 // the key's id.
 func (l *Log) Finish(r *Region, k *fsm.Key) *command.FinishShare {
 	id := k.Ceremony.ID
-	b := &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id), Point: Point(k.Curve, k.ID),
-		Chain: [32]byte(fake(32, "chain", k.ID)), Share: fake(80, "share", id, r.ID)}
+	f := &command.FinishShare{Ceremony: id, Transcript: [32]byte(fake(32, "transcript", id)), Public: fake(140, "public", id),
+		Share: fake(80, "share", id, r.ID)}
 	switch {
 	case k.Import != nil:
-		b.Point, b.Chain = k.Import.Point, k.Import.Chain
-	case k.Sharing != nil:
-		b.Point, b.Chain = k.Point, k.Chain
+		f.Point, f.Chain = k.Import.Point, k.Import.Chain
+	case k.Sharing != nil || k.Scheme == command.SchemeBeacon:
+		f.Point, f.Chain = k.Point, k.Chain
+	default:
+		f.Point, f.Chain = Point(k.Curve, k.ID), [32]byte(fake(32, "chain", k.ID))
 	}
-	return b
+	return f
 }
 
 // Import returns an import of a key for all four regions, dealt under the newest epoch, of

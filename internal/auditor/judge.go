@@ -298,7 +298,7 @@ func (v *verifier) value(m command.Meta, encoded [][]byte) ([32]byte, error) {
 		}
 	}
 	input := draw.Input(v.lineage, m.Term, m.Index, m.Chain)
-	value, err := v.beacon.CombineChecked(draw.At(input), partials)
+	value, err := v.beaconAt(m.Index).CombineChecked(draw.At(input), partials)
 	if err != nil {
 		return [32]byte{}, err
 	}

@@ -78,6 +78,7 @@ type Report struct {
 	Draws      uint64            `json:"draws"`      // beacon values verified
 	Undrawn    uint64            `json:"undrawn"`    // attempts whose draw nobody proved: what never came to signatures
 	Certified  uint64            `json:"certified"`  // entries with released signatures, proven certified
+	Beacon     []BeaconSharing   `json:"beacon"`     // sharings of the beacon key, in order; draws were verified under that of their entry
 	Selections []Selection       `json:"selections"` // per set of eligible regions and k
 	SignedBy   []string          `json:"signed_by"`  // regions whose signature on the checkpoint verifies
 	Unchecked  uint64            `json:"unchecked"`  // signatures for requests closed too long ago to be remembered

@@ -63,6 +63,10 @@ func (v *verifier) finished(l *audit.Leaf, b *command.FinishShare) {
 		v.report.found(l.Seq, KindKey, "key %s, epoch %d: %v", key.ID, b.Ceremony.Epoch, err)
 		return
 	}
+	if key.Scheme == command.SchemeBeacon {
+		v.reshared(l, s, public)
+		return
+	}
 	if v.books.sharings[key.ID] == nil {
 		v.books.sharings[key.ID] = sharings{}
 	}
@@ -83,7 +87,7 @@ func fits(key *fsm.Key, s *fsm.Sharing, public *frost.PublicKey, b *command.Fini
 		return errs.New(errs.Unverified, "the shares are of key %x, not of %x", public.Compressed(), key.Point)
 	case !slices.Equal(public.Holders(), holders):
 		return errs.New(errs.Unverified, "its public key has holders %v, shares were sealed to %v", public.Holders(), holders)
-	case s.Epoch == 1 && !key.Outside && frost.ChainCode(b.Transcript) != b.Chain:
+	case s.Epoch == 1 && !key.Outside && key.Scheme == command.SchemeThreshold && frost.ChainCode(b.Transcript) != b.Chain:
 		return errs.New(errs.Unverified, "its chain code is not that of the ceremony")
 	}
 	return nil
@@ -103,8 +107,11 @@ func isSplit(raw []byte, public *frost.PublicKey) error {
 }
 
 func suiteOf(c command.Curve) *frost.Suite {
-	if c == command.Ed25519 {
+	switch c {
+	case command.Ed25519:
 		return frost.Ed25519
+	case command.Ristretto255:
+		return frost.Ristretto255
 	}
 	return frost.BIP340
 }

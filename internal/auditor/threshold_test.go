@@ -37,8 +37,11 @@ func must[T any](v T, err error) T {
 }
 
 func suiteOf(c command.Curve) *frost.Suite {
-	if c == command.Ed25519 {
+	switch c {
+	case command.Ed25519:
 		return frost.Ed25519
+	case command.Ristretto255:
+		return frost.Ristretto255
 	}
 	return frost.BIP340
 }

@@ -58,7 +58,6 @@ type verifier struct {
 	report  *Report
 	genesis *genesis.Document
 	lineage [32]byte
-	beacon  draw.PublicKey
 	machine *fsm.Machine // nil once replay is impossible
 	tree    audit.Frontier
 	entry   []audit.Leaf // of the log entry being collected
@@ -79,12 +78,13 @@ func begin(g *genesis.Genesis, trust TrustAnchor) (*verifier, error) {
 		v.report.found(0, KindGenesis, "%v", err)
 		return v, nil
 	}
-	var err error
 	b := &g.Document.Beacon
-	if v.beacon, err = draw.NewPublicKey(int(b.Threshold), b.Public, b.Shares); err != nil {
+	key, err := draw.NewPublicKey(int(b.Threshold), b.Public, b.Shares)
+	if err != nil {
 		v.report.found(0, KindGenesis, "%v", err)
 		return v, nil
 	}
+	v.report.Beacon = []BeaconSharing{newBeaconSharing(0, key)}
 	v.books.proofs.book = chain.NewBook(g.Document.Cluster, v.pins, len(g.Document.Regions))
 	v.machine, err = fsm.New(g, fsm.Options{})
 	return v, err

@@ -72,7 +72,12 @@ func unseal(ctx context.Context, cfg *Config) (_ *opened, err error) {
 	return o, nil
 }
 
+// beaconShare is the region's share of the beacon key as of the genesis. A region may do
+// without, once the beacon was refreshed: later shares lie in the replicated state.
 func beaconShare(secrets seal.Secrets, doc *genesis.Document) (draw.Share, error) {
+	if len(secrets[ceremony.SecretBeacon]) == 0 {
+		return draw.Share{}, nil
+	}
 	share, err := draw.DecodeShare(secrets[ceremony.SecretBeacon])
 	if err != nil {
 		return draw.Share{}, errs.Wrap(errs.Corrupt, err, "beacon share in the unseal file")

@@ -96,7 +96,7 @@ func showKey(view View, k *fsm.Key) *tetradv1.Key {
 		out.Attestations = append(out.Attestations, &tetradv1.Attestation{Region: uint32(a.Region), PublicKey: a.PublicKey,
 			Possession: a.Possession, Attributes: a.Attributes, Identity: a.Identity, Confirmed: a.Confirmed})
 	}
-	if k.Scheme == command.SchemeThreshold {
+	if k.Scheme.Shared() {
 		showThreshold(out, view, k)
 	}
 	for i := range k.FrozenPaths {

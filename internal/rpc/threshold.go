@@ -41,6 +41,7 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 		out.PublicKey, out.Point, out.ChainCode = k.Point[len(k.Point)-32:], k.Point, k.Chain[:]
 	}
 	out.Sharing, out.Retiring, out.Addresses = showSharing(k.Sharing), showSharing(k.Retiring), k.Issued
+	out.SinceIndex = k.Since
 	if f := k.Fallback; f != nil {
 		out.Fallback = &tetradv1.Fallback{Signers: uint32(f.Signers), PublicKeys: f.PublicKeys}
 	}

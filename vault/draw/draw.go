@@ -47,9 +47,11 @@ func value(input []byte, combined [32]byte) [32]byte {
 	return sha256.Sum256(w.Bytes())
 }
 
-// Partial is one region's partial evaluation with its proof.
+// Partial is one region's partial evaluation with its proof. It verifies and combines under
+// the sharing of its epoch only; the value is the same under every one.
 type Partial struct {
 	Region uint8
+	Epoch  uint32 // of the share it was made with: 0 for the one of the genesis
 	Eval   [32]byte
 	Proof  []byte // 64 bytes: challenge and response
 
@@ -69,13 +71,23 @@ func (p Partial) point() (*point, bool) {
 	return decodePoint(p.Eval[:])
 }
 
-const partialVersion = 1
+// Partials made with a share of the genesis are of version 1 and name no epoch.
+const (
+	partialVersion = 1
+	epochVersion   = 2
+)
 
-// Encode returns the canonical form, 98 bytes.
+// Encode returns the canonical form: 98 bytes, and with an epoch 102.
 func (p Partial) Encode() []byte {
-	w := wire.NewWriter(34 + proofSize)
-	w.U8(partialVersion)
-	w.U8(p.Region)
+	w := wire.NewWriter(38 + proofSize)
+	if p.Epoch == 0 {
+		w.U8(partialVersion)
+		w.U8(p.Region)
+	} else {
+		w.U8(epochVersion)
+		w.U8(p.Region)
+		w.U32(p.Epoch)
+	}
 	w.Fixed(p.Eval[:])
 	w.Fixed(p.Proof)
 	return w.Bytes()
@@ -85,31 +97,53 @@ func (p Partial) Encode() []byte {
 // they may be written. It does not verify the proof.
 func DecodePartial(b []byte) (Partial, error) {
 	r := wire.NewReader(b)
-	if v := r.U8(); v != partialVersion {
-		r.Fail("draw partial version %d, this version reads %d", v, partialVersion)
+	v := r.U8()
+	if v != partialVersion && v != epochVersion {
+		r.Fail("draw partial version %d, this version reads %d and %d", v, partialVersion, epochVersion)
 	}
 	p := Partial{Region: r.U8(), Proof: make([]byte, proofSize)}
+	if v == epochVersion {
+		if p.Epoch = r.U32(); p.Epoch == 0 {
+			r.Fail("draw partial of version %d and epoch 0", v)
+		}
+	}
 	r.Fixed(p.Eval[:])
 	r.Fixed(p.Proof)
 	if err := r.Done(); err != nil {
 		return Partial{}, err
 	}
-	v, okEval := decodePoint(p.Eval[:])
+	eval, okEval := decodePoint(p.Eval[:])
 	_, okC := decodeScalar(p.Proof[:32])
 	_, okS := decodeScalar(p.Proof[32:])
 	if p.Region == 0 || p.Region > maxRegions || !okEval || !okC || !okS {
 		return Partial{}, errs.New(errs.Malformed, "draw partial of region %d: not a canonical element and proof", p.Region)
 	}
-	p.read = &element{p.Eval, v}
+	p.read = &element{p.Eval, eval}
 	return p, nil
 }
 
 // Share is one region's secret share. It prints as its region only, whatever the verb.
 type Share struct {
 	Region uint8
+	Epoch  uint32 // 0: dealt at the genesis
 	secret scalar
 	public [32]byte
 }
+
+// NewShare is a region's share that a later ceremony dealt (vault/frost): epoch is 1 or
+// more, secret 32 bytes, the caller's to clear.
+func NewShare(epoch uint32, region uint8, secret []byte) (Share, error) {
+	x, ok := decodeScalar(secret)
+	if !ok || x.Equal(new(scalar)) == 1 || region == 0 || region > maxRegions || epoch == 0 {
+		return Share{}, errs.New(errs.Malformed, "draw share of region %d, epoch %d: not a canonical scalar", region, epoch)
+	}
+	s := newShare(region, x)
+	s.Epoch = epoch
+	return s, nil
+}
+
+// Wipe overwrites the secret; the share evaluates nothing any more.
+func (s *Share) Wipe() { s.secret = scalar{} }
 
 func newShare(region uint8, secret *scalar) Share {
 	s := Share{Region: region, public: encodePoint(new(point).ScalarBaseMult(secret))}
@@ -123,7 +157,7 @@ func (s Share) Evaluate(at *Place) (Partial, error) {
 		return Partial{}, errs.New(errs.Invalid, "draw share is empty").
 			WithHint("the share is dealt in the genesis ceremony and stored sealed to the region")
 	}
-	p := Partial{Region: s.Region, Eval: encodePoint(new(point).ScalarMult(&s.secret, at.hash))}
+	p := Partial{Region: s.Region, Epoch: s.Epoch, Eval: encodePoint(new(point).ScalarMult(&s.secret, at.hash))}
 	p.Proof = prove(&s.secret, s.public, at.hash, at.enc, p.Eval)
 	return p, nil
 }
@@ -133,7 +167,10 @@ func (s Share) Public() [32]byte { return s.public }
 
 // Matches reports whether s is the share k expects of its region.
 func (s Share) Matches(k PublicKey) error {
-	if s.Region == 0 || int(s.Region) > len(k.Shares) || k.Shares[s.Region-1] != s.public {
+	if s.Epoch != k.Epoch {
+		return errs.New(errs.Stale, "draw share of region %d is of epoch %d, the beacon's sharing of epoch %d", s.Region, s.Epoch, k.Epoch)
+	}
+	if !k.Holds(s.Region) || k.Shares[s.Region-1] != s.public {
 		return errs.New(errs.Corrupt, "draw share of region %d is not the one the beacon's public key names", s.Region).
 			WithHint("restore the region's own state; a share cannot be taken from another cluster or region")
 	}
@@ -145,7 +182,8 @@ func (s Share) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "draw share of regio
 
 const shareVersion = 1
 
-// Encode returns the stored form, which is secret: seal it.
+// Encode returns the stored form of a share of the genesis, which is secret: seal it. Later
+// ones are stored as vault/frost has them.
 func (s Share) Encode() []byte {
 	w := wire.NewWriter(34)
 	w.U8(shareVersion)

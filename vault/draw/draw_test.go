@@ -335,6 +335,8 @@ func FuzzDecodePartial(f *testing.F) {
 	for _, p := range evaluate(f, shares, []byte("input")) {
 		f.Add(p.Encode())
 	}
+	fresh, _ := reshared(f, 12, 3, shares, k, []uint8{1, 2, 4})
+	f.Add(evaluate(f, fresh, []byte("input"))[2].Encode())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, err := DecodePartial(b)

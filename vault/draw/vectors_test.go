@@ -24,6 +24,14 @@ type vectors struct {
 	Draws     []drawVector
 	Orders    []permutationVector
 	HashPoint []hashVector
+	Sharings  []sharingVector // later ones of the same key
+}
+
+type sharingVector struct {
+	Epoch   uint32
+	Holders []int
+	Public  []string // by holder
+	Draw    drawVector
 }
 
 type drawVector struct {
@@ -74,47 +82,65 @@ func readVectors(t *testing.T, b []byte) {
 	if err := json.Unmarshal(b, &v); err != nil {
 		t.Fatal(err)
 	}
-	unhex := func(s string) []byte {
-		b, err := hex.DecodeString(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
 	var public [][]byte
 	for _, p := range v.Public {
-		public = append(public, unhex(p))
+		public = append(public, unhex(t, p))
 	}
-	k, err := NewPublicKey(3, [32]byte(unhex(v.Group)), public)
+	k, err := NewPublicKey(3, [32]byte(unhex(t, v.Group)), public)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range v.Shares {
-		share, err := DecodeShare(unhex(s))
+		share, err := DecodeShare(unhex(t, s))
 		if err != nil || share.Matches(k) != nil {
 			t.Fatalf("stored share: %v", err)
 		}
 	}
 	for i, s := range v.Dealings {
-		d, err := DecodeDealing(unhex(s))
-		if err != nil || VerifyDealing(unhex(v.Session), d, 3) != nil {
+		d, err := DecodeDealing(unhex(t, s))
+		if err != nil || VerifyDealing(unhex(t, v.Session), d, 3) != nil {
 			t.Fatalf("stored dealing %d: %v", i+1, err)
 		}
 	}
-	for _, d := range v.Draws {
+	readDraws(t, k, v.Draws)
+	for _, s := range v.Sharings {
+		var holders []uint8
+		var public [][]byte
+		for i, r := range s.Holders {
+			holders, public = append(holders, uint8(r)), append(public, unhex(t, s.Public[i]))
+		}
+		later, err := NewSharing(s.Epoch, 3, k.Group[:], holders, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		readDraws(t, later, []drawVector{s.Draw})
+	}
+}
+
+func readDraws(t *testing.T, k PublicKey, draws []drawVector) {
+	for _, d := range draws {
 		var ps []Partial
 		for _, s := range d.Partials {
-			p, err := DecodePartial(unhex(s))
+			p, err := DecodePartial(unhex(t, s))
 			if err != nil {
 				t.Fatal(err)
 			}
 			ps = append(ps, p)
 		}
-		value, err := k.CombineChecked(At(unhex(d.Input)), ps)
+		value, err := k.CombineChecked(At(unhex(t, d.Input)), ps)
 		if err != nil || hex.EncodeToString(value[:]) != d.Value {
 			t.Fatalf("stored draw gives %x: %v", value, err)
 		}
 	}
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func computeVectors(t *testing.T) vectors {
@@ -160,6 +186,14 @@ func computeVectors(t *testing.T) vectors {
 	for _, m := range []string{"", "abc", "a message longer than one block of the hash function, so that it takes more than one hundred and twenty-eight bytes to write it down in full"} {
 		p := encodePoint(hashToPoint([]byte(m), groupDomain))
 		v.HashPoint = append(v.HashPoint, hashVector{m, groupDomain, hex.EncodeToString(p[:])})
+	}
+	for i, holders := range [][]uint8{{1, 2, 3, 4}, {1, 2, 4}} {
+		mine, public = reshared(t, int64(i), uint32(i+1), mine, public, holders)
+		s := sharingVector{Epoch: public.Epoch, Holders: ints(holders), Draw: drawOf(t, mine, public, uint64(i))}
+		for _, r := range holders {
+			s.Public = append(s.Public, hex.EncodeToString(public.Shares[r-1][:]))
+		}
+		v.Sharings = append(v.Sharings, s)
 	}
 	return v
 }

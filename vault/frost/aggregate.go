@@ -42,7 +42,7 @@ func (s *SignatureShare) Encode() []byte {
 // from's own. The commitment inside is judged when the parts are combined.
 func DecodeSignatureShare(from uint8, b []byte) (*SignatureShare, error) {
 	r := wire.NewReader(b)
-	suite := readHead(r, signatureShareVersion, "signature share")
+	suite := readSigner(r, signatureShareVersion, "signature share")
 	s := &SignatureShare{suite: suite, region: r.U8(), epoch: r.U32(), z: make([]byte, 32)}
 	if r.Err() == nil {
 		s.r = make([]byte, suite.group.pointSize())

@@ -35,6 +35,14 @@ func badPoints(t *testing.T, s *Suite) map[string][]byte {
 		out["hybrid"] = append([]byte{6}, s.group.base(s.group.number(2)).bytes()[1:]...)
 		return out
 	}
+	if s == Ristretto255 { // RFC 9496 appendix A.2: beyond the field, negative, not square
+		for _, h := range []string{"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+			"c34c4e1826e5d403b78e246e88aa051c36ccf0aafebffe137d148a2bf9104562", "26948d35ca62e643e26a83177332e6b6afeb9d08e4268b650f1f5bbd8d81d371",
+			"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"} {
+			out["no element "+h[:8]] = unhex(t, h)
+		}
+		return out
+	}
 	for _, h := range smallOrder {
 		out["small order "+h[:8]+h[62:]] = unhex(t, h)
 	}
@@ -71,7 +79,6 @@ type place struct {
 func places(t *testing.T, s *Suite) map[string]place {
 	t.Helper()
 	w, n := newWorld(t, s, 2, rand.Reader), s.group.pointSize()
-	cs := w.commit(t, []uint8{1, 2})
 	all := beginAll(t, newTerms(s, 2), nil, rand.Reader)
 	exchange(t, all)
 	good, err := all[3].Dealt(1)
@@ -83,24 +90,28 @@ func places(t *testing.T, s *Suite) map[string]place {
 	for i := range 4 {
 		key.points = append(key.points, 8+n+i*(n+1)+1)
 	}
-	return map[string]place{
+	out := map[string]place{
 		"public key": key,
-		"commitment": {enc: cs[0].Encode(), decode: func(b []byte) error { _, err := DecodeCommitment(1, b); return err }, points: []int{15, 15 + n}},
 		"dealing": {enc: all[3].own.Encode(), decode: func(b []byte) error { _, err := DecodeDealing(3, b); return err },
 			points: []int{36, 36 + n}, scalars: []int{36 + 2*n, 68 + 2*n}},
 		"dealt": {enc: good.Encode(), decode: func(b []byte) error { _, err := DecodeDealt(3, b); return err }, scalars: []int{36, 68, 100}},
 		"complaint": {enc: complaint.Encode(), decode: func(b []byte) error { _, err := DecodeComplaint(1, b); return err },
 			scalars: []int{41, 73, 105}},
 		"share": {enc: w.shares[1].Encode(), decode: func(b []byte) error { _, err := DecodeShare(b); return err }, scalars: []int{7}},
-		"part": {enc: w.parts(t, w.key, message(1), cs)[0].Encode(), decode: func(b []byte) error { _, err := DecodeSignatureShare(1, b); return err },
-			scalars: []int{7 + n}},
 	}
+	if s.signless() == nil {
+		cs := w.commit(t, []uint8{1, 2})
+		out["commitment"] = place{enc: cs[0].Encode(), decode: func(b []byte) error { _, err := DecodeCommitment(1, b); return err }, points: []int{15, 15 + n}}
+		out["part"] = place{enc: w.parts(t, w.key, message(1), cs)[0].Encode(), decode: func(b []byte) error { _, err := DecodeSignatureShare(1, b); return err },
+			scalars: []int{7 + n}}
+	}
+	return out
 }
 
 // tss-lib and every decoder that takes what is not canonical: no place of any message has
 // room for a point of small or mixed order, or a second way to write a point or a scalar.
 func TestNothingBadDecodesAnywhere(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		points, scalars := badPoints(t, s), badScalars(t, s)
 		for what, p := range places(t, s) {
 			must(t, p.decode(p.enc))
@@ -275,7 +286,7 @@ func TestPurposesShareNothing(t *testing.T) {
 // A dealer that waits for the others' constants picks its own so that the key is one it
 // knows alone. It works, and only the proof of possession (and the hashes before) forbid it.
 func TestRogueKeyNeedsAProof(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		terms, g := newTerms(s, 2), s.group
 		all := beginAll(t, terms, nil, rand.Reader)
 		mine := randomScalarOf(t, s) // the key the attacker wants
@@ -314,7 +325,7 @@ func TestRogueKeyNeedsAProof(t *testing.T) {
 // can no longer sign for. It does, so it is refused, also if all dealers agree on it, when a
 // key is made and when it is refreshed.
 func TestLongerVectorRaisesNoThreshold(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		w := newWorld(t, s, 2, rand.Reader)
 		for name, terms := range map[string]Terms{"new key": newTerms(s, 2), "refresh": Refresh(w.key, session("longer"), "test", []uint8{1, 2, 3})} {
 			longer := terms
@@ -379,7 +390,7 @@ func TestAbortUsesTheNonceUp(t *testing.T) {
 // A key ceremony that is given up leaves nothing for the next one, even under a source
 // that repeats itself: each try has its own session, and that enters every number.
 func TestAbortedCeremonyLeavesNothing(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		of := map[string]string{} // number or point to the try it was made in
 		for _, try := range []string{"try 1 of the key", "try 2 of the key"} {
 			c, err := Begin(zeros{}, NewKey(s, session(try), "test", 2, fourRegions()), 1, nil)

@@ -79,7 +79,7 @@ func DecodeCommitment(from uint8, b []byte) (*Commitment, error) {
 // result does not verify.
 func KnownCommitment(b []byte) (*Commitment, error) {
 	r := wire.NewReader(b)
-	suite := readHead(r, commitmentVersion, "nonce commitment")
+	suite := readSigner(r, commitmentVersion, "nonce commitment")
 	c := &Commitment{suite: suite, region: r.U8(), boot: r.U64(), serial: r.U32()}
 	if r.Err() == nil {
 		c.hiding, c.binding = readPoint(r, suite), readPoint(r, suite)

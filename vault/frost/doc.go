@@ -8,6 +8,9 @@
 //	Ed25519  FROST(Ed25519, SHA-512), RFC 9591 section 6.1; signatures of RFC 8032
 //	BIP340   FROST over secp256k1 with the hashes of RFC 9591 section 6.5 under a context
 //	         of its own, and signatures of BIP-340: x-only keys, R and key with even y
+//	Ristretto255
+//	         ceremonies only: shares evaluate the beacon (vault/draw), and sign nothing.
+//	         Its first sharing is older than the ceremonies: epoch 0
 //
 // A region is a number from 1 to 255 and is its own FROST identifier. Up to 16 regions hold
 // a key, any threshold of them (2 or more) sign.
@@ -35,7 +38,7 @@
 // # Sizes, in bytes
 //
 //	                      Ed25519              BIP340
-//	signature             64                   64
+//	signature             64                   64                   (Ristretto255: as Ed25519)
 //	Commitment            79                   81
 //	SignatureShare        71                   72
 //	Share (secret)        39                   39

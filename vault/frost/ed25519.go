@@ -42,6 +42,11 @@ func newEdPoint(p *edwards25519.Point) *edPoint {
 	return e
 }
 
+// edCurve is a point on edwards25519, whatever its encoding.
+type edCurve interface{ curve() *edwards25519.Point }
+
+func (p *edPoint) curve() *edwards25519.Point { return &p.p }
+
 func (p *edPoint) bytes() []byte      { return p.enc[:] }
 func (p *edPoint) equal(q point) bool { return p.enc == q.(*edPoint).enc }
 func (p *edPoint) isIdentity() bool   { return p.enc == [32]byte{1} }
@@ -130,30 +135,38 @@ func (edwards) bases(ks []scalar) []point {
 func edSlices(ks []scalar, ps []point) ([]*edwards25519.Scalar, []*edwards25519.Point) {
 	scalars, points := make([]*edwards25519.Scalar, len(ks)), make([]*edwards25519.Point, len(ps))
 	for i := range ks {
-		scalars[i], points[i] = &ks[i].(*edScalar).Scalar, &ps[i].(*edPoint).p
+		scalars[i], points[i] = &ks[i].(*edScalar).Scalar, ps[i].(edCurve).curve()
 	}
 	return scalars, points
 }
 
-func (edwards) combine(plus []point, ks []scalar, ps []point) point {
+func edCombine(plus []point, ks []scalar, ps []point) *edwards25519.Point {
 	sum := edwards25519.NewIdentityPoint()
 	if len(ks) > 0 {
 		sum.VarTimeMultiScalarMult(edSlices(ks, ps))
 	}
 	for _, p := range plus {
-		sum.Add(sum, &p.(*edPoint).p)
+		sum.Add(sum, p.(edCurve).curve())
 	}
-	return newEdPoint(sum)
+	return sum
 }
 
-func (edwards) combineBase(k scalar, ks []scalar, ps []point) point {
+func edCombineBase(k scalar, ks []scalar, ps []point) *edwards25519.Point {
 	scalars, points := edSlices(ks, ps)
 	if len(ks) == 1 {
-		return newEdPoint(new(edwards25519.Point).VarTimeDoubleScalarBaseMult(scalars[0], points[0], &k.(*edScalar).Scalar))
+		return new(edwards25519.Point).VarTimeDoubleScalarBaseMult(scalars[0], points[0], &k.(*edScalar).Scalar)
 	}
 	scalars = append(scalars, &k.(*edScalar).Scalar)
 	points = append(points, edwards25519.NewGeneratorPoint())
-	return newEdPoint(new(edwards25519.Point).VarTimeMultiScalarMult(scalars, points))
+	return new(edwards25519.Point).VarTimeMultiScalarMult(scalars, points)
+}
+
+func (edwards) combine(plus []point, ks []scalar, ps []point) point {
+	return newEdPoint(edCombine(plus, ks, ps))
+}
+
+func (edwards) combineBase(k scalar, ks []scalar, ps []point) point {
+	return newEdPoint(edCombineBase(k, ks, ps))
 }
 
 func (edwards) negatePoint(p point) point {

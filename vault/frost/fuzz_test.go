@@ -11,9 +11,8 @@ type encoder interface{ Encode() []byte }
 // samples returns one valid message of each kind and suite.
 func samples(t testing.TB) map[string][][]byte {
 	out := map[string][][]byte{}
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		w := newWorld(t, s, 2, seeded(3))
-		cs := w.commit(t, []uint8{1, 2})
 		all := beginAll(t, NewKey(s, session("fuzz"), "test", 2, fourRegions()), nil, seeded(4))
 		exchange(t, all)
 		d, err := all[1].Dealt(2)
@@ -23,10 +22,15 @@ func samples(t testing.TB) map[string][][]byte {
 		split, _, err := SplitSecret(seeded(5), s, secret, 3, fourRegions())
 		must(t, err)
 		for kind, e := range map[string]encoder{
-			"key": w.key, "share": w.shares[1], "commitment": cs[0], "part": w.parts(t, w.key, message(1), cs)[0],
+			"key": w.key, "share": w.shares[1],
 			"dealing": all[1].own, "dealt": d, "complaint": &Complaint{by: 2, dealt: d}, "split": split,
 		} {
 			out[kind] = append(out[kind], e.Encode())
+		}
+		if s.signless() == nil {
+			cs := w.commit(t, []uint8{1, 2})
+			out["commitment"] = append(out["commitment"], cs[0].Encode())
+			out["part"] = append(out["part"], w.parts(t, w.key, message(1), cs)[0].Encode())
 		}
 	}
 	return out

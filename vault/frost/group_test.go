@@ -64,7 +64,7 @@ func TestCombOfZeroIsIdentity(t *testing.T) {
 
 // Both groups obey the laws the protocol uses.
 func TestGroupLaws(t *testing.T) {
-	for _, s := range suites {
+	for _, s := range ceremonies {
 		g := s.group
 		rapid.Check(t, func(t *rapid.T) {
 			draw := func(name string) scalar {
@@ -200,6 +200,8 @@ func TestScalarsMustBeCanonical(t *testing.T) {
 		{Ed25519, "eed3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010", false},
 		{Ed25519, "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false},
 		{Ed25519, "00000000000000000000000000000000000000000000000000000000000000", false},
+		{Ristretto255, "ecd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010", true},
+		{Ristretto255, "edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010", false},
 		{BIP340, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140", true}, // n - 1
 		{BIP340, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141", false},
 		{BIP340, "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false},
@@ -217,8 +219,9 @@ func FuzzDecodePoint(f *testing.F) {
 	}
 	f.Add(Ed25519.group.base(Ed25519.group.number(9)).bytes())
 	f.Add(BIP340.group.base(BIP340.group.number(9)).bytes())
+	f.Add(Ristretto255.group.base(Ristretto255.group.number(9)).bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, s := range suites {
+		for _, s := range ceremonies {
 			p, ok := s.decodeElement(b)
 			if !ok {
 				continue

@@ -27,7 +27,7 @@ type PublicKey struct {
 func (k *PublicKey) Suite() *Suite { return k.suite }
 
 // Epoch returns the number of the sharing: 1 when the key was made, one more for each
-// refresh or reshare. Shares of different epochs do not mix.
+// refresh or reshare; 0 for one from before the first ceremony. Shares of different epochs do not mix.
 func (k *PublicKey) Epoch() uint32 { return k.epoch }
 
 // Threshold returns how many regions sign.
@@ -51,6 +51,9 @@ func (k *PublicKey) Compressed() []byte { return slices.Clone(k.point.bytes()) }
 
 // Verify judges a finished signature under k. The error is Unverified.
 func (k *PublicKey) Verify(msg, sig []byte) error {
+	if err := k.suite.signless(); err != nil {
+		return err
+	}
 	if !k.suite.verify(k.point, msg, sig) {
 		return errs.New(errs.Unverified, "threshold signature does not verify under key %x", k.Bytes())
 	}
@@ -117,7 +120,7 @@ func (k *PublicKey) validate() error {
 	if err := checkHolders(k.threshold, k.regions); err != nil {
 		return err
 	}
-	if k.epoch == 0 {
+	if k.epoch == 0 && !k.suite.founded {
 		return errs.New(errs.Invalid, "threshold key of epoch 0: the first is 1")
 	}
 	// One window of t shares fixes the polynomial; every further one must agree at zero.
@@ -163,6 +166,15 @@ func readHead(r *wire.Reader, version uint8, what string) *Suite {
 	s, err := SuiteOf(id)
 	if err != nil {
 		r.Fail("%s of suite %d, which this version does not know", what, id)
+	}
+	return s
+}
+
+// readSigner reads the head of what only suites that sign have.
+func readSigner(r *wire.Reader, version uint8, what string) *Suite {
+	s := readHead(r, version, what)
+	if s != nil && s.signless() != nil {
+		r.Fail("%s of %v, which signs nothing", what, s)
 	}
 	return s
 }

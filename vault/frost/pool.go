@@ -51,6 +51,9 @@ func NewPool(suite *Suite, region uint8, boot uint64, hedge []byte) (*Pool, erro
 		return nil, errs.New(errs.Invalid, "nonce pool of region %d: needs a suite, a region from 1 and a hedge of %d to %d bytes, not %d",
 			region, minHedge, maxHedge, len(hedge))
 	}
+	if err := suite.signless(); err != nil {
+		return nil, err
+	}
 	return &Pool{suite: suite, region: region, boot: boot, hedge: slices.Clone(hedge), fresh: map[uint32]*nonce{}}, nil
 }
 

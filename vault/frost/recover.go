@@ -90,6 +90,9 @@ func (s *Secret) Sign(random io.Reader, msg []byte) ([]byte, error) {
 	if len(msg) > maxMessage {
 		return nil, errs.New(errs.TooLarge, "message of %d bytes, limit %d", len(msg), maxMessage)
 	}
+	if err := s.key.suite.signless(); err != nil {
+		return nil, err
+	}
 	var fresh [32]byte
 	if _, err := io.ReadFull(random, fresh[:]); err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "randomness")

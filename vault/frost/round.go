@@ -19,6 +19,9 @@ type round struct {
 }
 
 func (k *PublicKey) newRound(msg []byte, cs []*Commitment) (*round, error) {
+	if err := k.suite.signless(); err != nil {
+		return nil, err
+	}
 	if len(msg) > maxMessage {
 		return nil, errs.New(errs.TooLarge, "threshold signature: message of %d bytes, limit %d", len(msg), maxMessage)
 	}

@@ -109,7 +109,7 @@ func readShare(b []byte) (*Share, error) {
 		clear(secret[:])
 		ok = ok && !s.secret.isZero()
 	})
-	if !ok || s.region == 0 || s.epoch == 0 {
+	if !ok || s.region == 0 || s.epoch == 0 && !suite.founded {
 		return nil, errs.New(errs.Malformed, "threshold share of region %d, epoch %d: not a canonical share", s.region, s.epoch)
 	}
 	return s, nil

@@ -10,14 +10,15 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
 
-// Suite is a group, its hashes and the form of its signatures. There are two, Ed25519
-// and BIP340; compare them by address.
+// Suite is a group, its hashes and the form of its signatures. There are three: Ed25519
+// and BIP340 sign, Ristretto255 has ceremonies only. Compare them by address.
 type Suite struct {
 	id       uint8
 	name     string
 	context  string
 	group    group
 	wideSize int
+	founded  bool                                         // there may be a sharing from before the first ceremony, epoch 0
 	evenY    bool                                         // signatures and keys carry x only and mean the point with even y
 	sum      func(context string, parts ...[]byte) []byte // the suite's hash, after its context
 	uniform  func(context string, parts ...[]byte) []byte // wideSize bytes to be reduced
@@ -36,6 +37,10 @@ var (
 	// BIP340 is FROST over secp256k1 whose signatures are those of BIP-340, 64 bytes.
 	BIP340 = &Suite{id: 2, name: "bip340", context: "FROST-secp256k1-SHA256-TR-v1", group: koblitz{}, wideSize: 48, evenY: true,
 		sum: sum256, uniform: expand, challenge: challengeBIP340, child: childBIP32, small: smallOf(koblitz{})}
+	// Ristretto255 is the group of the beacon: keys are made, refreshed and reshared, and
+	// evaluated elsewhere (vault/draw).
+	Ristretto255 = &Suite{id: 3, name: "ristretto255", context: "FROST-RISTRETTO255-SHA512-v1", group: cosets{}, wideSize: 64, founded: true,
+		sum: sum512, uniform: sum512, small: smallOf(cosets{})}
 )
 
 // String returns the suite's name.
@@ -46,12 +51,12 @@ func (s *Suite) ID() uint8 { return s.id }
 
 // SuiteOf returns the suite a stored number or a configuration's name stands for.
 func SuiteOf(id uint8) (*Suite, error) {
-	for _, s := range []*Suite{Ed25519, BIP340} {
+	for _, s := range []*Suite{Ed25519, BIP340, Ristretto255} {
 		if s.id == id {
 			return s, nil
 		}
 	}
-	return nil, errs.New(errs.Malformed, "threshold suite %d: this version knows %d and %d", id, Ed25519.id, BIP340.id)
+	return nil, errs.New(errs.Malformed, "threshold suite %d: this version knows 1 to %d", id, Ristretto255.id)
 }
 
 func sum512(context string, parts ...[]byte) []byte {

@@ -30,6 +30,9 @@ func ChainCode(transcript [32]byte) [32]byte {
 // for Ed25519 by a scheme of our own (docs/spec/frost.md; SLIP-10 has none). Indices from
 // 2^31 are hardened and refused: they need the whole secret, which nobody has.
 func (k *PublicKey) Child(chain [32]byte, index uint32) (*PublicKey, [32]byte, error) {
+	if err := k.suite.signless(); err != nil {
+		return nil, [32]byte{}, err
+	}
 	if index >= hardenedStart {
 		return nil, [32]byte{}, errs.New(errs.Invalid, "derivation: index %d is hardened; a threshold key has no whole secret", index).
 			WithHint("make the hardened level a key of its own and derive below it")

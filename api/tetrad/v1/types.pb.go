@@ -31,10 +31,11 @@ const (
 type Curve int32
 
 const (
-	Curve_CURVE_UNSPECIFIED Curve = 0
-	Curve_CURVE_SECP256K1   Curve = 1 // ECDSA, 64-byte r||s with low s; of threshold keys BIP-340
-	Curve_CURVE_P256        Curve = 2 // ECDSA, 64-byte r||s with low s
-	Curve_CURVE_ED25519     Curve = 3 // RFC 8032
+	Curve_CURVE_UNSPECIFIED  Curve = 0
+	Curve_CURVE_SECP256K1    Curve = 1 // ECDSA, 64-byte r||s with low s; of threshold keys BIP-340
+	Curve_CURVE_P256         Curve = 2 // ECDSA, 64-byte r||s with low s
+	Curve_CURVE_ED25519      Curve = 3 // RFC 8032
+	Curve_CURVE_RISTRETTO255 Curve = 4 // of the beacon key alone
 )
 
 // Enum value maps for Curve.
@@ -44,12 +45,14 @@ var (
 		1: "CURVE_SECP256K1",
 		2: "CURVE_P256",
 		3: "CURVE_ED25519",
+		4: "CURVE_RISTRETTO255",
 	}
 	Curve_value = map[string]int32{
-		"CURVE_UNSPECIFIED": 0,
-		"CURVE_SECP256K1":   1,
-		"CURVE_P256":        2,
-		"CURVE_ED25519":     3,
+		"CURVE_UNSPECIFIED":  0,
+		"CURVE_SECP256K1":    1,
+		"CURVE_P256":         2,
+		"CURVE_ED25519":      3,
+		"CURVE_RISTRETTO255": 4,
 	}
 )
 
@@ -87,6 +90,7 @@ const (
 	Scheme_SCHEME_UNSPECIFIED Scheme = 0
 	Scheme_SCHEME_MULTISIG    Scheme = 1 // one private key in each region's HSM
 	Scheme_SCHEME_THRESHOLD   Scheme = 2 // FROST shares: the key exists nowhere, a signature is one ordinary one
+	Scheme_SCHEME_BEACON      Scheme = 3 // the beacon key, of which there is one: its shares draw who signs, and sign nothing
 )
 
 // Enum value maps for Scheme.
@@ -95,11 +99,13 @@ var (
 		0: "SCHEME_UNSPECIFIED",
 		1: "SCHEME_MULTISIG",
 		2: "SCHEME_THRESHOLD",
+		3: "SCHEME_BEACON",
 	}
 	Scheme_value = map[string]int32{
 		"SCHEME_UNSPECIFIED": 0,
 		"SCHEME_MULTISIG":    1,
 		"SCHEME_THRESHOLD":   2,
+		"SCHEME_BEACON":      3,
 	}
 )
 
@@ -1112,7 +1118,7 @@ type Key struct {
 	Reason       string                 `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`                     // when frozen
 	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
 	Outside      bool                   `protobuf:"varint,19,opt,name=outside,proto3" json:"outside,omitempty"`                  // the whole key was brought in: it was known outside, for ever
-	// Of threshold keys.
+	// Of threshold keys, and of the beacon key as far as it goes.
 	PublicKey     []byte        `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
 	Point         []byte        `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                                // the same with its parity, 33 bytes; Ed25519: 32
 	ChainCode     []byte        `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"`       // derives children; 32 bytes
@@ -1122,6 +1128,7 @@ type Key struct {
 	Addresses     uint64        `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                       // given out
 	Fallback      *Fallback     `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                          // script path of its Taproot outputs; absent: none
 	Escrows       []*Escrow     `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                            // copies for officers; they stay listed for ever
+	SinceIndex    uint64        `protobuf:"varint,39,opt,name=since_index,json=sinceIndex,proto3" json:"since_index,omitempty"`   // of the beacon key: draws of later entries are under the live sharing, those up to here under the one before; 0: dealt at the genesis
 	FrozenPaths   []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children that sign nothing, ascending
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1351,6 +1358,13 @@ func (x *Key) GetEscrows() []*Escrow {
 		return x.Escrows
 	}
 	return nil
+}
+
+func (x *Key) GetSinceIndex() uint64 {
+	if x != nil {
+		return x.SinceIndex
+	}
+	return 0
 }
 
 func (x *Key) GetFrozenPaths() []*FrozenPath {
@@ -1743,7 +1757,7 @@ func (x *KeyLimit) GetRoom() *timestamppb.Timestamp {
 // Sharing is one sharing of a threshold key. The shares themselves are shown to nobody.
 type Sharing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`                          // from 1; one more for each refresh or reshare
+	Epoch         uint32                 `protobuf:"varint,1,opt,name=epoch,proto3" json:"epoch,omitempty"`                          // from 1; one more for each refresh or reshare; 0: of the beacon key, as the genesis dealt it
 	WrapEpoch     uint32                 `protobuf:"varint,2,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"` // of the wrapping keys its shares are sealed to
 	Threshold     uint32                 `protobuf:"varint,3,opt,name=threshold,proto3" json:"threshold,omitempty"`
 	Holders       []uint32               `protobuf:"varint,4,rep,packed,name=holders,proto3" json:"holders,omitempty"` // ascending
@@ -2623,7 +2637,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\x84\b\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xa5\b\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2656,7 +2670,9 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\bceremony\x18# \x01(\v2\x13.tetrad.v1.CeremonyR\bceremony\x12\x1c\n" +
 	"\taddresses\x18$ \x01(\x04R\taddresses\x12/\n" +
 	"\bfallback\x18% \x01(\v2\x13.tetrad.v1.FallbackR\bfallback\x12+\n" +
-	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\x128\n" +
+	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\x12\x1f\n" +
+	"\vsince_index\x18' \x01(\x04R\n" +
+	"sinceIndex\x128\n" +
 	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\"H\n" +
 	"\n" +
 	"FrozenPath\x12\x12\n" +
@@ -2774,17 +2790,19 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x04boot\x18\x0e \x01(\fR\x04boot\x12\x12\n" +
 	"\x04seen\x18\x0f \x01(\tR\x04seen\x12\x14\n" +
 	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
-	"\x05level\x18) \x01(\rR\x05level*V\n" +
+	"\x05level\x18) \x01(\rR\x05level*n\n" +
 	"\x05Curve\x12\x15\n" +
 	"\x11CURVE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCURVE_SECP256K1\x10\x01\x12\x0e\n" +
 	"\n" +
 	"CURVE_P256\x10\x02\x12\x11\n" +
-	"\rCURVE_ED25519\x10\x03*K\n" +
+	"\rCURVE_ED25519\x10\x03\x12\x16\n" +
+	"\x12CURVE_RISTRETTO255\x10\x04*^\n" +
 	"\x06Scheme\x12\x16\n" +
 	"\x12SCHEME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSCHEME_MULTISIG\x10\x01\x12\x14\n" +
-	"\x10SCHEME_THRESHOLD\x10\x02*_\n" +
+	"\x10SCHEME_THRESHOLD\x10\x02\x12\x11\n" +
+	"\rSCHEME_BEACON\x10\x03*_\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PSBT\x10\x01\x12\x10\n" +

@@ -789,7 +789,7 @@ func (x *FollowRequestsResponse) GetRequest() *Request {
 
 type GetKeyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	KeyId         []byte                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // or
+	KeyId         []byte                 `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"` // or; "tetrad beacon v1" is the beacon key, for principals of the vault
 	Tenant        string                 `protobuf:"bytes,2,opt,name=tenant,proto3" json:"tenant,omitempty"`            // empty: the caller's own
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields

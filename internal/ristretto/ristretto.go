@@ -1,4 +1,7 @@
-package draw
+// Package ristretto is ristretto255 (RFC 9496) on the points of edwards25519: the library
+// does the curve arithmetic, what stands here is only how group elements become bytes and
+// back, and hashing to the group. The beacon's draws and its key ceremonies share it.
+package ristretto
 
 import (
 	"bytes"
@@ -8,9 +11,10 @@ import (
 	"filippo.io/edwards25519/field"
 )
 
-// ristretto255 (RFC 9496) on the points of edwards25519: the library does the curve
-// arithmetic, what stands here is only how group elements become bytes and back. A
-// point stands for its whole coset, so two points are compared by their encodings.
+// Size is the length of an encoded element.
+const Size = 32
+
+// A point stands for its whole coset, so two points are compared by their encodings.
 type point = edwards25519.Point
 
 type curve struct {
@@ -40,8 +44,8 @@ func newCurve() *curve {
 	return c
 }
 
-// decodePoint accepts only the canonical encoding of an element other than the identity.
-func decodePoint(b []byte) (*point, bool) {
+// Decode accepts only the canonical encoding of an element other than the identity.
+func Decode(b []byte) (*point, bool) {
 	var s field.Element
 	if len(b) != 32 || b[0]&1 == 1 || bytes.Equal(b, make([]byte, 32)) {
 		return nil, false
@@ -70,8 +74,8 @@ func decodePoint(b []byte) (*point, bool) {
 	return p, err == nil
 }
 
-// encodePoint returns the one encoding of p's coset.
-func encodePoint(p *point) (out [32]byte) {
+// Encode returns the one encoding of p's coset.
+func Encode(p *point) (out [32]byte) {
 	x0, y0, z0, t0 := p.ExtendedCoordinates()
 	var u1, u2, inv, den1, den2, zInv, ix, iy, enchanted, t field.Element
 	u1.Multiply(u1.Add(z0, y0), t.Subtract(z0, y0))
@@ -95,14 +99,14 @@ func encodePoint(p *point) (out [32]byte) {
 	return out
 }
 
-// isIdentity reports whether p stands for the identity.
-func isIdentity(p *point) bool { return encodePoint(p) == [32]byte{} }
+// IsIdentity reports whether p stands for the identity.
+func IsIdentity(p *point) bool { return Encode(p) == [32]byte{} }
 
 // mapToPoint is MAP of RFC 9496 section 4.3.4.
 func mapToPoint(b []byte) *point {
 	var t, r, u, v, s, sPrime, c, n, w field.Element
 	if _, err := t.SetBytes(b); err != nil { // ignores the top bit, as the RFC wants
-		panic("draw: field element of wrong length")
+		panic("ristretto: field element of wrong length")
 	}
 	r.Multiply(&consts.sqrtM1, r.Square(&t))
 	u.Multiply(u.Add(&r, &consts.one), &consts.oneMinusDSq)
@@ -121,13 +125,13 @@ func mapToPoint(b []byte) *point {
 	w3.Add(&consts.one, &ss)
 	p, err := new(point).SetExtendedCoordinates(x.Multiply(&w0, &w3), y.Multiply(&w2, &w1), z.Multiply(&w1, &w3), xy.Multiply(&w0, &w2))
 	if err != nil {
-		panic("draw: map left the curve") // impossible: MAP is total
+		panic("ristretto: map left the curve") // impossible: MAP is total
 	}
 	return p
 }
 
-// hashToPoint is ristretto255_XMD:SHA-512_R255MAP_RO_ of RFC 9380 (appendix B).
-func hashToPoint(msg []byte, dst string) *point {
+// Hash is ristretto255_XMD:SHA-512_R255MAP_RO_ of RFC 9380 (appendix B).
+func Hash(msg []byte, dst string) *point {
 	h := sha512.New()
 	tail := append([]byte(dst), byte(len(dst)))
 	h.Write(make([]byte, sha512.BlockSize))

@@ -1,4 +1,4 @@
-package draw
+package ristretto
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"github.com/cloudflare/circl/group"
 	"pgregory.net/rapid"
 )
+
+const testDomain = "QUUX-V01-CS02-with-ristretto255_XMD:SHA-512_R255MAP_RO_"
 
 // First multiples of the generator, RFC 9496 appendix A.1.
 var multiples = []string{
@@ -23,15 +25,15 @@ var multiples = []string{
 func TestMultiplesOfGenerator(t *testing.T) {
 	p := edwards25519.NewIdentityPoint()
 	for i, want := range multiples {
-		got := encodePoint(p)
+		got := Encode(p)
 		if hex.EncodeToString(got[:]) != want {
 			t.Fatalf("%d * B encodes as %x", i, got)
 		}
-		back, ok := decodePoint(got[:])
+		back, ok := Decode(got[:])
 		if ok != (i > 0) {
 			t.Fatalf("%d * B: decoded %v", i, ok)
 		}
-		if ok && encodePoint(back) != got {
+		if ok && Encode(back) != got {
 			t.Fatalf("%d * B does not survive decoding", i)
 		}
 		p.Add(p, edwards25519.NewGeneratorPoint())
@@ -53,7 +55,7 @@ func TestDecodeRefusesNonCanonical(t *testing.T) {
 		"0000000000000000000000000000000000000000000000000000000000000000",
 	} {
 		b, _ := hex.DecodeString(s)
-		if _, ok := decodePoint(b); ok {
+		if _, ok := Decode(b); ok {
 			t.Errorf("%s decoded", s)
 		}
 	}
@@ -64,9 +66,12 @@ func TestAgreesWithCircl(t *testing.T) {
 	g := group.Ristretto255
 	rapid.Check(t, func(t *rapid.T) {
 		msg := rapid.SliceOfN(rapid.Byte(), 0, 200).Draw(t, "msg")
-		k := hashToScalar("test", rapid.SliceOf(rapid.Byte()).Draw(t, "scalar"))
-		theirs := g.HashToElement(msg, []byte(groupDomain))
-		ours := hashToPoint(msg, groupDomain)
+		k, err := new(edwards25519.Scalar).SetUniformBytes(rapid.SliceOfN(rapid.Byte(), 64, 64).Draw(t, "scalar"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs := g.HashToElement(msg, []byte(testDomain))
+		ours := Hash(msg, testDomain)
 		same(t, "hash", theirs, ours)
 		ck := g.NewScalar()
 		if err := ck.UnmarshalBinary(k.Bytes()); err != nil {
@@ -74,8 +79,8 @@ func TestAgreesWithCircl(t *testing.T) {
 		}
 		same(t, "product", g.NewElement().Mul(theirs, ck), new(point).ScalarMult(k, ours))
 		same(t, "base product", g.NewElement().MulGen(ck), new(point).ScalarBaseMult(k))
-		enc := encodePoint(ours)
-		back, ok := decodePoint(enc[:])
+		enc := Encode(ours)
+		back, ok := Decode(enc[:])
 		if !ok {
 			t.Fatal("own encoding refused")
 		}
@@ -85,27 +90,27 @@ func TestAgreesWithCircl(t *testing.T) {
 
 func same(t *rapid.T, what string, theirs group.Element, ours *point) {
 	want, err := theirs.MarshalBinaryCompress()
-	got := encodePoint(ours)
+	got := Encode(ours)
 	if err != nil || !bytes.Equal(want, got[:]) {
 		t.Fatalf("%s: circl has %x, we have %x (%v)", what, want, got, err)
 	}
 }
 
 // Whatever 32 bytes come: ours decodes exactly what circl does, the identity apart.
-func FuzzDecodePoint(f *testing.F) {
+func FuzzDecode(f *testing.F) {
 	for _, m := range multiples {
 		b, _ := hex.DecodeString(m)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		p, ok := decodePoint(b)
+		p, ok := Decode(b)
 		e := group.Ristretto255.NewElement()
 		theirs := len(b) == 32 && e.UnmarshalBinary(b) == nil && !e.IsIdentity()
 		if ok != theirs {
 			t.Fatalf("%x: decoded %v, circl %v", b, ok, theirs)
 		}
 		if ok {
-			if got := encodePoint(p); !bytes.Equal(got[:], b) {
+			if got := Encode(p); !bytes.Equal(got[:], b) {
 				t.Fatalf("%x encodes as %x", b, got)
 			}
 		}
