@@ -12,7 +12,7 @@ import (
 // schedule is where the refresh of all threshold keys by Settings.RefreshEvery stands, by
 // the committed clock. It is there exactly while that is set. Immutable once in a state.
 type schedule struct {
-	since   time.Time // the period counts from here: the last refresh of all, or when it was set
+	since   time.Time // the period counts from here: the last refresh of all was due then, or it was set
 	index   uint64    // of the entry that began the last refresh of all; 0: none since it was set
 	asked   bool      // that one was commanded
 	wrap    uint32    // under which it is to bring every key; 0: there was no room for an epoch
@@ -24,7 +24,8 @@ type schedule struct {
 // Schedule is where the refresh of all threshold keys by schedule stands.
 type Schedule struct {
 	Every   time.Duration
-	Since   time.Time // the last refresh of all, or when the schedule was set
+	Since   time.Time // the period counts from here: the last refresh of all was due then, or the schedule was set
+	Last    time.Time // the last refresh of all or its repetition; zero: none since the schedule was set
 	Index   uint64    // of the entry that began the last refresh of all; 0: none since it was set
 	Asked   bool      // it was commanded
 	Due     time.Time // when the next one begins
@@ -130,7 +131,7 @@ func (w *work) followSchedule() {
 	default:
 		n.retries++
 	}
-	n.began, n.retry = now, now.Add(retryTime(w.head.settings.RefreshEvery))
+	n.retry = now.Add(retryTime(w.head.settings.RefreshEvery))
 	if n.retries >= MaxRetries {
 		n.retry = time.Time{}
 	}
@@ -153,7 +154,7 @@ func (w *work) refreshBySchedule(n *schedule) {
 		}
 		n.index, n.asked = w.meta.Index, false
 	}
-	w.head.rollout = &rollout{wrap: n.wrap}
+	n.began, w.head.rollout = w.head.clock, &rollout{wrap: n.wrap}
 	w.effect.Schedule = &audit.ScheduledRefresh{Wrap: n.wrap, Retry: n.retries}
 }
 
@@ -197,7 +198,9 @@ func (v View) Schedule() (Schedule, bool) {
 	}
 	out := Schedule{Every: v.s.head.settings.RefreshEvery, Since: s.since, Index: s.index, Asked: s.asked, Wrap: s.wrap,
 		Retries: s.retries, Retry: s.retry}
-	out.Due = s.since.Add(out.Every)
+	if out.Due = s.since.Add(out.Every); s.index != 0 {
+		out.Last = s.began
+	}
 	for _, e := range v.Wraps() {
 		if e.Epoch < s.wrap {
 			out.Lagging += uint64(e.Live)

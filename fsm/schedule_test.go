@@ -170,7 +170,7 @@ func TestScheduledRefresh(t *testing.T) {
 			t.Fatalf("period %d: %+v", period, e)
 		}
 		s := scheduleOf(t, l)
-		if s.Index != res.Meta.Index || s.Asked || s.Lagging != 0 || !s.Due.Equal(res.Stamp.Add(day)) {
+		if s.Index != res.Meta.Index || !s.Last.Equal(res.Stamp) || s.Asked || s.Lagging != 0 || !s.Due.Equal(res.Stamp.Add(day)) {
 			t.Fatalf("period %d: %+v", period, s)
 		}
 		if res := later(l, 12*time.Hour); len(told(t, res)) != 0 {
@@ -323,7 +323,7 @@ func TestScheduleWithoutRoom(t *testing.T) {
 		later(l, fsm.RetireTime)
 	}
 	res := later(l, scheduleOf(t, l).Due.Sub(l.Machine.View().Clock()))
-	if s := scheduleOf(t, l); len(told(t, res)) != 0 || s.Wrap != 0 || s.Index != 0 || s.Retry.IsZero() {
+	if s := scheduleOf(t, l); len(told(t, res)) != 0 || s.Wrap != 0 || s.Index != 0 || !s.Last.IsZero() || s.Retry.IsZero() {
 		t.Fatalf("%+v", s)
 	}
 	for _, r := range l.Regions {

@@ -42,8 +42,8 @@ func viewRefresh(s *tetradv1.StatusResponse) *refreshView {
 	}
 	out := &refreshView{Every: periodText(settingsOf(s.Settings).RefreshEvery), Since: iso(r.Since), Index: r.Index, Asked: r.Asked, Next: iso(r.Due),
 		Wrap: r.WrapEpoch, Running: r.Running, Lagging: r.Lagging, Retries: r.Retries, Retry: iso(r.Retry)}
-	if r.Index != 0 {
-		out.Last = out.Since
+	if r.Last != nil {
+		out.Last = iso(r.Last)
 	}
 	return out
 }

@@ -33,6 +33,7 @@ func TestRefreshStatus(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 	s.c.State.PutKey(row(1, "ed", command.Ed25519, ed, 5))
+	sched.Last = since
 	sched.Index, sched.Wrap, sched.Lagging, sched.Retries, sched.Retry = 77, 5, 1, 2, since.Add(6*time.Hour)
 	s.c.State.PutSchedule(sched)
 	var v refreshView

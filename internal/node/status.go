@@ -134,11 +134,7 @@ func (n *Node) schedule() fsm.Schedule {
 }
 
 func (n *Node) lastRefresh() float64 {
-	s := n.schedule()
-	if s.Index == 0 {
-		return 0
-	}
-	return unix(s.Since)
+	return unix(n.schedule().Last)
 }
 
 func unix(t time.Time) float64 {

@@ -145,6 +145,9 @@ func showSchedule(view View) *tetradv1.RefreshSchedule {
 	if !s.Retry.IsZero() {
 		out.Retry = showTime(s.Retry)
 	}
+	if !s.Last.IsZero() {
+		out.Last = showTime(s.Last)
+	}
 	_, out.Running = view.Refreshing()
 	return out
 }

@@ -2086,7 +2086,7 @@ func (x *Settings) GetImport() bool {
 // RefreshSchedule is where the refresh of all threshold keys by schedule stands.
 type RefreshSchedule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`                           // the last refresh of all, or when the schedule was set
+	Since         *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=since,proto3" json:"since,omitempty"`                           // the period counts from here
 	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`                          // of the entry that began the last one; 0: none since the schedule was set
 	Asked         bool                   `protobuf:"varint,3,opt,name=asked,proto3" json:"asked,omitempty"`                          // administrators asked for the last one
 	Due           *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due,proto3" json:"due,omitempty"`                               // when the next one begins
@@ -2095,6 +2095,7 @@ type RefreshSchedule struct {
 	Retry         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=retry,proto3" json:"retry,omitempty"`                           // when keys that did not come along are tried again; absent: not before due
 	Lagging       uint64                 `protobuf:"varint,8,opt,name=lagging,proto3" json:"lagging,omitempty"`                      // sharings that lie under an older epoch
 	Running       bool                   `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"`                      // keys are still being taken up
+	Last          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=last,proto3" json:"last,omitempty"`                            // the last refresh of all or its repetition; absent: none since the schedule was set
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2190,6 +2191,13 @@ func (x *RefreshSchedule) GetRunning() bool {
 		return x.Running
 	}
 	return false
+}
+
+func (x *RefreshSchedule) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
 }
 
 type AuditLeavesRequest struct {
@@ -3586,7 +3594,7 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\bmax_open\x18\x03 \x01(\rR\amaxOpen\x12&\n" +
 	"\x0fescrow_delay_ms\x18\x04 \x01(\x04R\rescrowDelayMs\x12(\n" +
 	"\x10refresh_every_ms\x18\x05 \x01(\x04R\x0erefreshEveryMs\x12\x16\n" +
-	"\x06import\x18\x06 \x01(\bR\x06import\"\xbc\x02\n" +
+	"\x06import\x18\x06 \x01(\bR\x06import\"\xec\x02\n" +
 	"\x0fRefreshSchedule\x120\n" +
 	"\x05since\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x14\n" +
@@ -3597,7 +3605,9 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\aretries\x18\x06 \x01(\rR\aretries\x120\n" +
 	"\x05retry\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05retry\x12\x18\n" +
 	"\alagging\x18\b \x01(\x04R\alagging\x12\x18\n" +
-	"\arunning\x18\t \x01(\bR\arunning\"8\n" +
+	"\arunning\x18\t \x01(\bR\arunning\x12.\n" +
+	"\x04last\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x04last\"8\n" +
 	"\x12AuditLeavesRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to\"A\n" +
@@ -3827,70 +3837,71 @@ var file_tetrad_v1_vault_proto_depIdxs = []int32{
 	69, // 26: tetrad.v1.RefreshSchedule.since:type_name -> google.protobuf.Timestamp
 	69, // 27: tetrad.v1.RefreshSchedule.due:type_name -> google.protobuf.Timestamp
 	69, // 28: tetrad.v1.RefreshSchedule.retry:type_name -> google.protobuf.Timestamp
-	46, // 29: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
-	62, // 30: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
-	32, // 31: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
-	62, // 32: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
-	60, // 33: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
-	55, // 34: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
-	69, // 35: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
-	1,  // 36: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
-	3,  // 37: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
-	5,  // 38: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
-	8,  // 39: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
-	10, // 40: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
-	12, // 41: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
-	14, // 42: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
-	16, // 43: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
-	18, // 44: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
-	20, // 45: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
-	22, // 46: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
-	24, // 47: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
-	28, // 48: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
-	26, // 49: tetrad.v1.Vault.GetEscrow:input_type -> tetrad.v1.GetEscrowRequest
-	30, // 50: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
-	36, // 51: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
-	38, // 52: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
-	40, // 53: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
-	42, // 54: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
-	44, // 55: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
-	47, // 56: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
-	49, // 57: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
-	51, // 58: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
-	53, // 59: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
-	56, // 60: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
-	58, // 61: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
-	2,  // 62: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 63: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 64: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 65: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 66: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 67: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 68: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 69: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 70: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 71: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 72: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 73: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
-	29, // 74: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
-	27, // 75: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
-	31, // 76: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	37, // 77: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	39, // 78: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	41, // 79: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	43, // 80: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	45, // 81: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
-	48, // 82: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
-	50, // 83: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
-	52, // 84: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
-	54, // 85: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
-	57, // 86: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
-	59, // 87: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
-	62, // [62:88] is the sub-list for method output_type
-	36, // [36:62] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	69, // 29: tetrad.v1.RefreshSchedule.last:type_name -> google.protobuf.Timestamp
+	46, // 30: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
+	62, // 31: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
+	32, // 32: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
+	62, // 33: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	60, // 34: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	55, // 35: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
+	69, // 36: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	1,  // 37: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
+	3,  // 38: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
+	5,  // 39: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
+	8,  // 40: tetrad.v1.Vault.Await:input_type -> tetrad.v1.AwaitRequest
+	10, // 41: tetrad.v1.Vault.GetRequest:input_type -> tetrad.v1.GetRequestRequest
+	12, // 42: tetrad.v1.Vault.ListRequests:input_type -> tetrad.v1.ListRequestsRequest
+	14, // 43: tetrad.v1.Vault.FollowRequests:input_type -> tetrad.v1.FollowRequestsRequest
+	16, // 44: tetrad.v1.Vault.GetKey:input_type -> tetrad.v1.GetKeyRequest
+	18, // 45: tetrad.v1.Vault.ListKeys:input_type -> tetrad.v1.ListKeysRequest
+	20, // 46: tetrad.v1.Vault.ListPrincipals:input_type -> tetrad.v1.ListPrincipalsRequest
+	22, // 47: tetrad.v1.Vault.ListTenants:input_type -> tetrad.v1.ListTenantsRequest
+	24, // 48: tetrad.v1.Vault.ListWraps:input_type -> tetrad.v1.ListWrapsRequest
+	28, // 49: tetrad.v1.Vault.ListNonces:input_type -> tetrad.v1.ListNoncesRequest
+	26, // 50: tetrad.v1.Vault.GetEscrow:input_type -> tetrad.v1.GetEscrowRequest
+	30, // 51: tetrad.v1.Vault.Status:input_type -> tetrad.v1.StatusRequest
+	36, // 52: tetrad.v1.Vault.AuditLeaves:input_type -> tetrad.v1.AuditLeavesRequest
+	38, // 53: tetrad.v1.Vault.FollowAudit:input_type -> tetrad.v1.FollowAuditRequest
+	40, // 54: tetrad.v1.Vault.AuditCheckpoint:input_type -> tetrad.v1.AuditCheckpointRequest
+	42, // 55: tetrad.v1.Vault.Genesis:input_type -> tetrad.v1.GenesisRequest
+	44, // 56: tetrad.v1.Vault.Acknowledge:input_type -> tetrad.v1.AcknowledgeRequest
+	47, // 57: tetrad.v1.Vault.StopHere:input_type -> tetrad.v1.StopHereRequest
+	49, // 58: tetrad.v1.Vault.Brake:input_type -> tetrad.v1.BrakeRequest
+	51, // 59: tetrad.v1.Vault.ClockWord:input_type -> tetrad.v1.ClockWordRequest
+	53, // 60: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
+	56, // 61: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
+	58, // 62: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
+	2,  // 63: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 64: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 65: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 66: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 67: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 68: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 69: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 70: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 71: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 72: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 73: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 74: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
+	29, // 75: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
+	27, // 76: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
+	31, // 77: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	37, // 78: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	39, // 79: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	41, // 80: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	43, // 81: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	45, // 82: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	48, // 83: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	50, // 84: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	52, // 85: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	54, // 86: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	57, // 87: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	59, // 88: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	63, // [63:89] is the sub-list for method output_type
+	37, // [37:63] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_vault_proto_init() }
