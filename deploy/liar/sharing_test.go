@@ -72,7 +72,7 @@ func (w *world) until(within time.Duration, want func(*client.Key) bool) bool {
 		if want(k) {
 			return true
 		}
-		if time.Now().After(end) {
+		if time.Now().After(end) || w.lowered && w.harmed() {
 			return false
 		}
 	}
