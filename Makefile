@@ -28,9 +28,9 @@ test: need build
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
-## test-long: every place a key ceremony can be struck at; four real processes with the race detector in them, and longer pauses
+## test-long: every place a key ceremony can be struck at; nonce pools over the wide area; four real processes with the race detector in them, and longer pauses
 test-long: need
-	@TETRAD_LONG=1 $(GO) test -timeout 30m -count 1 ./vault ./deploy/lab
+	@TETRAD_LONG=1 $(GO) test -timeout 30m -count 1 ./vault ./deploy/lab ./internal/node
 
 ## frost-long: FROST_ROUNDS (default a million) threshold signatures, judged by crypto/ed25519 and btcec; about three hours on two cores
 frost-long: need
