@@ -42,7 +42,7 @@ func (c *Cluster) keepFed() {
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, fetchTurn, nil)
 		in := c.instance()
-		if in == nil || c.dead() || c.transport.fenced() || !liar.Defends(liar.Fetch) || !c.starves(in, h) {
+		if in == nil || c.dead() || c.transport.fenced() || !liar.Defends(liar.Fetch) || !h.starves(time.Now(), c.glance(in)) {
 			continue
 		}
 		c.commitCertified(in)
@@ -52,38 +52,43 @@ func (c *Cluster) keepFed() {
 	}
 }
 
-// starves reports whether this region has waited long enough for what it lacks: entries up
-// to a certificate it knows of, raft's commit of what is certified here, or the words of
-// enough other regions. Entries that come one by one while more and more is lacking are
-// not enough.
-func (c *Cluster) starves(in *instance, h *hunger) bool {
-	now, floor, wordless := time.Now(), c.book.own.Floor(), c.book.wordless()
-	if floor != h.floor { // by the leader: what was fetched is noted already
-		h.floor, h.moved, h.fed = floor, now, time.Time{}
+// glance is what shows whether the leader does its work.
+type glance struct {
+	floor    uint64 // own highest certified index
+	lacks    bool   // a certificate is known beyond it, or raft was not told to commit so far
+	wordless bool   // too few other regions were heard of lately
+	leads    bool   // this region itself
+	spooling bool   // a snapshot of the leader's is coming
+}
+
+func (c *Cluster) glance(in *instance) glance {
+	floor := c.book.own.Floor()
+	return glance{floor, c.book.known() > floor || in.raft.CommitIndex() < floor, c.book.wordless(), in.raft.State() == raft.Leader, c.spooling.Load()}
+}
+
+// starves reports whether this region has waited long enough for what it lacks. Entries
+// that come one by one while more and more is lacking are not enough.
+func (h *hunger) starves(now time.Time, g glance) bool {
+	if g.floor != h.floor { // by the leader: what was fetched is noted already
+		h.floor, h.moved, h.fed = g.floor, now, time.Time{}
 	}
-	known := c.book.known() > floor || in.raft.CommitIndex() < floor
-	leads := in.raft.State() == raft.Leader
-	if !known || leads {
-		h.moved, h.even, h.from = now, now, floor
+	if !g.lacks || g.leads {
+		h.moved, h.even, h.from = now, now, g.floor
 	}
-	if !wordless || leads {
+	if g.floor >= h.from+dripLeast {
+		h.even, h.from = now, g.floor
+	}
+	if !g.wordless || g.leads {
 		h.level = now
 	}
-	if floor >= h.from+dripLeast {
-		h.even, h.from = now, floor
-	}
-	patience := fetchPatience
+	patience, words := fetchPatience, wordPatience
 	switch {
 	case now.Sub(h.fed) < fetchMemory:
-		patience = fetchAgain
-	case c.spooling.Load():
-		patience = spoolPatience
+		patience, words = fetchAgain, fetchAgain
+	case g.spooling:
+		patience, words = spoolPatience, spoolPatience
 	}
-	words := wordPatience
-	if patience != fetchPatience {
-		words = patience
-	}
-	return known && now.Sub(h.moved) >= patience || known && now.Sub(h.even) >= dripPatience || wordless && now.Sub(h.level) >= words
+	return g.lacks && (now.Sub(h.moved) >= patience || now.Sub(h.even) >= dripPatience) || g.wordless && now.Sub(h.level) >= words
 }
 
 // fetchOnce asks one region, and the next one the next time.
