@@ -32,13 +32,14 @@ type hunger struct {
 	fed   time.Time // when fetching brought something last, and the leader nothing since
 	asked time.Time
 	rest  time.Duration // until the next question
+	spool time.Duration // for a whole snapshot
 	turn  int
 }
 
 // keepFed watches whether the leader brings what is certified, and fetches it if not.
 func (c *Cluster) keepFed() {
 	now := time.Now()
-	h := &hunger{moved: now, level: now, even: now}
+	h := &hunger{moved: now, level: now, even: now, spool: fetchSpool}
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, fetchTurn, nil)
 		in := c.instance()
@@ -100,14 +101,17 @@ func (c *Cluster) fetchOnce(h *hunger) {
 	m := from[h.turn%len(from)]
 	h.turn, h.asked = h.turn+1, time.Now()
 	before := c.book.own.Floor()
-	err := c.fetchFrom(m)
+	err := c.fetchFrom(m, h.spool)
 	if err != nil && c.ctx.Err() == nil {
 		c.note(slog.LevelWarn, m.Region, "not fetched", slog.Uint64("after", before), slog.String("error", err.Error()))
+	}
+	if errs.CodeOf(err) == errs.DeadlineExceeded { // of a liar, or large: the next one has longer
+		h.spool = min(2*h.spool, fetchSpoolMost)
 	}
 	if floor := c.book.own.Floor(); floor > before {
 		c.fetched.Add(1)
 		c.note(slog.LevelWarn, m.Region, "fetched what the leader did not bring", slog.Uint64("after", before), slog.Uint64("up_to", floor))
-		h.floor, h.fed, h.rest = floor, time.Now(), 0
+		h.floor, h.fed, h.rest, h.spool = floor, time.Now(), 0, fetchSpool
 	} else if h.rest = min(2*h.rest, fetchRest); h.rest == 0 || errs.CodeOf(err) == errs.Unavailable { // the log was cut: at once
 		h.rest = fetchPatience / 2
 	}
@@ -128,8 +132,9 @@ func (c *Cluster) sources() (out []Member) {
 }
 
 // fetchFrom asks a region for what is certified beyond the own log, and takes it: entries,
-// or a snapshot if that region's log does not reach down to what is lacking.
-func (c *Cluster) fetchFrom(m Member) error {
+// or a snapshot if that region's log does not reach down to what is lacking, which must have
+// come within some time.
+func (c *Cluster) fetchFrom(m Member, within time.Duration) error {
 	after := c.book.own.Floor()
 	p, from, err := c.ask(m, &request{Kind: kindFetch, Fetch: &fetch{after}})
 	if err == nil {
@@ -139,7 +144,7 @@ func (c *Cluster) fetchFrom(m Member) error {
 		return err
 	}
 	if raw := find(p.Items, itemSnapshot); raw != nil {
-		return c.takeSnapshot(m, from, raw, p.Items)
+		return c.takeSnapshot(m, from, raw, p.Items, time.Now().Add(within))
 	}
 	f, err := c.inspectFetched(after, p)
 	if err != nil || f == nil {

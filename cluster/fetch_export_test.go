@@ -83,6 +83,8 @@ func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 		<-ctx.Done()
 	case "slow":
 		sleep(ctx, c.transport.beat*3/2, nil)
+	case "dripping": // the snapshot
+		change(itemPiece, func(b []byte) []byte { sleep(ctx, c.transport.beat*3/2, nil); return b[:1] })
 	case "unhurried":
 		sleep(ctx, 200*time.Millisecond, nil)
 	case "garbage":
@@ -207,7 +209,7 @@ func recodeFetched(kind string, b []byte) ([]byte, error) {
 // Hunger tells at some time after its start whether a region at an index starves.
 func Hunger() func(at time.Duration, floor uint64, lacks, wordless, spooling bool) bool {
 	start := time.Now()
-	h := &hunger{moved: start, level: start, even: start}
+	h := &hunger{moved: start, level: start, even: start, spool: fetchSpool}
 	return func(at time.Duration, floor uint64, lacks, wordless, spooling bool) bool {
 		return h.starves(start.Add(at), glance{floor, lacks, wordless, false, spooling})
 	}

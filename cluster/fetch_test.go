@@ -143,7 +143,7 @@ func TestLyingSourceIsPassedOver(t *testing.T) {
 
 // The same where a snapshot is needed.
 func TestLyingSourceOfASnapshot(t *testing.T) {
-	for _, how := range []string{"silent", "garbage", "nothing", "forged offer"} {
+	for _, how := range []string{"silent", "garbage", "nothing", "dripping", "forged offer"} {
 		t.Run(how, func(t *testing.T) {
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
 				a.StartAll()
@@ -158,7 +158,7 @@ func TestLyingSourceOfASnapshot(t *testing.T) {
 				cluster.Starve(l.C, v.Region, cluster.KeepEntries)
 				asked := cluster.Feed(liar.C, how)
 				v.Start()
-				a.Eventually(15*time.Second, "the state to arrive", level(v, l))
+				a.Eventually(40*time.Second, "the state to arrive", level(v, l))
 				a.Propose()
 				a.Eventually(5*time.Second, "what follows", level(v, l))
 				if c := v.C.Stats().Convicted; how == "forged offer" && (len(c) != 1 || c[0] != liar.Region) {
