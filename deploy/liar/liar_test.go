@@ -61,7 +61,6 @@ type lie struct {
 	follower bool
 	silent   bool // killed once it lied
 	whole    bool // logs stay whole: a region that gets no entries gets no snapshot either
-	stalls   bool // requests that draw one of the regions wait: more are asked for at once
 	anew     bool // only what is asked for once it lies counts: before, all is well
 	short    bool // part of make test
 	lower    []liar.Defence
@@ -121,7 +120,7 @@ var lies = []lie{
 	{name: "stolen-admin", during: stolen},
 	{name: "forged-second", during: stolen},
 	{name: "freeze-unproposed", during: freezeThroughLiar},
-	{name: "freeze-starved", whole: true, stalls: true, during: freezeOnceHeld},
+	{name: "freeze-starved", whole: true, during: freezeOnceHeld},
 	{name: "completion-hidden", during: collude},
 }
 
@@ -457,11 +456,7 @@ func tell(t *testing.T, l *lie) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	var working sync.WaitGroup
-	workers := 3
-	if l.stalls {
-		workers = 9
-	}
-	for i := range workers {
+	for i := range 3 {
 		working.Go(func() { w.sign(ctx, i) })
 	}
 	defer working.Wait()
