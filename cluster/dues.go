@@ -60,18 +60,6 @@ type due struct {
 	seen   bool          // decided; set before gone is closed
 }
 
-// notice is a region's complaint of the leader of a term.
-type notice struct {
-	term uint64
-	at   time.Time
-}
-
-// quota bounds how many commands a region may have looked at.
-type quota struct {
-	left float64
-	at   time.Time
-}
-
 func newDues(self identity.RegionID) *dues {
 	return &dues{self: self, owed: map[slot]*due{}, told: map[identity.RegionID]int{}, quotas: map[identity.RegionID]*quota{},
 		unpaid: map[identity.RegionID]notice{}, proposed: map[slot]identity.RegionID{}}
@@ -140,33 +128,6 @@ func (d *dues) show(from identity.RegionID, c *command.Command, judge func(*comm
 	}
 	d.opening(have)
 	return nil
-}
-
-// spend takes one look from a region's quota.
-func (d *dues) spend(from identity.RegionID) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	q := d.quotas[from]
-	if q == nil {
-		q = &quota{}
-		d.quotas[from] = q
-	}
-	return q.take(showBurst, showRate)
-}
-
-// take takes one of at most burst that come at a rate a second. A new quota is full.
-func (q *quota) take(burst, rate float64) bool {
-	now := time.Now()
-	if q.at.IsZero() {
-		q.left = burst
-	} else {
-		q.left = min(burst, q.left+now.Sub(q.at).Seconds()*rate)
-	}
-	if q.at = now; q.left < 1 {
-		return false
-	}
-	q.left--
-	return true
 }
 
 // listen notes whether the leader is heard just now. One that was not, through no fault of
@@ -341,54 +302,6 @@ func (d *dues) turn(q *due, to identity.RegionID, every time.Duration) bool {
 	}
 	q.sent[to] = time.Now()
 	return true
-}
-
-// complained notes another region's complaint of the present leader.
-func (d *dues) complained(from identity.RegionID, term uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if term == d.term && from != d.leader && from != d.self {
-		d.unpaid[from] = notice{term, time.Now()}
-	}
-}
-
-// complaints counts the regions besides this one that complained within a time.
-func (d *dues) complaints(within time.Duration) (n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.unpaid {
-		if c.term == d.term && time.Since(c.at) < within {
-			n++
-		}
-	}
-	return n
-}
-
-// rests reports whether a leader was left so lately that nobody is complained of.
-func (d *dues) rests() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return time.Now().Before(d.resting)
-}
-
-// leave notes that a leader is left, and for how long no other will be: twice as long as
-// the last time, unless that was long ago.
-func (d *dues) leave() time.Duration {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	now := time.Now()
-	if d.rest = min(2*d.rest, restMost); d.rest == 0 || now.Sub(d.resting) > restMost {
-		d.rest = restLeast
-	}
-	d.resting = now.Add(d.rest)
-	d.left++
-	return d.rest
-}
-
-func (d *dues) leftSoFar() uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.left
 }
 
 // propose reserves a place to propose what a region shows to this one, which leads; nil:

@@ -32,17 +32,18 @@ type hunger struct {
 	fed   time.Time // when fetching brought something last, and the leader nothing since
 	asked time.Time
 	rest  time.Duration // until the next question
+	spool time.Duration // for a whole snapshot
 	turn  int
 }
 
 // keepFed watches whether the leader brings what is certified, and fetches it if not.
 func (c *Cluster) keepFed() {
 	now := time.Now()
-	h := &hunger{moved: now, level: now, even: now}
+	h := &hunger{moved: now, level: now, even: now, spool: fetchSpool}
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, fetchTurn, nil)
 		in := c.instance()
-		if in == nil || c.dead() || c.transport.fenced() || !liar.Defends(liar.Fetch) || !c.starves(in, h) {
+		if in == nil || c.dead() || c.transport.fenced() || !liar.Defends(liar.Fetch) || !h.starves(time.Now(), c.glance(in)) {
 			continue
 		}
 		c.commitCertified(in)
@@ -52,38 +53,43 @@ func (c *Cluster) keepFed() {
 	}
 }
 
-// starves reports whether this region has waited long enough for what it lacks: entries up
-// to a certificate it knows of, raft's commit of what is certified here, or the words of
-// enough other regions. Entries that come one by one while more and more is lacking are
-// not enough.
-func (c *Cluster) starves(in *instance, h *hunger) bool {
-	now, floor, wordless := time.Now(), c.book.own.Floor(), c.book.wordless()
-	if floor != h.floor { // by the leader: what was fetched is noted already
-		h.floor, h.moved, h.fed = floor, now, time.Time{}
+// glance is what shows whether the leader does its work.
+type glance struct {
+	floor    uint64 // own highest certified index
+	lacks    bool   // a certificate is known beyond it, or raft was not told to commit so far
+	wordless bool   // too few other regions were heard of lately
+	leads    bool   // this region itself
+	spooling bool   // a snapshot of the leader's is coming
+}
+
+func (c *Cluster) glance(in *instance) glance {
+	floor := c.book.own.Floor()
+	return glance{floor, c.book.known() > floor || in.raft.CommitIndex() < floor, c.book.wordless(), in.raft.State() == raft.Leader, c.spooling.Load()}
+}
+
+// starves reports whether this region has waited long enough for what it lacks. Entries
+// that come one by one while more and more is lacking are not enough.
+func (h *hunger) starves(now time.Time, g glance) bool {
+	if g.floor != h.floor { // by the leader: what was fetched is noted already
+		h.floor, h.moved, h.fed = g.floor, now, time.Time{}
 	}
-	known := c.book.known() > floor || in.raft.CommitIndex() < floor
-	leads := in.raft.State() == raft.Leader
-	if !known || leads {
-		h.moved, h.even, h.from = now, now, floor
+	if !g.lacks || g.leads {
+		h.moved, h.even, h.from = now, now, g.floor
 	}
-	if !wordless || leads {
+	if g.floor >= h.from+dripLeast {
+		h.even, h.from = now, g.floor
+	}
+	if !g.wordless || g.leads {
 		h.level = now
 	}
-	if floor >= h.from+dripLeast {
-		h.even, h.from = now, floor
-	}
-	patience := fetchPatience
+	patience, words := fetchPatience, wordPatience
 	switch {
 	case now.Sub(h.fed) < fetchMemory:
-		patience = fetchAgain
-	case c.spooling.Load():
-		patience = spoolPatience
+		patience, words = fetchAgain, fetchAgain
+	case g.spooling:
+		patience, words = spoolPatience, spoolPatience
 	}
-	words := wordPatience
-	if patience != fetchPatience {
-		words = patience
-	}
-	return known && now.Sub(h.moved) >= patience || known && now.Sub(h.even) >= dripPatience || wordless && now.Sub(h.level) >= words
+	return g.lacks && (now.Sub(h.moved) >= patience || now.Sub(h.even) >= dripPatience) || g.wordless && now.Sub(h.level) >= words
 }
 
 // fetchOnce asks one region, and the next one the next time.
@@ -95,14 +101,17 @@ func (c *Cluster) fetchOnce(h *hunger) {
 	m := from[h.turn%len(from)]
 	h.turn, h.asked = h.turn+1, time.Now()
 	before := c.book.own.Floor()
-	err := c.fetchFrom(m)
+	err := c.fetchFrom(m, h.spool)
 	if err != nil && c.ctx.Err() == nil {
 		c.note(slog.LevelWarn, m.Region, "not fetched", slog.Uint64("after", before), slog.String("error", err.Error()))
+	}
+	if errs.CodeOf(err) == errs.DeadlineExceeded { // of a liar, or large: the next one has longer
+		h.spool = min(2*h.spool, fetchSpoolMost)
 	}
 	if floor := c.book.own.Floor(); floor > before {
 		c.fetched.Add(1)
 		c.note(slog.LevelWarn, m.Region, "fetched what the leader did not bring", slog.Uint64("after", before), slog.Uint64("up_to", floor))
-		h.floor, h.fed, h.rest = floor, time.Now(), 0
+		h.floor, h.fed, h.rest, h.spool = floor, time.Now(), 0, fetchSpool
 	} else if h.rest = min(2*h.rest, fetchRest); h.rest == 0 || errs.CodeOf(err) == errs.Unavailable { // the log was cut: at once
 		h.rest = fetchPatience / 2
 	}
@@ -123,8 +132,9 @@ func (c *Cluster) sources() (out []Member) {
 }
 
 // fetchFrom asks a region for what is certified beyond the own log, and takes it: entries,
-// or a snapshot if that region's log does not reach down to what is lacking.
-func (c *Cluster) fetchFrom(m Member) error {
+// or a snapshot if that region's log does not reach down to what is lacking, which must have
+// come within some time.
+func (c *Cluster) fetchFrom(m Member, within time.Duration) error {
 	after := c.book.own.Floor()
 	p, from, err := c.ask(m, &request{Kind: kindFetch, Fetch: &fetch{after}})
 	if err == nil {
@@ -134,7 +144,7 @@ func (c *Cluster) fetchFrom(m Member) error {
 		return err
 	}
 	if raw := find(p.Items, itemSnapshot); raw != nil {
-		return c.takeSnapshot(m, from, raw, p.Items)
+		return c.takeSnapshot(m, from, raw, p.Items, time.Now().Add(within))
 	}
 	f, err := c.inspectFetched(after, p)
 	if err != nil || f == nil {

@@ -53,20 +53,6 @@ func Late(leader *Cluster, victim identity.RegionID, by func() time.Duration) {
 	leader.transport.lie.Store(&late)
 }
 
-// Drip has a leader send one region one entry at a time, and seldom.
-func Drip(leader *Cluster, victim identity.RegionID) {
-	drip := func(to remote, q *request) bool {
-		if to.region == victim && q.Kind == kindAppend && len(q.Append.Entries) > 0 {
-			sleep(leader.ctx, fetchPatience/5, nil)
-			a := *q.Append
-			a.Entries = a.Entries[:1]
-			q.Append = &a
-		}
-		return true
-	}
-	leader.transport.lie.Store(&drip)
-}
-
 // EndLie has a node send what it would.
 func EndLie(c *Cluster) { c.transport.lie.Store(nil) }
 
@@ -97,6 +83,8 @@ func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 		<-ctx.Done()
 	case "slow":
 		sleep(ctx, c.transport.beat*3/2, nil)
+	case "dripping": // the snapshot
+		change(itemPiece, func(b []byte) []byte { sleep(ctx, c.transport.beat*3/2, nil); return b[:1] })
 	case "unhurried":
 		sleep(ctx, 200*time.Millisecond, nil)
 	case "garbage":
@@ -216,4 +204,13 @@ func recodeFetched(kind string, b []byte) ([]byte, error) {
 		return snapshotItem(s).Data, nil
 	}
 	return nil, errs.New(errs.NotFound, "no form %q", kind)
+}
+
+// Hunger tells at some time after its start whether a region at an index starves.
+func Hunger() func(at time.Duration, floor uint64, lacks, wordless, spooling bool) bool {
+	start := time.Now()
+	h := &hunger{moved: start, level: start, even: start, spool: fetchSpool}
+	return func(at time.Duration, floor uint64, lacks, wordless, spooling bool) bool {
+		return h.starves(start.Add(at), glance{floor, lacks, wordless, false, spooling})
+	}
 }

@@ -143,7 +143,7 @@ func TestLyingSourceIsPassedOver(t *testing.T) {
 
 // The same where a snapshot is needed.
 func TestLyingSourceOfASnapshot(t *testing.T) {
-	for _, how := range []string{"silent", "garbage", "nothing", "forged offer"} {
+	for _, how := range []string{"silent", "garbage", "nothing", "dripping", "forged offer"} {
 		t.Run(how, func(t *testing.T) {
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
 				a.StartAll()
@@ -158,7 +158,7 @@ func TestLyingSourceOfASnapshot(t *testing.T) {
 				cluster.Starve(l.C, v.Region, cluster.KeepEntries)
 				asked := cluster.Feed(liar.C, how)
 				v.Start()
-				a.Eventually(15*time.Second, "the state to arrive", level(v, l))
+				a.Eventually(40*time.Second, "the state to arrive", level(v, l))
 				a.Propose()
 				a.Eventually(5*time.Second, "what follows", level(v, l))
 				if c := v.C.Stats().Convicted; how == "forged offer" && (len(c) != 1 || c[0] != liar.Region) {
@@ -189,23 +189,38 @@ func TestFetchRacesTheLeader(t *testing.T) {
 	})
 }
 
-// A leader that sends one entry at a time, while more and more are certified, starves a
-// region as well.
-func TestDrippingLeader(t *testing.T) {
-	starved(t, cluster.Loopback(), cluster.KeepEntries, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
-		cluster.Drip(l.C, v.Region)
-		for range 4 {
-			for range 50 {
-				a.Propose()
-				time.Sleep(100 * time.Millisecond)
+// When a region starves: what it knows of must come soon, and all of it, not drop by drop.
+func TestHunger(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		each             uint64 // entries that come every 100 ms
+		lacks, wordless  bool
+		even             int // every so many looks nothing is lacking
+		spooling         bool
+		earliest, latest time.Duration
+	}{
+		{name: "nothing is wrong"},
+		{name: "behind, and catching up", each: 20, lacks: true},
+		{name: "under load", each: 1, lacks: true, even: 10},
+		{name: "nothing comes", lacks: true, earliest: 500 * time.Millisecond, latest: 600 * time.Millisecond},
+		{name: "drop by drop", each: 1, lacks: true, earliest: 4 * time.Second, latest: 5 * time.Second},
+		{name: "nothing but a snapshot", lacks: true, spooling: true, earliest: 4 * time.Second, latest: 5 * time.Second},
+		{name: "no words", wordless: true, earliest: 1500 * time.Millisecond, latest: 1600 * time.Millisecond},
+		{name: "words now and then", wordless: true, even: 10},
+	} {
+		starves, floor, at := cluster.Hunger(), uint64(7), time.Duration(0)
+		for i := range 200 {
+			calm := c.even > 0 && i%c.even == 0
+			if starves(time.Duration(i)*100*time.Millisecond, floor, c.lacks && !calm, c.wordless && !calm, c.spooling) {
+				at = time.Duration(i) * 100 * time.Millisecond
+				break
 			}
-			a.Eventually(5*time.Second, "what is certified", level(v, l))
+			floor += c.each
 		}
-		if v.C.Stats().Fetched == 0 {
-			t.Error("nothing was fetched: the test proves nothing")
+		if at < c.earliest || at > c.latest {
+			t.Errorf("%s: it starves after %s, want %s to %s (0: never)", c.name, at, c.earliest, c.latest)
 		}
-		honest(t, v)
-	})
+	}
 }
 
 // What is fetched holds off no election, however much of it there is: when the leader falls

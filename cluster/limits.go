@@ -59,15 +59,17 @@ const (
 	pieceRate  = 64
 	fetchQueue = 8 // entries after those that are sent in which their certificate is looked for
 
-	fetchTurn     = 50 * time.Millisecond   // between two looks at what is lacking
-	fetchPatience = 500 * time.Millisecond  // for the leader to bring what is known to be certified
-	wordPatience  = 1500 * time.Millisecond // for two other regions to be heard of
-	dripPatience  = 4 * time.Second         // until all that is known to be certified has come, or
-	dripLeast     = 512                     // entries of it
-	spoolPatience = 5 * time.Second         // while the leader sends a snapshot
-	fetchAgain    = 150 * time.Millisecond  // while it brings nothing
-	fetchMemory   = 10 * time.Second        // for which that is remembered
-	fetchRest     = 2 * time.Second         // most between two questions that bring nothing
+	fetchTurn      = 50 * time.Millisecond   // between two looks at what is lacking
+	fetchPatience  = 500 * time.Millisecond  // for the leader to bring what is known to be certified
+	wordPatience   = 1500 * time.Millisecond // for two other regions to be heard of
+	dripPatience   = 4 * time.Second         // until all that is known to be certified has come, or
+	dripLeast      = 512                     // entries of it
+	fetchSpool     = 30 * time.Second        // for a whole snapshot; doubles each time that is not enough
+	fetchSpoolMost = time.Hour
+	spoolPatience  = 5 * time.Second        // while the leader sends a snapshot
+	fetchAgain     = 150 * time.Millisecond // while it brings nothing
+	fetchMemory    = 10 * time.Second       // for which that is remembered
+	fetchRest      = 2 * time.Second        // most between two questions that bring nothing
 
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with

@@ -87,7 +87,7 @@ func (s *snapshotStore) piece(name string, offset uint64) ([]byte, error) {
 
 // takeSnapshot judges an offer as if the leader made it, but for whose word it is, receives
 // the snapshot and has raft install it.
-func (c *Cluster) takeSnapshot(m Member, from remote, raw []byte, items []item) error {
+func (c *Cluster) takeSnapshot(m Member, from remote, raw []byte, items []item, end time.Time) error {
 	s, err := decodeSnapshotItem(raw)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (c *Cluster) takeSnapshot(m Member, from remote, raw []byte, items []item) 
 	if s.LastLogIndex <= c.book.own.Floor() || s.SnapshotVersion != 1 {
 		return errs.New(errs.Unverified, "region %d offers a snapshot of index %d, which helps nobody", from.region, s.LastLogIndex)
 	}
-	received, err := c.snapshots.receive(c.pieces(m, s), s.Size, c.cfg.MinFree)
+	received, err := c.snapshots.receive(c.pieces(m, s, end), s.Size, c.cfg.MinFree)
 	if err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func (c *Cluster) installFetched(from remote, s *raft.InstallSnapshotRequest, v 
 	return errs.New(errs.Unavailable, "the log was cut for a snapshot of index %d again and again", s.LastLogIndex)
 }
 
-// pieces reads a snapshot from another region, as long as it is needed.
-func (c *Cluster) pieces(m Member, s *raft.InstallSnapshotRequest) io.Reader {
+// pieces reads a snapshot from another region until some time, as long as it is needed.
+func (c *Cluster) pieces(m Member, s *raft.InstallSnapshotRequest, end time.Time) io.Reader {
 	var have []byte
 	offset, next := uint64(0), time.Now()
 	return readerFunc(func(b []byte) (n int, err error) {
@@ -151,6 +151,8 @@ func (c *Cluster) pieces(m Member, s *raft.InstallSnapshotRequest) io.Reader {
 			switch {
 			case c.ctx.Err() != nil:
 				return 0, errStopped
+			case time.Now().After(end):
+				return 0, errs.New(errs.DeadlineExceeded, "%d of %d bytes of a snapshot have come in time", offset, s.Size)
 			case c.book.own.Floor() >= s.LastLogIndex:
 				return 0, errs.New(errs.BadState, "a snapshot of index %d is not needed any more", s.LastLogIndex)
 			case offset >= uint64(s.Size):

@@ -122,7 +122,7 @@ func (w *world) reckon(l *lie, lowered bool) (harm []string, goesOn time.Duratio
 	}
 	if first := w.first.Load(); first == 0 {
 		w.saw("nothing is signed any more")
-	} else if goesOn = time.Duration(first - w.told.Load()); goesOn > goesOnWithin {
+	} else if goesOn = time.Duration(first - max(w.told.Load(), w.thawed.Load())); goesOn > goesOnWithin {
 		w.saw("the first signature came after %s", goesOn)
 	}
 	liar.Tell(region(w.liar), liar.Lie{})

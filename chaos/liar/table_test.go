@@ -287,6 +287,9 @@ func freezeOnceHeld(w *world) {
 	}
 	time.Sleep(3 * time.Second)
 	submit(&command.UnfreezeKey{Key: w.key, Reason: "over"})
+	if w.first.Load() == 0 {
+		w.thawed.Store(time.Now().UnixNano())
+	}
 }
 
 // collude gets signatures by way of the liar, which then is never heard of again.

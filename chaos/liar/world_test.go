@@ -51,6 +51,7 @@ type world struct {
 	pace time.Duration // between two requests of one signer
 
 	told    atomic.Int64 // when the lie began, nanoseconds; 0: not yet
+	thawed  atomic.Int64 // when the key was thawed, if nothing was answered before it was frozen
 	first   atomic.Int64 // when the first request asked after that was answered
 	after   atomic.Int64 // answers since
 	quit    chan struct{}

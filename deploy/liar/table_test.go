@@ -15,7 +15,6 @@ type lie struct {
 	first    bool           // told by the first region, which does not lead
 	silent   bool           // killed once it lied
 	whole    bool           // logs stay whole: a region that gets no entries gets no snapshot either
-	stalls   bool           // requests that draw one of the regions wait: more are asked for at once
 	anew     bool           // only what is asked for once it lies counts: before, all is well
 	short    bool           // part of make test
 	joint    bool           // signed is with a threshold key
@@ -87,7 +86,7 @@ var lies = []lie{
 	{name: "stolen-admin", during: stolen, lower: ds(liar.DualControl)},
 	{name: "forged-second", during: stolen, lower: ds(liar.Commands)},
 	{name: "freeze-unproposed", during: freezeThroughLiar},
-	{name: "freeze-starved", whole: true, stalls: true, during: freezeOnceHeld},
+	{name: "freeze-starved", whole: true, during: freezeOnceHeld},
 	{name: "refund-released", before: limitedKey(2, time.Hour), during: askBeyond, after: signedWithin(2), lower: ds(liar.Refunds)},
 	{name: "window-early", before: usedUp, during: askEarly, after: openedWithin(1), lower: ds(liar.Stamps)},
 	{name: "limit-alone", before: limitedKey(2, time.Hour), during: raiseAlone, lower: ds(liar.DualControl)},
