@@ -235,9 +235,18 @@ func stolen(w *world) {
 
 // freezeThroughLiar wants no outcome of a freeze that only the liar speaks of.
 func freezeThroughLiar(w *world) {
+	w.brakeThroughLiar(&command.FreezeKey{Key: w.key, Reason: "theft"})
+}
+
+// freezeChildThroughLiar does the same with a child of the key.
+func freezeChildThroughLiar(w *world) {
+	w.brakeThroughLiar(&command.FreezePath{Key: w.key, Path: []uint32{0, 5}, Reason: "theft"})
+}
+
+func (w *world) brakeThroughLiar(b command.Body) {
 	admin := w.as(lab.Admins[0], w.Regions[w.liar].API)
 	defer admin.Close()
-	cmd, err := admin.Command(&command.FreezeKey{Key: w.key, Reason: "theft"})
+	cmd, err := admin.Command(b)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -86,6 +86,7 @@ var lies = []lie{
 	{name: "stolen-admin", during: stolen, lower: ds(liar.DualControl)},
 	{name: "forged-second", during: stolen, lower: ds(liar.Commands)},
 	{name: "freeze-unproposed", during: freezeThroughLiar},
+	{name: "path-unproposed", joint: true, during: freezeChildThroughLiar},
 	{name: "freeze-starved", whole: true, during: freezeOnceHeld},
 	{name: "refund-released", before: limitedKey(2, time.Hour), during: askBeyond, after: signedWithin(2), lower: ds(liar.Refunds)},
 	{name: "window-early", before: usedUp, during: askEarly, after: openedWithin(1), lower: ds(liar.Stamps)},
