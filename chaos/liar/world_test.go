@@ -200,6 +200,9 @@ func (w *world) tell(name string) {
 		w.term = max(w.term, t)
 	}
 	w.index = w.Sites[w.honest[0]].Node.View().Meta().Index
+	for _, i := range w.honest { // quiet entries too: an earlier boot may have certified them
+		w.index = max(w.index, w.clusterOf(i).Certified().Index)
+	}
 	w.told.Store(time.Now().UnixNano())
 	liar.Tell(region(w.liar), liar.Lie{Name: name, Victim: region(w.honest[0]), Other: region(w.honest[1])})
 }
