@@ -124,6 +124,7 @@ func (old) reads(e *command.Entry) bool {
 // do, a release of before can decode every entry up to the one that ends its time, and is in
 // the same state there.
 func TestOldReleaseReadsAll(t *testing.T) {
+	fewerHistories(t)
 	v := fsm.NewVerifier(1 << 16)
 	rapid.Check(t, func(t *rapid.T) {
 		l, _, key := fsmtest.New().ReadyThreshold(fsm.Options{Verify: v.Verify, LevelOf: newIn})

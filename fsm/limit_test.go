@@ -382,6 +382,7 @@ func (g *gambler) set() {
 // TestLimitHistories: whatever is opened, ended, given back, and however the limit
 // changes, no window holds more than it; a machine restored in the middle agrees.
 func TestLimitHistories(t *testing.T) {
+	fewerHistories(t)
 	v := fsm.NewVerifier(1 << 14)
 	rapid.Check(t, func(t *rapid.T) {
 		l, signer, key := fsmtest.New().Ready(fsm.Options{Verify: v.Verify})

@@ -376,6 +376,7 @@ func (g *pathGame) judged() {
 }
 
 func TestPathHistories(t *testing.T) {
+	fewerHistories(t)
 	v := fsm.NewVerifier(1 << 16)
 	rapid.Check(t, func(t *rapid.T) {
 		l, signer, _ := fsmtest.New().Ready(fsm.Options{Verify: v.Verify})

@@ -197,6 +197,7 @@ func history(t *rapid.T, v *fsm.Verifier) (*fsmtest.Log, []fsm.Result) {
 // TestReplicasAgree plays random histories and applies them again in other batches, with
 // snapshots, restores and repeated entries in between: same outcomes, leaves, digest.
 func TestReplicasAgree(t *testing.T) {
+	fewerHistories(t)
 	v := fsm.NewVerifier(1 << 14)
 	rapid.Check(t, func(t *rapid.T) {
 		l, want := history(t, v)

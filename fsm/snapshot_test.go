@@ -149,6 +149,9 @@ func damaged(t *testing.T, l *fsmtest.Log) {
 	t.Helper()
 	good := written(t, l.Machine)
 	step := 7 * (1 + len(good)/(8<<10))
+	if raced {
+		step *= 3
+	}
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -204,7 +204,7 @@ func (b *bench) memory(context.Context, options) error {
 		if err != nil {
 			return err
 		}
-		row("resident memory of "+r.Name, "%.0f MiB", float64(u.RSS)/(1<<20))
+		row("resident memory of "+r.Name, "%.0f MiB, of it %.0f of mapped files", float64(u.RSS)/(1<<20), float64(u.Mapped)/(1<<20))
 	}
 	return nil
 }

@@ -93,6 +93,9 @@ func (r *Region) PID() int {
 type Usage struct {
 	CPU time.Duration // user and system
 	RSS int64         // resident bytes
+	// Mapped is what of RSS are pages of files, of the log above all: the kernel takes them
+	// back when it wants them.
+	Mapped int64
 }
 
 // Usage reads the process's figures from /proc.
@@ -105,8 +108,14 @@ func (r *Region) Usage() (Usage, error) {
 	user, _ := strconv.ParseInt(f[11], 10, 64)
 	system, _ := strconv.ParseInt(f[12], 10, 64)
 	pages, _ := strconv.ParseInt(f[21], 10, 64)
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", r.PID()))
+	if err != nil {
+		return Usage{}, err
+	}
+	mapped, _ := strconv.ParseInt(strings.Fields(string(statm))[2], 10, 64)
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	return Usage{CPU: time.Duration(user+system) * tick, RSS: pages * int64(os.Getpagesize())}, nil
+	page := int64(os.Getpagesize())
+	return Usage{CPU: time.Duration(user+system) * tick, RSS: pages * page, Mapped: mapped * page}, nil
 }
 
 // StopLeft ends the regions of a lab whose own program is gone, by their pid files, and
