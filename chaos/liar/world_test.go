@@ -61,6 +61,7 @@ type world struct {
 	harm  map[string]bool // what must not be, seen while it was lied
 	term  uint64          // when the lie began
 	index uint64          // likewise
+	size  uint64          // leaves of the audit then
 	late  sync.Map        // site -> since when its clock lags
 	open  sync.Map        // message -> since when its request is not answered
 	worst atomic.Int64    // longest that one waited, nanoseconds
@@ -199,7 +200,9 @@ func (w *world) tell(name string) {
 		t, _ := w.clusterOf(i).Term()
 		w.term = max(w.term, t)
 	}
-	w.index = w.Sites[w.honest[0]].Node.View().Meta().Index
+	view := w.Sites[w.honest[0]].Node.View()
+	frontier := view.Frontier()
+	w.index, w.size = view.Meta().Index, frontier.Size()
 	for _, i := range w.honest { // quiet entries too: an earlier boot may have certified them
 		w.index = max(w.index, w.clusterOf(i).Certified().Index)
 	}

@@ -275,7 +275,8 @@ func left(w *world) {
 	}
 }
 
-// standing looks for a committed clock that entries hold back for long.
+// standing looks for a committed clock that commands hold back for long. (Entries of elections
+// carry none, and move no clock.)
 func standing(w *world) {
 	const longest = 4 * time.Second
 	nodes, err := w.nodes()
@@ -286,16 +287,16 @@ func standing(w *world) {
 		was := w.stood[i]
 		switch n := nodes[i]; {
 		case n.Clock.IsZero() || !n.Clock.Equal(was.clock):
-			w.stood[i] = stand{n.Clock, n.Applied, time.Now()}
-		case n.Applied > was.applied+5 && time.Since(was.since) > longest:
-			w.saw("the committed clock of region %d stands still while entries are committed", i+1)
+			w.stood[i] = stand{n.Clock, n.Leaves, time.Now()}
+		case n.Leaves > was.leaves+5 && time.Since(was.since) > longest:
+			w.saw("the committed clock of region %d stands still while commands are carried out", i+1)
 		}
 	}
 }
 
 // stand is since when a committed clock is what it is.
 type stand struct {
-	clock   time.Time
-	applied uint64
-	since   time.Time
+	clock  time.Time
+	leaves uint64
+	since  time.Time
 }

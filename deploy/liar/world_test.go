@@ -155,6 +155,7 @@ type node struct {
 	Term    uint64    `json:"term"`
 	Applied uint64    `json:"applied_index"`
 	Digest  string    `json:"digest"`
+	Leaves  uint64    `json:"audit_size"`
 	Root    string    `json:"audit_root"`
 	Chain   string    `json:"chain"`
 	Clock   time.Time `json:"clock"` // committed
