@@ -32,7 +32,7 @@ test: need build
 test-long: need
 	@TETRAD_LONG=1 $(GO) test -timeout 30m -count 1 ./vault ./deploy/lab ./internal/node
 
-## frost-long: FROST_ROUNDS (default a million) threshold signatures, judged by crypto/ed25519 and btcec; about three hours on two cores
+## frost-long: FROST_ROUNDS (default a million) threshold signatures, judged by crypto/ed25519 and btcec; about 25 minutes on two quiet cores
 frost-long: need
 	@FROST_ROUNDS=$${FROST_ROUNDS:-1000000} $(GO) test -run RandomRounds -timeout 0 -count 1 -v ./vault/frost
 

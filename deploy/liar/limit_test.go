@@ -13,6 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/liar"
 )
 
 // limitedKey makes a second key that is limited.
@@ -62,6 +63,9 @@ func (w *world) ask(life time.Duration) (err error) {
 // askBeyond uses the limit up with requests that the liar keeps from completing, lets them
 // expire, waits until it asked for the charges back, and asks for more.
 func askBeyond(w *world) {
+	for until := time.Now().Add(goesOnWithin); w.done(liar.ScriptRead) < len(w.Regions) && time.Now().Before(until); {
+		time.Sleep(10 * time.Millisecond) // two requests may be answered before the liar looks at its script
+	}
 	for range 2 {
 		if err := w.ask(25 * time.Second); client.CodeOf(err) == errs.OverLimit {
 			w.saw("within the limit: %v", err)

@@ -24,6 +24,9 @@ import (
 // time; see clock.Shift. What was really told is counted in a file beside it.
 const ScriptEnv = "TETRAD_LIES"
 
+// ScriptRead counts, among what was told, how often a process obeyed another script.
+const ScriptRead = "script read"
+
 func init() {
 	if path := os.Getenv(ScriptEnv); path != "" {
 		was := reread(path, "") // before anything asks for the time
@@ -38,6 +41,7 @@ func reread(path, was string) string {
 		return was
 	}
 	obey(string(text))
+	Did(ScriptRead)
 	return string(text)
 }
 
