@@ -22,7 +22,7 @@ build: need
 	@mkdir -p bin
 	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/vaultd ./cmd/vaultctl
 
-## test: everything, with the race detector; under ten minutes on two cores, quiet when green
+## test: everything, with the race detector; about 13 minutes on two cores, quiet when green
 test: need build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
