@@ -18,41 +18,27 @@ const (
 
 func (k *Key) writeExtras(w *wire.Writer) {
 	if k.Fallback != nil {
-		w.U8(extraFallback)
-		w.Blob(k.Fallback.Encode())
+		w.Extra(extraFallback, func(x *wire.Writer) { x.Fixed(k.Fallback.Encode()) })
 	}
 	if k.Escrowed > 0 {
-		extra(w, extraEscrows, k.writeEscrows)
+		w.Extra(extraEscrows, k.writeEscrows)
 	}
 	if k.Limit != nil {
-		extra(w, extraLimit, k.Limit.write)
+		w.Extra(extraLimit, k.Limit.write)
 	}
 	if k.Outside {
-		extra(w, extraOutside, k.writeOutside)
+		w.Extra(extraOutside, k.writeOutside)
 	}
 	if len(k.FrozenPaths) > 0 {
-		extra(w, extraPaths, k.writeFrozenPaths)
+		w.Extra(extraPaths, k.writeFrozenPaths)
 	}
 	if k.Since > 0 {
-		extra(w, extraSince, func(w *wire.Writer) { w.U64(k.Since) })
+		w.Extra(extraSince, func(w *wire.Writer) { w.U64(k.Since) })
 	}
-}
-
-func extra(w *wire.Writer, tag uint8, write func(*wire.Writer)) {
-	x := wire.NewWriter(512)
-	write(x)
-	w.U8(tag)
-	w.Blob(x.Bytes())
 }
 
 func (k *Key) readExtras(r *wire.Reader) {
-	for last := uint8(0); r.More(); {
-		tag := r.U8()
-		if tag <= last {
-			r.Fail("extra %d after %d", tag, last)
-		}
-		last = tag
-		x := wire.NewReader(r.Blob(maxRecord))
+	r.Extras(maxRecord, func(tag uint8, x *wire.Reader) bool {
 		switch tag {
 		case extraFallback:
 			k.readFallback(x)
@@ -69,12 +55,10 @@ func (k *Key) readExtras(r *wire.Reader) {
 				x.Fail("a beacon sharing of index %d in a row of scheme %s", k.Since, k.Scheme)
 			}
 		default:
-			r.Fail("extra %d is unknown", tag)
+			return false
 		}
-		if err := x.Done(); err != nil {
-			r.Fail("extra %d: %v", tag, err)
-		}
-	}
+		return true
+	})
 }
 
 func (k *Key) readFallback(r *wire.Reader) {

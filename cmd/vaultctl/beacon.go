@@ -48,14 +48,7 @@ func (a *app) beaconReshare() *cobra.Command {
 The regions named hold the new shares, the old ones are void. Three living holders are
 enough to bring in a region that lost its share. While only three hold it, all three are
 needed for every signature. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		if len(holders) == 0 {
-			return usagef("--holders is required")
-		}
-		g, err := a.anchor()
-		if err != nil {
-			return err
-		}
-		ids, err := regionIDs(g, "holders", holders)
+		ids, err := a.newHolders(holders)
 		if err != nil {
 			return err
 		}

@@ -48,15 +48,9 @@ Only where two administrators allowed it (vaultctl configure --import on); two m
 	f.StringVar(&n.from, "from", "", "file with the key; mode 0600")
 	f.StringVar(&n.form, "form", "", "how FILE holds it: recovered, scalar, seed, pkcs8, wif or xprv (default: by its look)")
 	f.StringVar(&n.expect, "public-key", "", "the public key it must have, in hex")
-	f.StringVar(&n.tenant, "tenant", "", "tenant the key belongs to")
 	f.StringVar(&n.curve, "curve", "", "secp256k1 or ed25519")
-	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
 	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all)")
-	f.BoolVar(&n.blind, "allow-blind", false, "allow signing bare digests")
-	f.StringVar(&n.fallback, "fallback", "", "script path of a Taproot wallet: K:KEY,KEY,... (32 or 33 bytes each, hex)")
-	f.StringVar(&n.note, "note", "", "a note for people")
-	f.BoolVar(&n.noWait, "no-wait", false, "do not wait until it is active")
-	networkFlag(c, &n.network)
+	n.flags(c)
 	return d.flags(a, c)
 }
 

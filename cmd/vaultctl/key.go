@@ -172,17 +172,23 @@ for.`, cobra.ExactArgs(1),
 			})
 		})
 	f := c.Flags()
-	f.StringVar(&n.tenant, "tenant", "", "tenant the key belongs to")
 	f.StringVar(&n.scheme, "scheme", "multisig", "multisig, or threshold")
 	f.StringVar(&n.curve, "curve", "secp256k1", "secp256k1, p256 (multisig only) or ed25519")
-	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
 	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
+	n.flags(c)
+	return d.flags(a, c)
+}
+
+// flags are those of every way to get a key.
+func (n *creation) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&n.tenant, "tenant", "", "tenant the key belongs to")
+	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
 	f.BoolVar(&n.blind, "allow-blind", false, "allow signing bare digests")
 	f.StringVar(&n.fallback, "fallback", "", "script path of a Taproot wallet: K:KEY,KEY,... (32 or 33 bytes each, hex)")
 	f.StringVar(&n.note, "note", "", "a note for people")
 	f.BoolVar(&n.noWait, "no-wait", false, "do not wait until it is active")
 	networkFlag(c, &n.network)
-	return d.flags(a, c)
 }
 
 func (a *app) keyBody(n *creation) (*command.CreateKey, intent.Network, error) {

@@ -207,6 +207,18 @@ when that was done last and will be next, and which keys did not come along.`, c
 	return d.flags(a, c)
 }
 
+// newHolders reads --holders, which must be given.
+func (a *app) newHolders(names []string) ([]identity.RegionID, error) {
+	if len(names) == 0 {
+		return nil, usagef("--holders is required")
+	}
+	g, err := a.anchor()
+	if err != nil {
+		return nil, err
+	}
+	return regionIDs(g, "holders", names)
+}
+
 func (a *app) keyReshare() *cobra.Command {
 	var d dual
 	var tenant, reason string
@@ -215,14 +227,7 @@ func (a *app) keyReshare() *cobra.Command {
 	c := a.leaf("reshare KEY --holders A,B,C", "Have other regions hold a threshold key", `
 The key and its addresses stay; the regions named hold the new shares, the old ones are
 void. Two administrators sign.`, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
-		if len(holders) == 0 {
-			return usagef("--holders is required")
-		}
-		g, err := a.anchor()
-		if err != nil {
-			return err
-		}
-		ids, err := regionIDs(g, "holders", holders)
+		ids, err := a.newHolders(holders)
 		if err != nil {
 			return err
 		}

@@ -57,6 +57,15 @@ func (w *Writer) Blob(b []byte) { w.U32(uint32(len(b))); w.buf = append(w.buf, b
 // String appends s as a Blob.
 func (w *Writer) String(s string) { w.U32(uint32(len(s))); w.buf = append(w.buf, s...) }
 
+// Extra appends a field that only some values have: its tag and, as a Blob, what write writes.
+// Tags ascend; Reader.Extras reads them.
+func (w *Writer) Extra(tag uint8, write func(*Writer)) {
+	x := NewWriter(64)
+	write(x)
+	w.U8(tag)
+	w.Blob(x.Bytes())
+}
+
 // Reader consumes canonical fields. The first fault sticks: later reads return
 // zero values, and Done reports it. Returned slices alias the input.
 type Reader struct {
@@ -174,6 +183,25 @@ func (r *Reader) More() bool { return r.err == nil && r.off < len(r.buf) }
 
 // Rest returns the unread bytes and consumes them.
 func (r *Reader) Rest() []byte { return r.take(len(r.buf)-r.off, "rest") }
+
+// Extras reads to the end what Writer.Extra wrote, in ascending order of tags, each of at most
+// limit bytes. read takes one's content whole, and reports whether it knows the tag.
+func (r *Reader) Extras(limit int, read func(tag uint8, x *Reader) bool) {
+	for last := uint8(0); r.More(); {
+		tag := r.U8()
+		if tag <= last {
+			r.Fail("extra %d after %d", tag, last)
+		}
+		last = tag
+		x := NewReader(r.Blob(limit))
+		if !read(tag, x) {
+			r.Fail("extra %d is unknown", tag)
+		}
+		if err := x.Done(); err != nil {
+			r.Fail("extra %d: %v", tag, err)
+		}
+	}
+}
 
 // Done returns the first fault, or one for trailing bytes.
 func (r *Reader) Done() error {
