@@ -30,18 +30,6 @@ func readFingerprint(r *wire.Reader) (f identity.Fingerprint) { r.Fixed(f[:]); r
 
 func readHash(r *wire.Reader) (h [32]byte) { r.Fixed(h[:]); return h }
 
-// few reads a one-byte count of at most limit; 0 after a fault.
-func few(r *wire.Reader, limit int) int {
-	n := int(r.U8())
-	if n > limit {
-		r.Fail("%d elements, limit %d", n, limit)
-	}
-	if r.Err() != nil {
-		return 0
-	}
-	return n
-}
-
 func writeRegions(w *wire.Writer, ids []identity.RegionID) {
 	w.U8(uint8(len(ids)))
 	for _, id := range ids {
@@ -50,7 +38,7 @@ func writeRegions(w *wire.Writer, ids []identity.RegionID) {
 }
 
 func readRegions(r *wire.Reader) (ids []identity.RegionID) {
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		ids = append(ids, identity.RegionID(r.U8()))
 	}
 	return ids
@@ -95,13 +83,13 @@ func decodeRegion(b []byte) (*Region, error) {
 	g.OAEPHash = r.U8()
 	g.RaftAddr, g.APIAddr, g.GossipAddr = r.String(maxAddress), r.String(maxAddress), r.String(maxAddress)
 	g.HSM = r.String(maxShort)
-	for range few(r, 16) {
+	for range r.Few(16) {
 		g.Curves = append(g.Curves, command.Curve(r.U8()))
 	}
 	g.Status = RegionStatus(r.U8())
 	g.Healthy = r.Bool()
 	g.Since = r.U64()
-	for range few(r, MaxSessions) {
+	for range r.Few(MaxSessions) {
 		raw := r.Blob(4096)
 		if r.Err() != nil {
 			break
@@ -200,7 +188,7 @@ func decodeKey(b []byte) (*Key, error) {
 	k.Created = r.U64()
 	k.Stamp = r.Time()
 	k.Regions = readRegions(r)
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		a := Attestation{Region: identity.RegionID(r.U8()), PublicKey: clone(r, maxPublicKey),
 			Possession: clone(r, command.MaxSignatureLen), Attributes: clone(r, 1024),
 			Identity: clone(r, command.MaxSignatureLen)}
@@ -277,11 +265,11 @@ func decodeRequest(b []byte) (*Request, error) {
 	q.Note = r.String(command.MaxNote)
 	q.Expiry = r.Time()
 	q.readState(r)
-	for range few(r, MaxAttempts) {
+	for range r.Few(MaxAttempts) {
 		a := Attempt{Number: r.U8(), Meta: readMeta(r), Stamp: r.Time(), Eligible: readRegions(r)}
 		q.Attempts = append(q.Attempts, a)
 	}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		s := SignatureSet{Region: identity.RegionID(r.U8())}
 		for range r.Count(command.MaxMessages) {
 			if r.Err() != nil {

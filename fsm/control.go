@@ -58,7 +58,7 @@ func decodeControl(b []byte) (*control, error) {
 	r, c := wire.NewReader(b), &control{}
 	c.muted = readRegions(r)
 	c.evidence = readHash(r)
-	for range few(r, MaxLifted) {
+	for range r.Few(MaxLifted) {
 		l := lift{region: identity.RegionID(r.U8())}
 		r.Fixed(l.stop[:])
 		c.lifted = append(c.lifted, l)

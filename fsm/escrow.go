@@ -249,7 +249,7 @@ func (k *Key) readEscrows(r *wire.Reader) {
 	if k.Escrowed = r.U32(); k.Escrowed == 0 {
 		r.Fail("escrows of a key for which none was asked for")
 	}
-	for range few(r, MaxEscrows) {
+	for range r.Few(MaxEscrows) {
 		k.Escrows = append(k.Escrows, readEscrow(r))
 	}
 }
@@ -285,7 +285,7 @@ func (e *Escrow) write(w *wire.Writer) {
 
 func readEscrow(r *wire.Reader) *Escrow {
 	e := &Escrow{Number: r.U32(), M: r.U8()}
-	for range few(r, command.MaxEscrowOfficers) {
+	for range r.Few(command.MaxEscrowOfficers) {
 		e.Officers = append(e.Officers, r.String(command.MaxRecipient))
 	}
 	e.Disaster, e.Author, e.Reason = r.Bool(), readFingerprint(r), r.String(command.MaxNote)
@@ -294,7 +294,7 @@ func readEscrow(r *wire.Reader) *Escrow {
 		return e
 	}
 	e.Threshold, e.Public = r.U8(), clone(r, command.MaxThresholdPK)
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		e.Boxes = append(e.Boxes, Sealed{identity.RegionID(r.U8()), clone(r, command.MaxEscrowBox)})
 	}
 	if r.Bool() {

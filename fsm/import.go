@@ -151,7 +151,7 @@ func (k *Key) readOutside(r *wire.Reader) {
 		return
 	}
 	k.Import = &Import{Split: clone(r, command.MaxSplit), Point: clone(r, 33), Chain: readHash(r)}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		k.Import.Boxes = append(k.Import.Boxes, Sealed{identity.RegionID(r.U8()), clone(r, command.MaxSealedShare)})
 	}
 }

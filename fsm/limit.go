@@ -171,7 +171,7 @@ func (k *Key) readLimit(r *wire.Reader) {
 	if err := (&command.LimitKey{Requests: l.Requests, Window: l.Window}).Check(); r.Err() == nil && (err != nil || l.Requests == 0) {
 		r.Fail("a limit of %d requests in %s", l.Requests, l.Window)
 	}
-	for range few(r, maxSlots) {
+	for range r.Few(maxSlots) {
 		s := Slots{r.U64(), r.U32()}
 		if n := len(l.Slots); s.Count == 0 || s.Slot > uint64(never.UnixMilli())/l.width() || n > 0 && l.Slots[n-1].Slot >= s.Slot {
 			r.Fail("slot %d of a limit, charged %d, is out of order or empty", s.Slot, s.Count)

@@ -136,7 +136,7 @@ func (k *Key) writeFrozenPaths(w *wire.Writer) {
 }
 
 func (k *Key) readFrozenPaths(r *wire.Reader) {
-	for range few(r, MaxFrozenPaths) {
+	for range r.Few(MaxFrozenPaths) {
 		path, err := command.DecodePath(r.Blob(4 * command.MaxDepth))
 		f := FrozenPath{Path: path, By: readFingerprint(r), Reason: r.String(command.MaxNote)}
 		if n := len(k.FrozenPaths); err != nil || len(path) == 0 || n > 0 && slices.Compare(k.FrozenPaths[n-1].Path, path) >= 0 {

@@ -67,7 +67,7 @@ func (s *Sharing) write(w *wire.Writer) {
 
 func readSharing(r *wire.Reader) *Sharing {
 	s := &Sharing{Epoch: r.U32(), Wrap: r.U32(), Threshold: r.U8(), Transcript: readHash(r), Public: clone(r, command.MaxThresholdPK)}
-	n := few(r, command.MaxRegions)
+	n := r.Few(command.MaxRegions)
 	s.Shares = slices.Grow(s.Shares, n)
 	for range n {
 		s.Shares = append(s.Shares, Sealed{identity.RegionID(r.U8()), clone(r, command.MaxSealedShare)})
@@ -111,10 +111,10 @@ func readCeremony(r *wire.Reader) *Ceremony {
 	if c.Running() {
 		c.Deadline = r.Time()
 	}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		c.Parts = append(c.Parts, readPart(r))
 	}
-	for range few(r, MaxFaults) {
+	for range r.Few(MaxFaults) {
 		c.Faults = append(c.Faults, readFault(r))
 	}
 	c.Author = readFingerprint(r)
@@ -154,14 +154,14 @@ func readPart(r *wire.Reader) Part {
 		p.Hash, p.Seed = readHash(r), clone(r, command.MaxSealedShare)
 	}
 	p.Dealing = clone(r, command.MaxDealing)
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		p.Sealed = append(p.Sealed, clone(r, command.MaxSealedShare))
 	}
 	if p.Public = clone(r, command.MaxThresholdPK); len(p.Public) > 0 {
 		p.Transcript, p.Point, p.Chain = readHash(r), clone(r, 33), readHash(r)
 		p.Share = clone(r, command.MaxSealedShare)
 	}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		p.Accuses = append(p.Accuses, Accusation{identity.RegionID(r.U8()), clone(r, command.MaxComplaint), r.String(command.MaxNote)})
 	}
 	return p
@@ -199,7 +199,7 @@ func (e *Wrap) encode() []byte {
 func decodeWrap(b []byte) (*Wrap, error) {
 	r := wire.NewReader(b)
 	e := &Wrap{Epoch: r.U32(), Doomed: r.U64()}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		e.Keys = append(e.Keys, WrapKey{Region: identity.RegionID(r.U8()), Public: clone(r, command.MaxWrapKey), Sealed: clone(r, command.MaxWrapKey),
 			Attributes: clone(r, 1024), Identity: clone(r, command.MaxSignatureLen)})
 	}
@@ -266,7 +266,7 @@ func (q *Request) readThreshold(b []byte) error {
 		if a.Epoch = r.U32(); a.Epoch == 0 {
 			r.Fail("an attempt under sharing 0")
 		}
-		for range few(r, command.MaxRegions) {
+		for range r.Few(command.MaxRegions) {
 			a.Nonces = append(a.Nonces, readNonces(r))
 		}
 	}

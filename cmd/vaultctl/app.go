@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -174,10 +175,12 @@ func (a *app) progress(format string, args ...any) {
 	}
 }
 
-// need reports a missing flag.
-func need(name, value string) error {
-	if value == "" {
-		return usagef("--%s is required", name)
+// need reports the first missing flag, given names and values in turns.
+func need(pairs ...string) error {
+	for p := range slices.Chunk(pairs, 2) {
+		if p[1] == "" {
+			return usagef("--%s is required", p[0])
+		}
 	}
 	return nil
 }

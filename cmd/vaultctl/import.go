@@ -55,10 +55,8 @@ Only where two administrators allowed it (vaultctl configure --import on); two m
 }
 
 func (a *app) bringIn(ctx context.Context, d *dual, n *bringing) error {
-	for flag, v := range map[string]string{"from": n.from, "curve": n.curve} {
-		if err := need(flag, v); err != nil {
-			return err
-		}
+	if err := need("from", n.from, "curve", n.curve); err != nil {
+		return err
 	}
 	created, net, err := a.keyBody(&n.creation)
 	if err != nil {

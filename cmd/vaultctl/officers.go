@@ -53,10 +53,8 @@ that asks, after checking that this region belongs to the genesis whose hash was
 out (SIGNATURE is any region's file of vaultctl init sign). Keep the share: it is what
 recovers the vault. The proof is of use to that region alone.`, cobra.ExactArgs(1),
 		func(_ context.Context, args []string) error {
-			for name, v := range map[string]string{"share": share, "identity": identityFile, "hash": hash, "out": out} {
-				if err := need(name, v); err != nil {
-					return err
-				}
+			if err := need("share", share, "identity", identityFile, "hash", hash, "out", out); err != nil {
+				return err
 			}
 			h, err := ceremony.ParseHash(hash)
 			if err != nil {

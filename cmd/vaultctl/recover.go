@@ -43,10 +43,8 @@ compared with the public key of the bundle, and with --public-key if that is giv
 written to a new file with mode 0600 and shown nowhere. For secp256k1 the file tells WIF,
 the extended private key and Taproot descriptors; for Ed25519 a scalar, since there is no
 seed: sign with vaultctl recover sign.`, cobra.NoArgs, func(context.Context, []string) error {
-		for name, v := range map[string]string{"bundle": bundle, "out": out} {
-			if err := need(name, v); err != nil {
-				return err
-			}
+		if err := need("bundle", bundle, "out", out); err != nil {
+			return err
 		}
 		net, err := intent.ParseNetwork(network)
 		if err != nil {
@@ -170,10 +168,8 @@ func (a *app) recoverRelease() *cobra.Command {
 	c := a.leaf("release --config VAULTD.HCL --bundle FILE --to RECIPIENT --out FILE", "At a region: its HSM's part in restoring a key", `
 Open with this region's HSM what of the bundle is wrapped to it, and encrypt it to an age
 recipient: one of the officers who restore the key. Without them it is worth nothing.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
-		for name, v := range map[string]string{"config": cfg, "bundle": bundle, "to": to, "out": out} {
-			if err := need(name, v); err != nil {
-				return err
-			}
+		if err := need("config", cfg, "bundle", bundle, "to", to, "out", out); err != nil {
+			return err
 		}
 		if _, err := age.ParseRecipients(bytes.NewReader([]byte(to))); err != nil {
 			return usagef("--to is no age recipient")
@@ -234,10 +230,8 @@ func (a *app) recoverSign() *cobra.Command {
 	c := a.leaf("sign --key FILE --message FILE [--path M/...]", "Sign with a recovered key", `
 Sign the bytes of a file as they are, with a recovered key or its child at a path: 64
 bytes, hexadecimal. Ed25519 (RFC 8032), or BIP-340 over the bytes (a Bitcoin sighash).`, cobra.NoArgs, func(context.Context, []string) error {
-		for name, v := range map[string]string{"key": key, "message": message} {
-			if err := need(name, v); err != nil {
-				return err
-			}
+		if err := need("key", key, "message", message); err != nil {
+			return err
 		}
 		at, err := command.ParsePath(path)
 		if err != nil {

@@ -167,9 +167,9 @@ func (a *app) printStatus(v *vault, nodes []nodeView, digest bool) error {
 		}
 		a.table(w, t)
 		for _, n := range nodes {
-			for what, text := range map[string]string{n.State: n.Reason, "hsm": n.HSMError, "audit store": n.StoreError} {
-				if text != "" {
-					fmt.Fprintf(w, "%s: %s: %s\n", n.Region, a.state(what), text)
+			for _, told := range [][2]string{{n.State, n.Reason}, {"hsm", n.HSMError}, {"audit store", n.StoreError}} {
+				if told[1] != "" {
+					fmt.Fprintf(w, "%s: %s: %s\n", n.Region, a.state(told[0]), told[1])
 				}
 			}
 		}

@@ -95,17 +95,17 @@ func (d *Document) read(r *wire.Reader) {
 	r.Fixed(d.Cluster[:])
 	d.Name = r.String(command.MaxName)
 	d.Created = r.Time()
-	for range few(r, Regions) {
+	for range r.Few(Regions) {
 		d.Regions = append(d.Regions, readRegion(r))
 	}
-	for range few(r, MaxAdministrators) {
+	for range r.Few(MaxAdministrators) {
 		a := Principal{Name: r.String(command.MaxName)}
 		a.Key = identity.ReadPublicKey(r)
 		a.Roles = command.Role(r.U8())
 		d.Administrators = append(d.Administrators, a)
 	}
 	d.Officers.Threshold = r.U8()
-	for range few(r, MaxOfficers) {
+	for range r.Few(MaxOfficers) {
 		d.Officers.Recipients = append(d.Officers.Recipients, r.String(MaxRecipient))
 	}
 	d.Settings.MaxSkew = readMillis(r)
@@ -113,27 +113,15 @@ func (d *Document) read(r *wire.Reader) {
 	d.Settings.MaxOpen = r.U32()
 	d.Beacon.Threshold = r.U8()
 	r.Fixed(d.Beacon.Public[:])
-	for range few(r, Regions) {
+	for range r.Few(Regions) {
 		d.Beacon.Shares = append(d.Beacon.Shares, bytes.Clone(r.Blob(32)))
 	}
 	r.Fixed(d.RootCheck[:])
-	for range few(r, Regions) {
+	for range r.Few(Regions) {
 		var c [32]byte
 		r.Fixed(c[:])
 		d.Contributions = append(d.Contributions, c)
 	}
-}
-
-// few reads a one-byte count of at most limit; 0 after a fault.
-func few(r *wire.Reader, limit int) int {
-	n := int(r.U8())
-	if n > limit {
-		r.Fail("%d elements, limit %d", n, limit)
-	}
-	if r.Err() != nil {
-		return 0
-	}
-	return n
 }
 
 func readMillis(r *wire.Reader) time.Duration {
@@ -153,7 +141,7 @@ func readRegion(r *wire.Reader) Region {
 	g.RaftAddr = r.String(maxShort)
 	g.APIAddr = r.String(maxShort)
 	g.GossipAddr = r.String(maxShort)
-	for range few(r, 16) {
+	for range r.Few(16) {
 		g.Curves = append(g.Curves, command.Curve(r.U8()))
 	}
 	g.HSM = r.String(maxShort)
@@ -206,7 +194,7 @@ func Decode(b []byte) (*Genesis, error) {
 		return nil, err
 	}
 	g := &Genesis{Document: *d}
-	for range few(r, Regions+MaxAdministrators) {
+	for range r.Few(Regions + MaxAdministrators) {
 		var s command.Signature
 		r.Fixed(s.Principal[:])
 		s.Sig = bytes.Clone(r.Blob(command.MaxSignatureLen))

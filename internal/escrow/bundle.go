@@ -64,14 +64,14 @@ func DecodeBundle(raw []byte) (*Bundle, error) {
 	r.Fixed(b.Key[:])
 	b.Name = r.String(command.MaxName)
 	b.Number, b.Epoch, b.M = r.U32(), r.U32(), r.U8()
-	for range few(r, command.MaxEscrowOfficers) {
+	for range r.Few(command.MaxEscrowOfficers) {
 		b.Officers = append(b.Officers, r.String(command.MaxRecipient))
 	}
 	b.Disaster = r.Bool()
 	b.Public = bytes.Clone(r.Blob(command.MaxThresholdPK))
 	r.Fixed(b.Chain[:])
 	last := identity.RegionID(0)
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		s := fsm.Sealed{Region: identity.RegionID(r.U8()), Box: bytes.Clone(r.Blob(command.MaxEscrowBox))}
 		if s.Region <= last {
 			r.Fail("regions do not ascend")

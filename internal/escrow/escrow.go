@@ -138,24 +138,12 @@ func decodeBox(raw []byte) (*box, error) {
 	if v := r.U8(); v != formatBox {
 		r.Fail("escrowed share of format %d", v)
 	}
-	for range few(r, command.MaxEscrowOfficers) {
+	for range r.Few(command.MaxEscrowOfficers) {
 		b.officers = append(b.officers, r.Blob(maxOfficer))
 	}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		b.hsms = append(b.hsms, wrapped{identity.RegionID(r.U8()), r.Blob(maxWrapped)})
 	}
 	b.sealed = r.Blob(maxSealed)
 	return b, r.Done()
-}
-
-// few reads a one-byte count of at most limit; 0 after a fault.
-func few(r *wire.Reader, limit int) int {
-	n := int(r.U8())
-	if n > limit {
-		r.Fail("%d elements, limit %d", n, limit)
-	}
-	if r.Err() != nil {
-		return 0
-	}
-	return n
 }

@@ -108,7 +108,7 @@ func (b *Bundle) readRelease(plain []byte) (*Release, error) {
 	if r.Fixed(head); r.Err() != nil || string(head) != string(want.Bytes()) {
 		return nil, errs.New(errs.Unverified, "the release is for another escrow than the bundle's")
 	}
-	for range few(r, command.MaxRegions) {
+	for range r.Few(command.MaxRegions) {
 		region, part := identity.RegionID(r.U8()), r.Blob(partSize)
 		if len(part) == partSize {
 			out.parts[region] = append([]byte(nil), part...)

@@ -168,6 +168,18 @@ func (r *Reader) Count(limit int) int {
 	return int(n)
 }
 
+// Few reads a one-byte element count of at most limit.
+func (r *Reader) Few(limit int) int {
+	n := int(r.U8())
+	if n > limit {
+		r.Fail("%d elements, limit %d", n, limit)
+	}
+	if r.err != nil {
+		return 0
+	}
+	return n
+}
+
 // Fail records a fault of the caller's own finding, unless one stands already.
 func (r *Reader) Fail(format string, args ...any) {
 	if r.err == nil {
