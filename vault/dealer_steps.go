@@ -53,11 +53,11 @@ func (d *dealer) owed(ctx context.Context, key *fsm.Key, t *trying) (command.Bod
 func (d *dealer) say(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
 	switch key.Ceremony.Step {
 	case fsm.StepHash:
-		return d.hash(key, t)
+		return d.hash(ctx, key, t)
 	case fsm.StepDeal:
 		return t.reveal()
 	case fsm.StepShares:
-		return d.shares(key, t)
+		return d.shares(ctx, key, t)
 	case fsm.StepFinish:
 		return d.finish(ctx, key, t)
 	}
@@ -140,9 +140,9 @@ func (d *dealer) seed(ctx context.Context, key *fsm.Key, t *trying) ([]byte, err
 	return seed, nil
 }
 
-func (d *dealer) hash(key *fsm.Key, t *trying) (command.Body, error) {
+func (d *dealer) hash(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
 	hash, _ := t.ceremony.Hash()
-	box, err := d.wraps.seal(seedWrap(key, t.region), t.region, seedInfo(t.cluster, t.id, t.region), t.fresh)
+	box, err := d.wraps.sealOwn(ctx, seedWrap(key, t.region), seedInfo(t.cluster, t.id, t.region), t.fresh)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ var unfit = []errs.Code{errs.Malformed, errs.Invalid, errs.Unverified}
 
 // shares seals the value dealt to each holder, this region too if it is one. One whose
 // wrapping key is unfit, which everybody sees, ends the try.
-func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
+func (d *dealer) shares(ctx context.Context, key *fsm.Key, t *trying) (command.Body, error) {
 	body := &command.DealShares{Ceremony: t.id}
 	for _, holder := range key.Ceremony.Holders {
 		dealt, err := t.ceremony.Dealt(uint8(holder))
@@ -173,7 +173,7 @@ func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
 		}
 		plain := dealt.Encode()
 		dealt.Wipe()
-		sealed, err := d.wraps.seal(key.Ceremony.Wrap, holder, dealtInfo(t.cluster, t.id, t.region, holder), plain)
+		sealed, err := d.sealDealt(ctx, key.Ceremony.Wrap, holder, dealtInfo(t.cluster, t.id, t.region, holder), plain)
 		clear(plain)
 		switch {
 		case holder != t.region && slices.Contains(unfit, errs.CodeOf(err)):
@@ -184,6 +184,13 @@ func (d *dealer) shares(key *fsm.Key, t *trying) (command.Body, error) {
 		body.Sealed = append(body.Sealed, sealed)
 	}
 	return body, nil
+}
+
+func (d *dealer) sealDealt(ctx context.Context, epoch uint32, to identity.RegionID, info, plain []byte) ([]byte, error) {
+	if to == d.cfg.Region {
+		return d.wraps.sealOwn(ctx, epoch, info, plain)
+	}
+	return d.wraps.seal(epoch, to, info, plain)
 }
 
 // finish opens what was dealt to this region and, if all of it is right, seals the share
@@ -206,7 +213,7 @@ func (d *dealer) finish(ctx context.Context, key *fsm.Key, t *trying) (command.B
 	}
 	plain := result.Share.Encode()
 	defer clear(plain)
-	box, err := d.wraps.seal(key.Ceremony.Wrap, t.region, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
+	box, err := d.wraps.sealOwn(ctx, key.Ceremony.Wrap, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ func (d *dealer) takeImport(ctx context.Context, key *fsm.Key, t *trying) (comma
 	if share.Region() != uint8(t.region) || share.Matches(public) != nil {
 		return t.refuse(importer, "the share it sealed to this region is not one of the key"), nil
 	}
-	box, err := d.wraps.seal(key.Ceremony.Wrap, t.region, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
+	box, err := d.wraps.sealOwn(ctx, key.Ceremony.Wrap, shareInfo(t.cluster, key.ID, t.id.Epoch, t.region), plain)
 	if err != nil {
 		return nil, err
 	}

@@ -224,16 +224,37 @@ func (w *wraps) open(ctx context.Context, epoch uint32, sealed, info []byte) ([]
 	return k.Open(sealed, info)
 }
 
-// seal seals plaintext to a region's wrapping key of an epoch, after judging what the
-// region read back of its key in the HSM: whoever holds a share must be able to lose it.
+// seal seals plaintext to a region's wrapping key of an epoch.
 func (w *wraps) seal(epoch uint32, to identity.RegionID, info, plaintext []byte) ([]byte, error) {
-	e, ok := w.cfg.Replica.View().Wrap(epoch)
-	if !ok || e.Key(to) == nil {
-		return nil, errs.New(errs.NotReady, "region %d has no wrapping key of epoch %d", to, epoch)
-	}
-	k := e.Key(to)
-	if err := w.cfg.Attributes(k.Attributes); err != nil && liar.Defends(liar.Wrapping) {
-		return nil, errs.Wrap(errs.Unverified, err, "wrapping key of region %d, epoch %d", to, epoch)
+	k, err := w.fit(epoch, to)
+	if err != nil {
+		return nil, err
 	}
 	return box.Seal(k.Public, info, plaintext)
+}
+
+// sealOwn seals plaintext to this region itself.
+func (w *wraps) sealOwn(ctx context.Context, epoch uint32, info, plaintext []byte) ([]byte, error) {
+	if _, err := w.fit(epoch, w.cfg.Region); err != nil {
+		return nil, err
+	}
+	k, err := w.key(ctx, epoch)
+	if err != nil {
+		return nil, err
+	}
+	return k.Seal(info, plaintext)
+}
+
+// fit returns a region's wrapping key of an epoch, after judging what the region read back
+// of its key in the HSM: whoever holds a share must be able to lose it.
+func (w *wraps) fit(epoch uint32, region identity.RegionID) (*fsm.WrapKey, error) {
+	e, ok := w.cfg.Replica.View().Wrap(epoch)
+	if !ok || e.Key(region) == nil {
+		return nil, errs.New(errs.NotReady, "region %d has no wrapping key of epoch %d", region, epoch)
+	}
+	k := e.Key(region)
+	if err := w.cfg.Attributes(k.Attributes); err != nil && liar.Defends(liar.Wrapping) {
+		return nil, errs.Wrap(errs.Unverified, err, "wrapping key of region %d, epoch %d", region, epoch)
+	}
+	return k, nil
 }

@@ -39,7 +39,7 @@ func main() {
 	flag.DurationVar(&o.grow, "grow", time.Minute, "how long the log grows, for the cost of a signature as it does")
 	flag.IntVar(&o.kills, "kills", 5, "how often the leader is killed")
 	flag.IntVar(&o.keys, "keys", 10_000, "threshold keys that many makes")
-	flag.StringVar(&o.profile, "profile", "", "folder to write CPU profiles to, one a region and one of the client for each load")
+	flag.StringVar(&o.profile, "profile", "", "folder to write profiles to: CPU of each region and of the client for each load, heaps where memory is measured")
 	flag.BoolVar(&o.keep, "keep", false, "leave the directory, for its logs")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

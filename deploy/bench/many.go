@@ -39,7 +39,10 @@ func (b *bench) manyKeys(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	return nil
+	if err := b.restart(ctx, o); err != nil {
+		return err
+	}
+	return b.memory(ctx, o)
 }
 
 // eachKey calls do for keys from to to and prints what it took.

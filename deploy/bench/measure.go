@@ -198,7 +198,7 @@ func logged(r *lab.Region, what string) (time.Duration, error) {
 	return 0, fmt.Errorf("region %s has not logged %q", r.Name, what)
 }
 
-func (b *bench) memory(context.Context, options) error {
+func (b *bench) memory(ctx context.Context, _ options) error {
 	for _, r := range b.lab.Regions {
 		u, err := r.Usage()
 		if err != nil {
@@ -206,7 +206,7 @@ func (b *bench) memory(context.Context, options) error {
 		}
 		row("resident memory of "+r.Name, "%.0f MiB, of it %.0f of mapped files", float64(u.RSS)/(1<<20), float64(u.Mapped)/(1<<20))
 	}
-	return nil
+	return b.heaps(ctx)
 }
 
 // failover kills the leader and waits for the next signature, from clients that talk

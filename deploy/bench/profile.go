@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,7 +64,30 @@ func ownProfile(path string) (done func()) {
 }
 
 func fetchProfile(ctx context.Context, r *lab.Region, path string, d time.Duration) error {
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", r.Metrics, max(1, int(d.Seconds())))
+	return fetch(ctx, r, path, fmt.Sprintf("profile?seconds=%d", max(1, int(d.Seconds()))))
+}
+
+// heaps takes a profile of each region's heap, and what the runtime says of it, if asked to.
+func (b *bench) heaps(ctx context.Context) error {
+	if b.profiles == "" {
+		return nil
+	}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return err
+	}
+	b.heapsTaken++
+	for _, r := range b.lab.Regions {
+		path := filepath.Join(b.profiles, fmt.Sprintf("heap-%d-%s", b.heapsTaken, r.Name))
+		err := errors.Join(fetch(ctx, r, path+".txt", "heap?debug=1"), fetch(ctx, r, path+".pprof", "heap"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fetch(ctx context.Context, r *lab.Region, path, profile string) error {
+	url := fmt.Sprintf("http://%s/debug/pprof/%s", r.Metrics, profile)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

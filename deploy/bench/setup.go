@@ -29,7 +29,8 @@ type bench struct {
 	admin   *client.Client
 	keys    map[string]*client.Key
 
-	profiles string // folder for CPU profiles; empty for none
+	profiles   string // folder for profiles; empty for none
+	heapsTaken int
 }
 
 // found holds the ceremony and starts the regions.

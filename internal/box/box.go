@@ -6,16 +6,22 @@
 // A box says nothing about its author: anybody can make one. What comes out is authentic
 // only if the message that carried it is, or something inside says so.
 //
+// What a region seals to itself needs no public key: an own box is AES-256-GCM under a key
+// derived from the same seed, a twentieth of the size, and nobody else can make one.
+//
 //	public key  1216 bytes
 //	seed          32 bytes, all there is of a private key; secret
 //	box         1137 bytes and the plaintext
+//	own box       41 bytes and the plaintext
 //
 // Format: docs/spec/sealed.md.
 package box
 
 import (
+	"crypto/hkdf"
 	"crypto/hpke"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -28,7 +34,10 @@ const (
 	SeedSize   = 32
 	Overhead   = 1 + encapsulated + tagSize
 
+	OwnOverhead = 1 + saltSize + tagSize
+
 	encapsulated = 1120
+	saltSize     = 24
 	tagSize      = 16
 
 	maxPlaintext = 64 << 10
@@ -37,13 +46,15 @@ const (
 
 const (
 	formatBox = 1
+	formatOwn = 2
 	domain    = "tetrad/box/v1"
 )
 
-// Key opens boxes. It is safe for concurrent use and prints as nothing.
+// Key opens boxes, and makes own ones. It is safe for concurrent use and prints as nothing.
 type Key struct {
 	private hpke.PrivateKey
 	public  []byte
+	own     []byte // of own boxes
 }
 
 // New makes a key pair and returns it with its seed, the caller's to clear.
@@ -66,7 +77,11 @@ func FromSeed(seed []byte) (*Key, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.Corrupt, err, "seed of a wrapping key")
 	}
-	return &Key{private, private.PublicKey().Bytes()}, nil
+	own, err := hkdf.Key(sha256.New, seed, nil, ownDomain, ownKeySize)
+	if err != nil {
+		return nil, errs.Wrap(errs.Internal, err, "deriving the key of own boxes")
+	}
+	return &Key{private, private.PublicKey().Bytes(), own}, nil
 }
 
 // Public returns the public half, PublicSize bytes.
@@ -92,8 +107,8 @@ func parse(public []byte) (hpke.PublicKey, error) {
 // Seal encrypts plaintext, up to 64 KiB, to the holder of public. info says what it is and
 // where it belongs; Open must repeat it.
 func Seal(public, info, plaintext []byte) ([]byte, error) {
-	if len(plaintext) > maxPlaintext || len(info) > maxInfo {
-		return nil, errs.New(errs.TooLarge, "box of %d bytes and %d of info, limits %d and %d", len(plaintext), len(info), maxPlaintext, maxInfo)
+	if err := bounded(info, plaintext); err != nil {
+		return nil, err
 	}
 	to, err := parse(public)
 	if err != nil {
@@ -106,18 +121,34 @@ func Seal(public, info, plaintext []byte) ([]byte, error) {
 	return append([]byte{formatBox}, sealed...), nil
 }
 
-// Open undoes Seal. Every failure is Corrupt: what was altered, belongs elsewhere, or is
-// sealed to another region or epoch looks the same.
-func (k *Key) Open(box, info []byte) ([]byte, error) {
-	if len(box) < Overhead || len(box) > Overhead+maxPlaintext || box[0] != formatBox {
-		return nil, errs.New(errs.Corrupt, "not a box: %d bytes, want format %d and %d to %d", len(box), formatBox, Overhead, Overhead+maxPlaintext)
+func bounded(info, plaintext []byte) error {
+	if len(plaintext) > maxPlaintext || len(info) > maxInfo {
+		return errs.New(errs.TooLarge, "box of %d bytes and %d of info, limits %d and %d", len(plaintext), len(info), maxPlaintext, maxInfo)
 	}
-	plain, err := hpke.Open(k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), box[1:])
+	return nil
+}
+
+// Open undoes both ways of sealing. Every failure is Corrupt: what was altered, belongs
+// elsewhere, or is sealed to another region or epoch looks the same.
+func (k *Key) Open(box, info []byte) (plain []byte, err error) {
+	switch {
+	case fits(box, formatBox, Overhead):
+		plain, err = hpke.Open(k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), box[1:])
+	case fits(box, formatOwn, OwnOverhead):
+		plain, err = k.openOwn(box, info)
+	default:
+		return nil, errs.New(errs.Corrupt, "not a box: %d bytes, want format %d and %d to %d, or format %d and %d to %d", len(box),
+			formatBox, Overhead, Overhead+maxPlaintext, formatOwn, OwnOverhead, OwnOverhead+maxPlaintext)
+	}
 	if err != nil {
 		return nil, errs.New(errs.Corrupt, "box does not open").
 			WithHint("it was altered, belongs to another place, or is sealed to another region's wrapping key or one of another epoch")
 	}
 	return plain, nil
+}
+
+func fits(box []byte, format byte, overhead int) bool {
+	return len(box) >= overhead && len(box) <= overhead+maxPlaintext && box[0] == format
 }
 
 // bound is HPKE's info: the caller's, under the format's own domain.

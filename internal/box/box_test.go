@@ -59,6 +59,34 @@ func TestBoxes(t *testing.T) {
 	})
 }
 
+// A key's own boxes open for it and their info, and for nothing else.
+func TestOwnBoxes(t *testing.T) {
+	own, other := newKey(t), newKey(t)
+	rapid.Check(t, func(t *rapid.T) {
+		plain := rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "plaintext")
+		info := rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "info")
+		b, err := own.Seal(info, plain)
+		if err != nil || len(b) != box.OwnOverhead+len(plain) {
+			t.Fatalf("%d bytes: %v", len(b), err)
+		}
+		got, err := own.Open(b, info)
+		if err != nil || !bytes.Equal(got, plain) {
+			t.Fatalf("opened %x: %v", got, err)
+		}
+		refused(t, "another key", other, b, info)
+		refused(t, "longer info", own, b, append(info[:len(info):len(info)], 0))
+		i := rapid.IntRange(0, len(b)-1).Draw(t, "altered byte")
+		bad := bytes.Clone(b)
+		bad[i] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
+		refused(t, fmt.Sprintf("byte %d altered", i), own, bad, info)
+		refused(t, "shortened", own, b[:rapid.IntRange(0, len(b)-1).Draw(t, "length")], info)
+		refused(t, "longer", own, append(bytes.Clone(b), 0), info)
+		if again, _ := own.Seal(info, plain); bytes.Equal(again, b) {
+			t.Fatal("two boxes are equal")
+		}
+	})
+}
+
 func refused(t *rapid.T, what string, k *box.Key, b, info []byte) {
 	t.Helper()
 	if got, err := k.Open(b, info); errs.CodeOf(err) != errs.Corrupt || got != nil {
@@ -71,6 +99,9 @@ func TestLimits(t *testing.T) {
 	for name, f := range map[string]func() error{
 		"plaintext": func() error { _, err := box.Seal(k.Public(), nil, make([]byte, 64<<10+1)); return err },
 		"info":      func() error { _, err := box.Seal(k.Public(), make([]byte, 1025), nil); return err },
+
+		"plaintext of an own box": func() error { _, err := k.Seal(nil, make([]byte, 64<<10+1)); return err },
+		"info of an own box":      func() error { _, err := k.Seal(make([]byte, 1025), nil); return err },
 	} {
 		if err := f(); errs.CodeOf(err) != errs.TooLarge {
 			t.Errorf("%s: %v", name, err)
@@ -108,7 +139,7 @@ func TestKeysPrintAsNothing(t *testing.T) {
 
 var update = flag.Bool("update", false, "rewrite docs/spec/vectors/box.json")
 
-type vector struct{ Seed, Public, Info, Plaintext, Box string }
+type vector struct{ Seed, Public, Info, Plaintext, Box, Own string }
 
 // The vector was written by this package once; sealing is random, so only opening repeats.
 func TestGoldenBox(t *testing.T) {
@@ -122,24 +153,30 @@ func TestGoldenBox(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, _ := json.MarshalIndent(vector{hex.EncodeToString(seed), hex.EncodeToString(k.Public()), "an info", "a secret", hex.EncodeToString(b)}, "", "  ")
+		own, err := k.Seal([]byte("an info"), []byte("a secret"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := json.MarshalIndent(vector{hex.EncodeToString(seed), hex.EncodeToString(k.Public()), "an info", "a secret", hex.EncodeToString(b), hex.EncodeToString(own)}, "", "  ")
 		if err := os.WriteFile(vectors, append(text, '\n'), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	v, k, sealed := stored(t)
+	v, k, boxes := stored(t)
 	if hex.EncodeToString(k.Public()) != v.Public {
 		t.Fatal("the stored seed gives another key")
 	}
-	if got, err := k.Open(sealed, []byte(v.Info)); err != nil || string(got) != v.Plaintext {
-		t.Fatalf("the stored box opens as %q: %v", got, err)
+	for _, b := range boxes {
+		if got, err := k.Open(b, []byte(v.Info)); err != nil || string(got) != v.Plaintext {
+			t.Fatalf("the stored box %x opens as %q: %v", b, got, err)
+		}
 	}
 }
 
 var vectors = filepath.Join("..", "..", "docs", "spec", "vectors", "box.json")
 
-// stored reads the vector, its key and its box.
-func stored(t testing.TB) (v vector, k *box.Key, sealed []byte) {
+// stored reads the vector, its key and its boxes, one of each format.
+func stored(t testing.TB) (v vector, k *box.Key, boxes [2][]byte) {
 	t.Helper()
 	text, err := os.ReadFile(vectors)
 	if err == nil {
@@ -149,21 +186,25 @@ func stored(t testing.TB) (v vector, k *box.Key, sealed []byte) {
 		t.Fatal(err)
 	}
 	seed, _ := hex.DecodeString(v.Seed)
-	sealed, _ = hex.DecodeString(v.Box)
+	boxes[0], _ = hex.DecodeString(v.Box)
+	boxes[1], _ = hex.DecodeString(v.Own)
 	if k, err = box.FromSeed(seed); err != nil {
 		t.Fatal(err)
 	}
-	return v, k, sealed
+	return v, k, boxes
 }
 
-// Of all boxes a fuzzer finds, the stored one alone opens: it cannot make others.
+// Of all boxes a fuzzer finds, the stored ones alone open: it cannot make others.
 func FuzzOpen(f *testing.F) {
 	v, k, good := stored(f)
-	f.Add(good)
-	f.Add(good[:box.Overhead])
+	for _, b := range good {
+		f.Add(b)
+		f.Add(b[:len(b)-len(v.Plaintext)])
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got, err := k.Open(b, []byte(v.Info))
-		if (err == nil) != bytes.Equal(b, good) || err == nil && string(got) != v.Plaintext {
+		known := bytes.Equal(b, good[0]) || bytes.Equal(b, good[1])
+		if (err == nil) != known || err == nil && string(got) != v.Plaintext {
 			t.Fatalf("%x opens as %q, %v", b, got, err)
 		}
 	})
