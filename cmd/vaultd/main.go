@@ -25,6 +25,7 @@ import (
 )
 
 func main() {
+	relax()
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

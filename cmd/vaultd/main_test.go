@@ -36,7 +36,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"vaultd": main})
+	testscript.Main(m, map[string]func(){"vaultd": main, "slack": printSlack})
 }
 
 // founded is one region of a founded cluster, with real tokens.
