@@ -24,7 +24,9 @@ func relax() {
 		return
 	}
 	if unix.Prctl(unix.PR_SET_TIMERSLACK, timerSlack, 0, 0, 0) == nil && slack() >= timerSlack {
-		_ = syscall.Exec("/proc/self/exe", os.Args, os.Environ())
+		if program, err := os.Executable(); err == nil { // by its name, which ps shows
+			_ = syscall.Exec(program, os.Args, os.Environ())
+		}
 	}
 }
 
