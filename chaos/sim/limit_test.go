@@ -60,6 +60,6 @@ func (m forgetful) forget() {
 
 // TestPlantedForgottenCharges: invariant 7. Charges are lost.
 func TestPlantedForgottenCharges(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	expect(t, 7, quiet(30*time.Second), Options{NoAdmin: true, Machine: func(_ int, m cluster.Machine) cluster.Machine { return forgetful{m, t} }})
 }

@@ -36,7 +36,7 @@ func expect(t *testing.T, invariant int, p *Plan, o Options) []chaos.Violation {
 
 // TestHonest is the measure of the tests below: without a planted bug nothing is found.
 func TestHonest(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	if _, found := simulate(t, quiet(15*time.Second), Options{}); len(found) > 0 {
 		t.Error(found)
 	}
@@ -60,7 +60,7 @@ func steal(w *World, site int, curve command.Curve, message []byte) {
 
 // TestPlantedTheft: invariant 1. A region's HSM signs a payment that nobody asked for.
 func TestPlantedTheft(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	expect(t, 1, quiet(10*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		digest := sha256.Sum256([]byte("all of it, to me"))
@@ -71,7 +71,7 @@ func TestPlantedTheft(t *testing.T) {
 // TestPlantedForgetfulDisks: invariant 5. Every disk reports writes as synced that it
 // loses when the power fails, and forgets its marks with them.
 func TestPlantedForgetfulDisks(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	expect(t, 5, quiet(20*time.Second), Options{Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		var images [sites]*durabletest.Disk
@@ -113,7 +113,7 @@ func (m forked) Apply(batch []fsm.Input) [][]fsm.Outcome {
 
 // TestPlantedFork: invariant 6. One region's clock leaks into its state.
 func TestPlantedFork(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	expect(t, 6, quiet(10*time.Second), Options{Machine: func(site int, m cluster.Machine) cluster.Machine {
 		if site == 2 {
 			return forked{m}
@@ -163,7 +163,7 @@ func submitted(w *World, by *client.Client, cmd *command.Command, adds string) {
 // TestPlantedLocalReads: invariant 8. Regions answer reads from their own state without
 // asking a quorum whether it is current.
 func TestPlantedLocalReads(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	found := expect(t, 8, cutEach(), Options{LocalReads: true, Meanwhile: addTenants})
 	if b := chaos.Broken(found); !slices.Equal(b, []int{8}) {
 		t.Errorf("found also %v: %v", b, found)
@@ -173,7 +173,7 @@ func TestPlantedLocalReads(t *testing.T) {
 // TestPlantedStaleSigner: invariant 8. A region goes on signing what it was asked before,
 // long after it was cut off.
 func TestPlantedStaleSigner(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	cut := Event{At: 5 * time.Second, Lasts: 12 * time.Second, Fault: CutOne, Sites: []int{3}}
 	expect(t, 8, quiet(20*time.Second, cut), Options{Meanwhile: func(w *World) {
 		time.Sleep(15 * time.Second)
@@ -188,7 +188,7 @@ func TestPlantedStaleSigner(t *testing.T) {
 // TestPlantedDraw: invariant 9. The vault draws, and the beacon it draws from is not the
 // one the regions share.
 func TestPlantedDraw(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	h, _ := simulate(t, quiet(10*time.Second), Options{})
 	honest := h.Value
 	h.Value = func(m command.Meta) ([32]byte, error) {
@@ -202,7 +202,7 @@ func TestPlantedDraw(t *testing.T) {
 
 // TestPlantedThaw: invariant 2. A region goes on signing with a frozen key.
 func TestPlantedThaw(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	expect(t, 2, quiet(20*time.Second), Options{NoAdmin: true, Meanwhile: func(w *World) {
 		time.Sleep(5 * time.Second)
 		admin := w.ClientAt("second-admin", w.Lab.Admins[1], 0, 1, 2, 3)
@@ -227,7 +227,7 @@ func TestPlantedThaw(t *testing.T) {
 
 // TestPlantedChild: invariant 2. A share of before the freeze of a child leaves after it.
 func TestPlantedChild(t *testing.T) {
-	t.Parallel()
+	unraced(t)
 	p := quiet(30 * time.Second)
 	p.Shared = true
 	var frozen time.Time
