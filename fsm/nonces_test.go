@@ -162,7 +162,7 @@ func TestSecondAttempt(t *testing.T) {
 			t.Fatalf("%+v", b)
 		}
 		if !first {
-			answer = l.Shares(l.Region(1), [32]byte{1}, ids(4, 1), rid)
+			answer = l.Shares(l.Region(3), [32]byte{1}, ids(4, 1), rid)
 		}
 		if res := l.Apply(answer); len(res.Completed) != 1 {
 			t.Fatalf("%+v", res.Outcomes)
@@ -190,7 +190,7 @@ func TestSharesOfTheWrongSize(t *testing.T) {
 			c.Answers = append(c.Answers, l.Answer(command.Answer{Region: s, At: l.Now, Index: q.Opened, Items: []command.AnswerItem{
 				{Request: rid, Attempt: 1, Signers: ids(1, 2), Code: errs.OK, Signatures: sigs}}}))
 		}
-		return l.By(l.Region(1).Session, c)
+		return l.By(l.Region(3).Session, c)
 	}
 	for what, sigs := range map[string][][]byte{"a signature": {make([]byte, 64)}, "of the other curve": {make([]byte, 72)}, "two": {make([]byte, 71), make([]byte, 71)}, "none": nil} {
 		if res := l.Apply(file(sigs...)); len(res.Completed) != 0 {

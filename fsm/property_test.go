@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -159,6 +160,19 @@ func (p *player) attempt() *command.Command {
 	return p.l.By(p.region().Session, &command.OpenAttempt{Request: q.ID, Attempt: last + 1, Words: [][]byte{p.l.Word(about, w)}})
 }
 
+// other is mostly a region that did not sign: signatures here are fake, and what an author
+// signed itself is verified.
+func (p *player) other(signers []identity.RegionID) *fsmtest.Region {
+	r := p.region()
+	for range p.l.Regions {
+		if !slices.Contains(signers, r.ID) || rapid.IntRange(0, 9).Draw(p.T, "drawn author") == 0 {
+			break
+		}
+		r = p.region()
+	}
+	return r
+}
+
 func (p *player) complete() *command.Command {
 	var ids []command.RequestID
 	if open := p.l.Machine.View().OpenRequests(); len(open) > 0 {
@@ -170,7 +184,7 @@ func (p *player) complete() *command.Command {
 		}
 	}
 	pair := pick(p, [][]identity.RegionID{{1, 2}, {4, 3}, {2, 3}, {1, 1}, {1}})
-	return p.l.Completion(p.region(), [32]byte{7}, pair, ids...)
+	return p.l.Completion(p.other(pair), [32]byte{7}, pair, ids...)
 }
 
 // history plays a random game and returns its log and what the first machine made of it.

@@ -281,7 +281,8 @@ type vote struct {
 }
 
 // complete files what co-signers answered. It counts statements: whether the draw and the
-// signatures are right, each of the k signers has verified and says with its own.
+// signatures are right, each of the k signers has verified and says with its own. What the
+// author says of itself is verified here.
 func (t *task) complete(b *command.Complete) (deed, error) {
 	votes, order, err := t.votes(b)
 	if err != nil {
@@ -302,6 +303,9 @@ func (t *task) complete(b *command.Complete) (deed, error) {
 			continue
 		}
 		if results, first := agree(q, k, b.Index, votes[id]); results != nil {
+			if err := genuine(q, k, t.region.ID, results); err != nil {
+				return nil, err
+			}
 			now := *q
 			now.Results, now.Value = results, first.value
 			now.Attempts = withNonces(q.Attempts, first.item.Attempt, first.item.Signers)

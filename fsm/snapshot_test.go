@@ -40,7 +40,7 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 	request.Path = []uint32{0, 7}
 	done, open := l.Must(l.By(signer, request)).Request, l.Must(l.By(signer, request)).Request
 	l.Must(next(l, 1, open, 2, refusal(l, 2, open, 1)))
-	l.Apply(l.Shares(l.Region(1), [32]byte{9}, ids(3, 1), done))
+	l.Apply(l.Shares(l.Region(2), [32]byte{9}, ids(3, 1), done))
 	l.Must(l.By(signer, &command.IssueAddresses{Key: first, Paths: [][]byte{command.EncodePath([]uint32{1})}}))
 	failed := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "failed", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
 	for range fsm.MaxTries {

@@ -100,7 +100,8 @@ func (g *dealerGame) finish() *command.Command {
 		return g.attempt()
 	}
 	e := q.Open().Eligible
-	return g.l.Shares(g.region(), [32]byte{7}, pick(&g.player, [][]identity.RegionID{{e[0], e[1]}, {e[len(e)-1], e[0]}, {1, 2}, e}), q.ID)
+	signers := pick(&g.player, [][]identity.RegionID{{e[0], e[1]}, {e[len(e)-1], e[0]}, {1, 2}, e})
+	return g.l.Shares(g.other(signers), [32]byte{7}, signers, q.ID)
 }
 
 // play returns the commands of one entry.

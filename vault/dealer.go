@@ -196,7 +196,12 @@ func (d *dealer) compute(ctx context.Context, view fsm.View, key *fsm.Key, t *tr
 // rest frees the place of a computation that began at a time once it has stood idle for as
 // long as that took: signing finds a processor free even while all keys are refreshed.
 func (d *dealer) rest(began time.Time) {
-	time.AfterFunc(min(time.Since(began), mostRest), func() { <-d.cpu })
+	took := min(time.Since(began), mostRest)
+	if took <= 0 {
+		<-d.cpu
+		return
+	}
+	time.AfterFunc(took, func() { <-d.cpu })
 }
 
 // recall returns what is remembered of the key's present try, and whether one runs in which

@@ -70,6 +70,7 @@ var lies = []lie{
 	{name: "health-by-one", tries: "takes a region out of the draws on its own word", lower: ds(liar.Health), watch: did("health-by-one: believed")},
 	{name: "bad-partial", tries: "spoils draws by a partial that is none", lower: ds(liar.PartialProofs), follower: true},
 	{name: "wrong-signature", tries: "answers with a signature that is none", lower: ds(liar.Answers), follower: true},
+	{name: "own-signature", tries: "files its own signature spoiled, beside its partner's", lower: ds(liar.Filed)},
 	{name: "other-digest", tries: "has its HSM sign what nobody asked for, and answers with it", lower: ds(liar.Answers), follower: true},
 	{name: "other-payload", tries: "changes what a client asked to have signed", lower: ds(liar.Commands), starves: true},
 	{name: "false-complaint", tries: "has the leader deposed by complaints", lower: ds(liar.Complaints), follower: true},
@@ -94,6 +95,7 @@ var lies = []lie{
 	{name: "ceremony-starved", tries: "keeps one region's messages out of a ceremony", bare: "a ceremony of all holders waits for each: the key goes on with the sharing it has, and under another leader the next one ends", joint: true, stay: 30 * time.Second, during: begun, after: refreshedAfter},
 	{name: "nonces-twice", tries: "offers nonces that it has offered before", lower: ds(liar.Serials), follower: true, joint: true, stay: 40 * time.Second},
 	{name: "wrong-share", tries: "answers with a share that is none", lower: ds(liar.Answers), follower: true, joint: true},
+	{name: "own-share", tries: "files its own share spoiled, beside its partner's", lower: ds(liar.Filed), joint: true},
 	{name: "old-share", tries: "answers under the number of a sharing that is over", lower: ds(liar.Answers), follower: true, joint: true},
 }
 

@@ -52,5 +52,6 @@ const (
 	Accusers                     // two regions end a try at a key, not one
 	Wrapping                     // nothing is sealed to a key that can leave its HSM
 	Fetch                        // who is kept from the log fetches it elsewhere
+	Filed                        // who files a completion signed well itself
 	defences
 )

@@ -120,6 +120,9 @@ func (p falseProposer) Propose(ctx context.Context, c *command.Command) (fsm.Out
 		liar.Did("refund-released: kept")
 		return fsm.Outcome{}, errs.New(errs.Unavailable, "not now")
 	}
+	if p.n.tells("own-signature") || p.n.tells("own-share") {
+		c = p.n.spoilOwn(ctx, c)
+	}
 	if told := liar.Told(p.n.region()); sharingLies[told.Name] && c.Principal == p.n.session.Public().Fingerprint() {
 		return p.n.falseSharing(ctx, told, p.Proposer, c)
 	}
@@ -147,6 +150,34 @@ func (p falseProposer) Propose(ctx context.Context, c *command.Command) (fsm.Out
 		return fsm.Outcome{}, err
 	}
 	return p.Proposer.Propose(ctx, own)
+}
+
+// spoilOwn alters what this region signed itself in a completion that it files.
+func (n *Node) spoilOwn(ctx context.Context, c *command.Command) *command.Command {
+	body, err := c.Body()
+	b, ok := body.(*command.Complete)
+	if err != nil || !ok {
+		return c
+	}
+	for i, raw := range b.Answers {
+		a, err := command.DecodeAnswer(raw)
+		if err != nil || a.Region != n.region() || len(b.Answers) < 2 {
+			continue
+		}
+		for _, it := range a.Items {
+			for _, s := range it.Signatures {
+				s[len(s)-20] ^= 1
+			}
+		}
+		if a.Sign(ctx, n.genesis.Document.Cluster, n.session) == nil {
+			b.Answers[i] = a.Encode()
+			if spoiled, err := n.command(ctx, b); err == nil {
+				liar.Did(liar.Told(n.region()).Name)
+				c = spoiled
+			}
+		}
+	}
+	return c
 }
 
 // command is a command of this region.
