@@ -248,7 +248,7 @@ func (b *bundle) fileable(region identity.RegionID) bool {
 }
 
 // undone reports whether the answers of some regions would complete an item whose shares
-// do not make a signature: Apply counts answers, it adds nothing up.
+// do not make a signature: Apply adds up only what its author signed itself.
 func (b *bundle) undone(voted []identity.RegionID) bool {
 	return slices.ContainsFunc(b.items, func(it *item) bool {
 		return !it.done && !slices.ContainsFunc(it.signers, func(s identity.RegionID) bool {

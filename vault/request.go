@@ -73,8 +73,8 @@ func (v *Vault) SignBatch(ctx context.Context, cs []*command.Command) []Result {
 
 // Submit proposes somebody else's command and returns what Apply decided.
 //
-// Apply counts answers, it verifies no signature in them: who files a completion has done
-// so. Therefore only the leader's own completions, which do not come through here, may
+// Apply counts answers; of the signatures in them it verifies only the author's, since who
+// files a completion has verified those of others. Therefore only the leader's own completions, which do not come through here, may
 // complete something; another region files its statement, one answer. A drawn region
 // could else end a request with its partner's true answer beside its own false one.
 func (v *Vault) Submit(ctx context.Context, c *command.Command) (fsm.Outcome, error) {

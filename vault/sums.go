@@ -16,8 +16,8 @@ import (
 // that up. Nil for a multisig key, whose signatures are the Results themselves.
 //
 // As long as the request has its payload each one is verified under the key it is for.
-// Without, what is checked is that the parts are of one signature each; who filed them
-// has verified it, and the client, who knows what it asked for, can.
+// Without, what is checked is that the parts are of one signature each: who filed them
+// verified those of others, and Apply those of who filed them.
 func Signatures(view fsm.View, req *fsm.Request) ([][]byte, error) {
 	key, ok := view.Key(req.Key)
 	switch {

@@ -335,3 +335,19 @@ func namedByWords(w *world) {
 		w.t.Errorf("%d words about the liar in the log: %v", words, err)
 	}
 }
+
+// namedByRefusal wants a completion of the liar's in the log, refused for its signature.
+func namedByRefusal(w *world) {
+	refused := 0
+	err := w.leaves(func(l *audit.Leaf) error {
+		if l.Command.Type == command.TypeComplete && l.Code == errs.Unverified {
+			refused++
+		}
+		return nil
+	})
+	if err != nil || refused == 0 {
+		w.t.Errorf("%d completions refused in the log: %v", refused, err)
+		return
+	}
+	w.name("a completion of its own, refused by the log")
+}

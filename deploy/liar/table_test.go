@@ -77,6 +77,7 @@ var lies = []lie{
 	{name: "health-by-one", lower: ds(liar.Health)},
 	{name: "bad-partial", follower: true, lower: ds(liar.PartialProofs)},
 	{name: "wrong-signature", follower: true, names: namedByWords, lower: ds(liar.Answers)},
+	{name: "own-signature", names: namedByRefusal, lower: ds(liar.Filed)},
 	{name: "other-digest", follower: true, names: namedByWords, lower: ds(liar.Answers)},
 	{name: "foreign-key", during: anotherKey, lower: ds(liar.Attestations)},
 	{name: "other-payload", anew: true, starves: true, lower: ds(liar.Commands)},
@@ -101,5 +102,6 @@ var lies = []lie{
 	{name: "ceremony-starved", joint: true, during: starved, after: refreshedAfter},
 	{name: "nonces-twice", follower: true, joint: true, during: offered, names: refusedOffers, lower: ds(liar.Serials)},
 	{name: "wrong-share", follower: true, joint: true, names: namedByWords, lower: ds(liar.Answers)},
+	{name: "own-share", joint: true, names: namedByRefusal, lower: ds(liar.Filed)},
 	{name: "old-share", follower: true, joint: true, names: namedByWords, lower: ds(liar.Answers)},
 }
