@@ -154,7 +154,7 @@ func TestPlantedViolations(t *testing.T) {
 			w := newWorld(t)
 			r := w.ask(w.key("hot", command.P256, 2, nil), "one")
 			c.bend(w, r)
-			w.complete(r, 1)
+			w.complete(r, bystander(r))
 			rep, err := w.verify()
 			wantFinding(t, rep, err, c.kind)
 			if want := uint64(len(w.leaves) - 1); rep.Findings[0].Seq != want {
