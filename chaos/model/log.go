@@ -213,7 +213,7 @@ func (l *Log) say(m move) string {
 	case fetched:
 		return fmt.Sprintf("%s fetches %s from a region that does not lead", who, c)
 	case yieldsCrash:
-		return fmt.Sprintf("%s cuts to %s, which a certificate goes on from, and crashes", who, c)
+		return fmt.Sprintf("%s cuts to %s for a certificate, and crashes", who, c)
 	case acksEarly:
 		return fmt.Sprintf("%s acks %s and crashes before storing it", who, c)
 	}

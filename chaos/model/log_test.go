@@ -136,6 +136,7 @@ func TestEachRule(t *testing.T) {
 		{SnapshotSigned, snaps, "conflict"},
 		{YieldProven, yields, "without the certified"},
 		{YieldBeyond, yields, "without the certified"},
+		{YieldOther, yields, "without the certified"},
 		{YieldSilent, yields, "acked two entries"},
 	} {
 		t.Run(c.rule.String(), func(t *testing.T) {

@@ -7,6 +7,11 @@ func (l *Log) fetches(s *logState, b *beliefs, used *mask, n int, emit func(logS
 	if !l.Yields {
 		return
 	}
+	if own := s.reg[n].log; !l.Rules.has(YieldOther) {
+		for held := l.ch.meet[own][s.longest()]; held != 0; held = l.ch.parent[held] {
+			l.cutTo(s, n, l.ch.parent[held], emit) // for something that then turns out to be no entry
+		}
+	}
 	if l.Rules.has(YieldProven | YieldBeyond) {
 		for _, c := range l.ch.prefix[s.longest()] {
 			l.fetch(s, n, c, emit)
@@ -35,15 +40,21 @@ func (l *Log) fetch(s *logState, n int, c chainID, emit func(logState, move)) {
 		return
 	}
 	if keep := l.ch.meet[c][own]; keep != own {
-		me.silent = me.silent || l.Rules.has(YieldSilent) && l.ch.last[own] == me.term
-		l.replace(&r, n, keep)
-		if keep != c {
-			emit(r, move{yieldsCrash, uint8(n), me.term, keep, 0})
-		}
+		r = l.cutTo(s, n, keep, emit)
 	}
 	me.log = c
 	l.acknowledge(&r, n, c)
 	emit(r, move{fetched, uint8(n), me.term, c, 0})
+}
+
+// cutTo cuts a log, and may crash then.
+func (l *Log) cutTo(s *logState, n int, keep chainID, emit func(logState, move)) logState {
+	r := *s
+	me := &r.reg[n]
+	me.silent = me.silent || l.Rules.has(YieldSilent) && l.ch.last[me.log] == me.term
+	l.replace(&r, n, keep)
+	emit(r, move{yieldsCrash, uint8(n), me.term, keep, 0})
+	return r
 }
 
 // acksTwice looks for an honest region that acked two entries of one term at one place.
