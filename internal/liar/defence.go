@@ -52,5 +52,7 @@ const (
 	Accusers                     // two regions end a try at a key, not one
 	Wrapping                     // nothing is sealed to a key that can leave its HSM
 	Fetch                        // who is kept from the log fetches it elsewhere
+	Once                         // a command is carried out once
+	SameKey                      // a new sharing is of the key there is, or was brought in
 	defences
 )
