@@ -48,6 +48,7 @@ func refreshedBySchedule(w *world) {
 	}
 	w.thawed.Store(time.Now().UnixNano())
 	w.work()
+	time.Sleep(goesOnWithin + 2*time.Second)
 }
 
 // keptWrap refreshes twice; the epochs of wrapping keys that are given up stay, as those
