@@ -9,7 +9,6 @@ import (
 	"github.com/tetrad-vault/tetrad/chaos"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/liar"
-	"github.com/tetrad-vault/tetrad/internal/node/nodetest"
 )
 
 // scheduled has the refresh of all keys fall due every hour, and lets most of the first one
@@ -91,16 +90,11 @@ func droppedAfter(w *world) {
 	}
 }
 
-// beaconRefreshed renews the shares of the beacon key: from then on the genesis's are of
-// no use.
-func beaconRefreshed(w *world) {
-	w.dual(&command.RefreshKey{Key: command.BeaconKey, Reason: "a liar about"})
-	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
-		if !slices.ContainsFunc(w.Sites, func(s *nodetest.Site) bool { return s.Node.View().BeaconKey().Sharing.Founded() }) {
-			return
-		}
-		if time.Now().After(end) {
-			w.t.Fatal("the beacon key is not refreshed")
-		}
+// held wants the liar to have been left as leader.
+func held(w *world) {
+	refreshedBySchedule(w)
+	left := slices.ContainsFunc(w.honest, func(i int) bool { return slices.Contains(w.clusterOf(i).LeftLeaders(), region(w.liar)) })
+	if liar.Defends(liar.Willing) && !left {
+		w.t.Error("nobody left the leader that holds time")
 	}
 }

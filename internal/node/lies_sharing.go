@@ -19,7 +19,7 @@ import (
 // own messages are right until they leave the room.
 
 var sharingLies = map[string]bool{"other-dealing": true, "wrong-value": true, "finish-withheld": true, "two-finishes": true,
-	"nonces-twice": true, "lone-accusation": true, "soft-wrap": true, "import-accused": true, "import-other-key": true, "refresh-other-key": true, "wrap-kept": true}
+	"nonces-twice": true, "lone-accusation": true, "soft-wrap": true, "import-accused": true, "import-other-key": true, "refresh-other-key": true, "beacon-wrong-value": true, "wrap-kept": true}
 
 // falseSharing proposes in place of an honest message what the lie makes of it.
 func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer, c *command.Command) (fsm.Outcome, error) {
@@ -34,7 +34,7 @@ func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer
 			b.Dealing[len(b.Dealing)-1] ^= 1
 		}
 	case *command.DealShares:
-		if changed = told.Name == "wrong-value"; changed {
+		if changed = told.Name == "wrong-value" || told.Name == "beacon-wrong-value"; changed {
 			n.spoil(told, b)
 		}
 	case *command.FinishShare:
@@ -87,6 +87,9 @@ func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer
 // spoil makes the box for the victim one that does not open.
 func (n *Node) spoil(told liar.Lie, b *command.DealShares) {
 	key, ok := n.fsm.View().Key(b.Ceremony.Key)
+	if b.Ceremony.Key == command.BeaconKey {
+		key, ok = n.fsm.View().BeaconKey(), true
+	}
 	if !ok || key.Ceremony == nil {
 		return
 	}
