@@ -28,7 +28,7 @@ func (n *Node) former(m command.Meta) *draw.Partial {
 	if err != nil {
 		return nil
 	}
-	if m.Index%2 == 0 { // else as it is: stale by its own number
+	if m.Chain[0]%2 == 0 { // else as it is: stale by its own number
 		p.Epoch = key.Sharing.Epoch
 	}
 	return &p
