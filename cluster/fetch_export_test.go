@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	KeepEntries = iota // entries, commit news and snapshots
 	KeepWords          // certificates and the others' acks as well
 	KeepAll            // everything
+	KeepNews           // what is certified, but not the entries
 )
 
 // Starve has a leader keep things from one region; it is nil to end that.
@@ -35,6 +37,9 @@ func Starve(leader *Cluster, victim identity.RegionID, what int) {
 				}
 			}
 			q.Items = items
+		}
+		if what == KeepNews {
+			return q.Kind != kindNudge
 		}
 		_, _, speaks := spokenFor(q)
 		return !speaks || what < KeepAll && q.Kind == kindAppend && len(q.Append.Entries) == 0
@@ -70,6 +75,23 @@ func Feed(c *Cluster, how string) *atomic.Int64 {
 	return asked
 }
 
+// FeedRivals has a node answer with entries of its own beside the true certificate, and
+// counts how often the victim had acked what was certified.
+func FeedRivals(c, victim *Cluster, told *atomic.Int64) {
+	lie := func(ctx context.Context, _ remote, q *request, p *reply) {
+		cert, err := chain.DecodeCertificate(find(p.Items, itemCertificate))
+		if q.Kind != kindFetch || err != nil {
+			return
+		}
+		if l, ok := victim.book.own.At(cert.Index); ok && l == cert.Link && HighestAcked(victim).Index >= cert.Index {
+			told.Add(1)
+		}
+		p.Items = slices.DeleteFunc(p.Items, func(it item) bool { return it.Kind == itemAcks })
+		c.feedFalsely(ctx, "well-formed rivals", p)
+	}
+	c.server.lie.Store(&lie)
+}
+
 func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 	change := func(kind uint8, to func([]byte) []byte) {
 		for i := range p.Items {
@@ -98,6 +120,10 @@ func (c *Cluster) feedFalsely(ctx context.Context, how string, p *reply) {
 		change(itemCertificate, func(b []byte) []byte { b[len(b)-3] ^= 1; return b })
 	case "other entries":
 		change(itemEntries, c.otherEntries)
+	case "well-formed rivals":
+		change(itemEntries, func(b []byte) []byte {
+			return c.ownEntries(b, func(e *raft.Log) { e.Type, e.Data = raft.LogNoop, nil })
+		})
 	case "nothing":
 		p.Items = nil
 	case "refusal":
@@ -128,6 +154,15 @@ func (c *Cluster) forgedOffer(b []byte) []byte {
 
 // otherEntries are entries whose bytes were changed, on a chain of their own.
 func (c *Cluster) otherEntries(b []byte) []byte {
+	return c.ownEntries(b, func(e *raft.Log) {
+		if e.Type == raft.LogCommand {
+			e.Data = append(bytes.Clone(e.Data), 1)
+		}
+	})
+}
+
+// ownEntries are entries after a change, on a chain of their own and signed here.
+func (c *Cluster) ownEntries(b []byte, change func(*raft.Log)) []byte {
 	entries, err := decodeEntries(b)
 	if err != nil || len(entries) == 0 {
 		return b
@@ -135,9 +170,7 @@ func (c *Cluster) otherEntries(b []byte) []byte {
 	prev, _ := c.chain.at(entries[0].Index - 1)
 	hash := prev.chain
 	for _, e := range entries {
-		if e.Type == raft.LogCommand {
-			e.Data = append(bytes.Clone(e.Data), 1)
-		}
+		change(e)
 		x, _ := DecodeExtension(e.Extensions)
 		hash = ChainHash(hash, e.Term, e.Index, e.Type, dataHash(e))
 		x.Chain = hash

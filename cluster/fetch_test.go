@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"encoding/hex"
 	"math/rand"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -139,6 +140,35 @@ func TestLyingSourceIsPassedOver(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A region that holds and acked what is certified, and was not told so, asks others for the
+// certificate. One answers with entries of its own in front of the true one: the region cuts
+// nothing, or what three regions signed would be lost.
+func TestRivalsBesideATrueCertificate(t *testing.T) {
+	starved(t, cluster.Loopback(), cluster.KeepNews, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
+		told := &atomic.Int64{}
+		for _, n := range a.Followers(l) {
+			if n != v {
+				cluster.FeedRivals(n.C, v.C, told)
+			}
+		}
+		for range 8 {
+			a.Propose()
+			time.Sleep(time.Second)
+		}
+		if told.Load() == 0 {
+			t.Error("nothing was answered about what the region held: the test proves nothing")
+		}
+		if s := v.C.Stats(); s.Alarms != 0 || s.Restarts != 0 {
+			t.Errorf("%d acked entries cut, raft restarted %d times", s.Alarms, s.Restarts)
+		}
+		for _, n := range a.Followers(l) {
+			cluster.Feed(n.C, "")
+		}
+		a.Eventually(20*time.Second, "what is certified", level(v, l))
+		a.CheckHistory()
+	})
 }
 
 // The same where a snapshot is needed.

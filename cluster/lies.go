@@ -26,6 +26,8 @@ type lies struct {
 	forks map[identity.RegionID]*fork
 	shown map[identity.RegionID]chain.Link // the last entry sent to each
 	old   *chain.Ack                       // an ack to replay
+
+	command *command.Command // and a command
 }
 
 // memories are kept beside the clusters, so that ordinary builds have no field for them.
@@ -74,6 +76,9 @@ func (c *Cluster) falseOutcome(cmd *command.Command) (o falseOutcome, is bool) {
 	case c.tells("ignored-requests") && cmd.Type == command.TypeRequestSignature:
 		liar.Did("ignored-requests")
 		return falseOutcome{err: errs.New(errs.Throttled, "not now")}, true
+	case c.tells("schedule-held") && cmd.Type == command.TypeTick:
+		liar.Did("schedule-held")
+		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
 	case c.tells("ceremony-starved") && c.ofVictim(cmd):
 		liar.Did("ceremony-starved")
 		return falseOutcome{err: errs.New(errs.Unavailable, "not now")}, true
@@ -105,6 +110,9 @@ func (c *Cluster) falseEntry(e *command.Entry) *command.Entry {
 		liar.Did(told.Name)
 		return &command.Entry{Stamp: c.cfg.Now().Add(by).UTC().Truncate(time.Millisecond), Commands: e.Commands}
 	}
+	if told.Name == "import-replayed" {
+		c.recall(e)
+	}
 	if told.Name != "other-payload" {
 		return e
 	}
@@ -122,6 +130,19 @@ func (c *Cluster) falseEntry(e *command.Entry) *command.Entry {
 		out.Commands = append(out.Commands, cmd)
 	}
 	return out
+}
+
+// recall keeps the first command that allowed imports.
+func (c *Cluster) recall(e *command.Entry) {
+	m := c.lies()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, cmd := range e.Commands {
+		b, err := cmd.Body()
+		if set, ok := b.(*command.Configure); err == nil && ok && set.Settings.Import && m.command == nil {
+			m.command = cmd
+		}
+	}
 }
 
 // falseBytes changes an entry after it was sealed.

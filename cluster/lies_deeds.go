@@ -54,6 +54,7 @@ var deeds = map[string]func(*Cluster, liar.Lie) error{
 	"unproven-leader":   (*Cluster).usurp,
 	"forged-transfer":   (*Cluster).forgeTransfer,
 	"false-accusation":  (*Cluster).accuseFalsely,
+	"import-replayed":   (*Cluster).replay,
 	"false-complaint":   (*Cluster).complainFalsely,
 }
 
@@ -259,4 +260,18 @@ func (c *Cluster) junk() (out []*command.Command) {
 		}
 	}
 	return out
+}
+
+// replay proposes a command once more that was carried out long ago.
+func (c *Cluster) replay(told liar.Lie) error {
+	m := c.lies()
+	m.mu.Lock()
+	cmd := m.command
+	m.mu.Unlock()
+	if cmd == nil {
+		return nil
+	}
+	liar.Did(told.Name)
+	_, err := c.proposeEntry(c.ctx, []*command.Command{cmd})
+	return err
 }

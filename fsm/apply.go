@@ -71,7 +71,7 @@ func (w *work) judge(c *command.Command, cm *command.Commitment) Outcome {
 		return w.refused(err)
 	}
 	hash, slot := sha256.Sum256(signed), command.RequestIDOf(c.Principal, c.ID)
-	if o, known := w.recall(slot, hash); known {
+	if o, known := w.recall(slot, hash); known && liar.Defends(liar.Once) {
 		w.effect.Repeated = true
 		return o
 	}

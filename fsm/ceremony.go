@@ -237,11 +237,13 @@ func (w *work) dealers(k *Key, faults []Fault) []identity.RegionID {
 }
 
 // blamed returns whom faults blame: all of them; not those that one region alone accuses;
-// only those that two regions accuse, one of them honest, be it in different tries; nobody.
-// So a dealer that gives one holder after the other what nobody else can see to be wrong is
-// left out in the end, and one that a liar accuses is not.
-func blamed(faults []Fault) [4][]identity.RegionID {
-	var out [4][]identity.RegionID
+// only the accused; only those that two regions accuse, one of them honest, be it in
+// different tries; nobody. So a dealer that gives one holder after the other what nobody
+// else can see to be wrong is left out in the end, and one that a liar accuses is not. Of who
+// did not finish and whom it accuses one lies: where both are too many to be left out, they
+// are in turn.
+func blamed(faults []Fault) [5][]identity.RegionID {
+	var out [5][]identity.RegionID
 	by := func(r identity.RegionID) (ids []identity.RegionID) {
 		for i := range faults {
 			if faults[i].Region == r {
@@ -257,9 +259,15 @@ func blamed(faults []Fault) [4][]identity.RegionID {
 		if accused || len(faults[i].By) == 0 {
 			out[1] = append(out[1], r)
 		}
-		if accused {
+		if len(faults[i].By) > 0 {
 			out[2] = append(out[2], r)
 		}
+		if accused {
+			out[3] = append(out[3], r)
+		}
+	}
+	if n := len(faults); n > 0 && faults[n-1].Try%2 == 0 {
+		out[1], out[2] = out[2], out[1]
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package vault_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -229,6 +230,33 @@ func TestBeaconLiar(t *testing.T) {
 		if f := w.faults(command.BeaconKey); f[0].Region != 4 || len(f[0].By) < 2 {
 			t.Errorf("faults %+v", f)
 		}
+		k := w.live(command.BeaconKey, 1)
+		if len(k.Sharing.Shares) != 4 {
+			t.Errorf("%d holders", len(k.Sharing.Shares))
+		}
+		w.neverMixed(4)
+	})
+}
+
+// TestBeaconLiarWithOneVictim: a dealer gives the same holder every time what does not open.
+// Nobody else can see which of the two lies, and with both left out too few would deal: they
+// are left out in turn.
+func TestBeaconLiarWithOneVictim(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		w.set(func() {
+			w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+				if b, ok := body.(*command.DealShares); ok && from == 4 {
+					other := *b
+					other.Sealed = slices.Clone(b.Sealed)
+					other.Sealed[0] = bytes.Repeat([]byte{7}, len(b.Sealed[0]))
+					return &other
+				}
+				return body
+			}
+		})
+		w.refresh(command.BeaconKey)
+		w.eventually("both are named", func() bool { return len(w.faults(command.BeaconKey)) >= 2 })
+		w.passes(3 * time.Minute)
 		k := w.live(command.BeaconKey, 1)
 		if len(k.Sharing.Shares) != 4 {
 			t.Errorf("%d holders", len(k.Sharing.Shares))

@@ -116,6 +116,9 @@ func DefaultTiming() Timing {
 // answer is how long a question about n signatures may take in all.
 func (t Timing) answer(n int) time.Duration { return t.Question + time.Duration(n)*t.PerItem }
 
+// Still is how long the committed clock may stand: whoever leads commits an entry after Tick.
+func (t Timing) Still() time.Duration { return t.withDefaults().Tick * 3 / 2 }
+
 func (t Timing) withDefaults() Timing {
 	d := DefaultTiming()
 	for _, f := range []struct{ have, want *time.Duration }{

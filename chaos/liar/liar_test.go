@@ -33,6 +33,7 @@ type lie struct {
 	joint    bool         // signed is with a threshold key, which is refreshed meanwhile
 	first    bool         // told by region 1, which does not lead: the first of all holders
 	convicts bool         // the liar's own signatures convict it
+	idle     bool         // nobody asks for anything before during has it so
 	prompt   bool         // every request is answered in time, whomever it draws
 }
 
@@ -58,7 +59,9 @@ func tell(t *testing.T, l *lie, lower ...liar.Defence) (harm []string, goesOn ti
 		if l.early {
 			w.tell(l.name)
 		}
-		w.work()
+		if !l.idle {
+			w.work()
+		}
 		w.sample(l)
 		if !l.early {
 			time.Sleep(time.Second)

@@ -97,6 +97,15 @@ var lies = []lie{
 	{name: "wrong-share", tries: "answers with a share that is none", lower: ds(liar.Answers), follower: true, joint: true},
 	{name: "own-share", tries: "files its own share spoiled, beside its partner's", lower: ds(liar.Filed), joint: true},
 	{name: "old-share", tries: "answers under the number of a sharing that is over", lower: ds(liar.Answers), follower: true, joint: true},
+	{name: "import-accused", tries: "says that the importer dealt it something wrong", bare: "without a holder's share there is no key either: one word is enough, and names who said it", follower: true, joint: true, before: importing, during: accusedImport, after: broughtAfter},
+	{name: "import-other-key", tries: "finishes an import with a public key of its own", lower: ds(liar.SameKey, liar.Agreement), follower: true, first: true, joint: true, before: importing, during: bringsOther},
+	{name: "refresh-other-key", tries: "finishes a refresh with a public key of its own", lower: ds(liar.SameKey, liar.Agreement), follower: true, first: true, joint: true, during: refreshesOther},
+	{name: "import-replayed", tries: "proposes once more the command that allowed imports, after they were forbidden", lower: ds(liar.Once), during: forbidsAgain},
+	{name: "schedule-held", tries: "keeps the clock still, so that a refresh by schedule never falls due", lower: ds(liar.Willing), joint: true, idle: true, before: scheduled, during: held},
+	{name: "wrap-kept", tries: "says nothing of wrapping keys that are to be destroyed", bare: "nobody waits for it but the epoch, under its name: the key lies under the next one", follower: true, joint: true, stay: 61 * time.Second, during: keptWrap, after: droppedAfter},
+	{name: "beacon-wrong-value", tries: "deals one holder of the beacon key what does not open", bare: "a holder that has not all values has no share to finish with; the three others are just enough to deal", follower: true, joint: true, stay: 100 * time.Second, during: beaconAllTheSame},
+	{name: "beacon-old-share", tries: "draws with the share of the beacon key that was refreshed away", lower: ds(liar.PartialProofs), follower: true, before: beaconRefreshed},
+	{name: "beacon-mixed", tries: "asks with a value made of partials of two epochs", lower: ds(liar.Draws), before: beaconRefreshed},
 }
 
 func ds(d ...liar.Defence) []liar.Defence { return d }

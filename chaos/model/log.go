@@ -14,6 +14,7 @@ type Log struct {
 	Live                  bool // also ask of every state whether the others can go on
 	Bases                 bool // also ask whether every later proof holds what is certified
 	Snapshots             bool // regions may be sent snapshots
+	Yields                bool // and, by anybody, entries up to a certified one (see fetches)
 	Interleaved           bool // regions enter a term one by one (see enter)
 
 	ch      *chains
@@ -184,6 +185,8 @@ const (
 	cuts
 	acksEarly
 	snapshot
+	fetched
+	yieldsCrash
 	proves
 )
 
@@ -207,6 +210,10 @@ func (l *Log) say(m move) string {
 		return fmt.Sprintf("%s truncates to %s under term %d and crashes", who, c, m.term)
 	case cuts:
 		return fmt.Sprintf("%s cuts to %s: equivocation, R = %s", who, c, l.ch.name(m.other))
+	case fetched:
+		return fmt.Sprintf("%s fetches %s from a region that does not lead", who, c)
+	case yieldsCrash:
+		return fmt.Sprintf("%s cuts to %s for a certificate, and crashes", who, c)
 	case acksEarly:
 		return fmt.Sprintf("%s acks %s and crashes before storing it", who, c)
 	}

@@ -43,10 +43,38 @@ func TestOneLiarLong(t *testing.T) {
 	}
 	snaps := byzantine(3, 2, 2)
 	snaps.Snapshots = true
-	for _, l := range []Log{byzantine(3, 2, 2), byzantine(2, 3, 2), snaps, byzantine(3, 2, 3)} {
+	yields, longer := byzantine(3, 2, 2), byzantine(2, 3, 2)
+	yields.Yields, longer.Yields = true, true
+	for _, l := range []Log{byzantine(3, 2, 2), byzantine(2, 3, 2), snaps, yields, longer, byzantine(3, 2, 3)} {
 		wantSound(t, run(t, l, Limit{Every: func(states, depth, width int) {
 			fmt.Fprintf(os.Stderr, "%dx%dx%d: depth %d, %d states, %d to expand\n", l.Terms, l.Length, l.Values, depth, states, width)
 		}}))
+	}
+}
+
+// What the leader of a region's own term sent it does give way in the search, to a longer and
+// to a shorter log, and a region that gave it up goes on in a later term.
+func TestYields(t *testing.T) {
+	l := byzantine(2, 2, 2)
+	l.Yields = true
+	sys, silent, shorter, after := NewLog(l), 0, 0, 0
+	sys.seenState = func(s *logState) {
+		for n := range sys.honest {
+			r := &s.reg[n]
+			old := r.ack[max(r.term, 1)-1]
+			switch {
+			case r.silent && old != 0 && sys.ch.conflict(old-1, r.log):
+				silent++
+			case r.silent && old != 0:
+				shorter++ // it crashed before it stored the certified entries
+			case r.term == 2 && r.ack[1] != 0 && s.cert[0] != 0:
+				after++
+			}
+		}
+	}
+	wantSound(t, search[logState](sys, Limit{}))
+	if silent == 0 || shorter == 0 || after == 0 {
+		t.Errorf("%d regions gave way, %d of them crashed, %d acked in a later term", silent, shorter, after)
 	}
 }
 
@@ -77,6 +105,8 @@ func TestEachRule(t *testing.T) {
 	small.Bases, wide.Bases = false, false
 	bases, narrow, snaps := wide, wide, small
 	bases.Bases, narrow.Length, snaps.Snapshots = true, 1, true
+	yields := bases
+	yields.Yields, yields.Terms = true, 2
 	crash := Log{Rules: All, Terms: 4, Length: 2, Values: 1}
 	for _, c := range []struct {
 		rule  Rule
@@ -104,6 +134,10 @@ func TestEachRule(t *testing.T) {
 		{CutOthers, wide, "conflict"},
 		{DrawThree, small, "draw"},
 		{SnapshotSigned, snaps, "conflict"},
+		{YieldProven, yields, "without the certified"},
+		{YieldBeyond, yields, "without the certified"},
+		{YieldOther, yields, "without the certified"},
+		{YieldSilent, yields, "acked two entries"},
 	} {
 		t.Run(c.rule.String(), func(t *testing.T) {
 			c.in.Rules = All.Without(c.rule)
@@ -139,7 +173,13 @@ func TestTogether(t *testing.T) {
 		wantSound(t, search[logState](sys, Limit{}))
 		return out
 	}
-	for _, l := range []Log{byzantine(2, 2, 2), byzantine(3, 1, 2), {Rules: All, Terms: 3, Length: 2, Values: 1}} {
+	yields := byzantine(2, 2, 2)
+	yields.Yields = true
+	systems := []Log{byzantine(2, 2, 2), byzantine(3, 1, 2), {Rules: All, Terms: 3, Length: 2, Values: 1}}
+	if long {
+		systems = append(systems, yields)
+	}
+	for _, l := range systems {
 		together := reach(l)
 		l.Interleaved = true
 		single := reach(l)

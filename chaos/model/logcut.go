@@ -63,8 +63,7 @@ func (l *Log) convicts(s *logState, a, b chainID) bool {
 			}
 		}
 	}
-	from := max(fork, l.ch.size[l.root(a)], l.ch.size[l.root(b)])
-	return l.Rules.has(CutBases) || min(l.ch.size[a], l.ch.size[b]) > from
+	return l.Rules.has(CutBases) || l.onePlace(a, b)
 }
 
 // equivocation: a region that reported one of the rivals, and is not R, cuts to the common prefix.

@@ -11,6 +11,7 @@ type region struct {
 	term, log uint8
 	acked     uint8        // crash system only: how much of log was ever acked
 	leads     uint8        // bit t: it won term t
+	silent    bool         // it gave up what its term's leader sent, and acks no more in this term
 	report    [maxTerm]ref // log it reported on entering a term
 	ack       [maxTerm]ref // longest chain ending in that term which it acked
 	fork      ref          // an ack that contradicts another one (only if a rule is off)
@@ -54,10 +55,13 @@ func (a *region) less(b *region) bool {
 	return false
 }
 
-func (a *region) key() (k [5 + 2*maxTerm]uint8) {
+func (a *region) key() (k [6 + 2*maxTerm]uint8) {
 	k[0], k[1], k[2], k[3], k[4] = a.term, a.log, a.acked, a.leads, a.fork
-	copy(k[5:], a.report[:])
-	copy(k[5+maxTerm:], a.ack[:])
+	if a.silent {
+		k[5] = 1
+	}
+	copy(k[6:], a.report[:])
+	copy(k[6+maxTerm:], a.ack[:])
 	return k
 }
 
@@ -112,6 +116,9 @@ func (l *Log) flaw(s logState) string {
 		return "without a liar, the acked " + a + " is truncated to " + b
 	case flawDraw:
 		return "the liar could compute the draw of " + a + ", yet " + b + " was certified instead"
+	}
+	if l.Yields && l.acksTwice(&s) {
+		return "an honest region acked two entries at one place: its own signatures convict it"
 	}
 	if l.Live && !l.goesOn(&s) {
 		return "halt: the three others, connected and with the liar silent, can never commit again"

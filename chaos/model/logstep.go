@@ -16,6 +16,7 @@ func (l *Log) next(s logState, emit func(logState, move)) {
 		l.replication(&s, &b, &used, n, out)
 		if l.Liar {
 			l.equivocation(&s, &b, n, out)
+			l.fetches(&s, &b, &used, n, out)
 			l.snapshots(&s, &b, &used, n, out)
 		}
 	}
@@ -51,6 +52,7 @@ func (l *Log) enter(s *logState, emit func(logState, move)) {
 func (s *logState) enter(n int) {
 	me := &s.reg[n]
 	me.term++
+	me.silent = false
 	me.report[me.term-1] = me.log + 1
 }
 
@@ -199,9 +201,13 @@ func (l *Log) acknowledge(r *logState, n int, c chainID) {
 	}
 }
 
-// sign puts region n's ack of c into the pool: one tuple for each entry that it may ack.
+// sign puts region n's ack of c into the pool: one tuple for each entry that it may ack. It
+// compares with the highest that it acked, so it looks only where its log still reaches that.
 func (l *Log) sign(r *logState, n int, c chainID) {
 	me := &r.reg[n]
+	if me.silent {
+		return
+	}
 	first := me.term
 	if !l.Rules.has(AckCurrentTerm) {
 		first = 1
@@ -215,7 +221,7 @@ func (l *Log) sign(r *logState, n int, c chainID) {
 		switch {
 		case old == 0 || l.ch.within(old-1, a):
 			me.ack[t-1] = a + 1
-		case !l.ch.within(a, old-1) && !l.Rules.has(AckOneHash):
+		case !l.ch.within(a, old-1) && !(l.Rules.has(AckOneHash) && l.ch.size[me.log] >= l.ch.size[old-1]):
 			me.fork, me.ack[t-1] = old, a+1
 		}
 	}

@@ -30,6 +30,10 @@ const (
 	CutNoVote                        // who cut does not vote again in that term
 	DrawThree                        // three partial evaluations make a draw, not two
 	SnapshotSigned                   // a snapshot needs three regions' signatures
+	YieldProven                      // what the present leader sent gives way to a certificate only
+	YieldBeyond                      // one of an entry at or after where it parts, not of what stays
+	YieldOther                       // and not of the very suffix that is to go
+	YieldSilent                      // who gave it up acks no more in the term
 	TermJustified                    // a term is believed only with a justification
 	TermNext                         // a pre-vote is for the next term only
 	LeaseFresh                       // the acks under a lease are no older than the lease
@@ -49,7 +53,7 @@ const All = ruleEnd - 1
 
 var ruleNames = [...]string{"AckCurrentTerm", "AckOneHash", "AckAfterStore", "LeaderWaits", "SameTuple", "CountRegions",
 	"VoteUpToDate", "VoteHash", "OneVote", "ProofNeeded", "ProofBase", "ProofInside", "TruncateCurrent", "TruncateForeign",
-	"CutRivals", "CutShared", "CutOthers", "CutBases", "CutNoVote", "DrawThree", "SnapshotSigned", "TermJustified", "TermNext",
+	"CutRivals", "CutShared", "CutOthers", "CutBases", "CutNoVote", "DrawThree", "SnapshotSigned", "YieldProven", "YieldBeyond", "YieldOther", "YieldSilent", "TermJustified", "TermNext",
 	"LeaseFresh", "LeaseTwo", "LeaseOwn", "LeaseApplied", "LeaseNewest", "TimesRise", "LeaseAgain", "FreezeWait", "FreezeNewest"}
 
 func (r Rule) has(x Rule) bool { return r&x == x }

@@ -20,6 +20,7 @@ type history struct {
 	memo
 	pick    func(n int) int
 	mutant  string
+	fetches bool // regions ask others than their leader
 	nodes   []*node
 	known   map[[32]byte]chain.Entry // every entry that exists
 	hashes  [][32]byte               // in order of their making
@@ -30,6 +31,7 @@ type history struct {
 	tuples  []chain.Tuple // of certs
 	entries int
 	alarms  int
+	yields  int // suffixes of a region's present term given up
 	cuts    int
 	leaders map[uint64]identity.RegionID // proven
 	bad     string
@@ -63,6 +65,7 @@ type node struct {
 	reports  []chain.Vote
 	followed bool
 	cut      bool
+	silent   bool // it gave up what its term's leader sent
 	leads    bool
 	why      *chain.Justification // of the term, as candidate
 	votes    []chain.Vote         // got as candidate
@@ -94,6 +97,9 @@ func (h *history) step() {
 	if h.lies() {
 		kinds = 11
 	}
+	if h.fetches {
+		kinds = 12
+	}
 	switch h.pick(kinds) {
 	case 0:
 		h.campaign(n)
@@ -119,6 +125,8 @@ func (h *history) step() {
 		if h.pick(4) == 0 {
 			h.equivocate()
 		}
+	case 11:
+		h.fetchSome(v)
 	}
 }
 
@@ -364,7 +372,7 @@ func (h *history) store(v *node, a chain.Admission, es []chain.Entry) {
 
 // ackAll acks every entry of the current term that may be.
 func (h *history) ackAll(v *node) {
-	for i := uint64(1); i <= v.log.Last().Index; i++ {
+	for i := uint64(1); i <= v.log.Last().Index && !v.silent; i++ {
 		s := chain.AckState{Lineage: lineage, Self: v.id, Term: v.term, Proof: v.proof, Log: v.log, Durable: v.log.Last().Index, Acked: v.acked, Follower: v.follower}
 		if h.mutant == "leader acks first" {
 			s.Follower = s.Durable

@@ -107,14 +107,16 @@ func MayTruncate(t Truncation) (alarm bool, err error) {
 
 // MayYield says whether a suffix may go that MayTruncate keeps, because the leader of the
 // present term sent it: it conflicts with a certificate, so that it can never get one
-// itself. Who cuts it acks and votes no more in the term.
+// itself. Who cuts it acks and votes no more in the term. A certificate on the own log, of
+// the very suffix, speaks for that: what came with it may be anything.
 func MayYield(t Truncation) (alarm bool, err error) {
 	alarm = t.From <= t.Acked
 	if t.From <= t.Own.Floor() {
 		return alarm, refuse("index %d is certified", t.From)
 	}
 	for _, c := range t.Certified {
-		if at, ok := t.New.At(c.Index); ok && at == c.Link && c.Index >= t.From {
+		own, held := t.Own.At(c.Index)
+		if at, ok := t.New.At(c.Index); ok && at == c.Link && c.Index >= t.From && !(held && own == c.Link) {
 			return alarm, nil
 		}
 	}

@@ -299,6 +299,7 @@ func TestMayYield(t *testing.T) {
 		{"acked", func(x *chain.Truncation) { x.Acked = 2 }, false, true},
 		{"no certificate", func(x *chain.Truncation) { x.Certified = nil }, true, false},
 		{"of another log", func(x *chain.Truncation) { x.Certified = []chain.Tuple{tuple(s.link(3))} }, true, false},
+		{"on the own log", func(x *chain.Truncation) { x.New, x.Certified = s.log, []chain.Tuple{tuple(s.link(3))} }, true, false},
 		{"of what stays", func(x *chain.Truncation) { x.Certified = []chain.Tuple{tuple(s.link(1))} }, true, false},
 		{"certified", func(x *chain.Truncation) { x.Own = floor }, true, false},
 	} {

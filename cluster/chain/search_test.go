@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,6 +20,7 @@ func TestHistories(t *testing.T) {
 	w := newWorld(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHistory(w, "", 3, func(n int) int { return rapid.IntRange(0, n-1).Draw(rt, "pick") })
+		h.fetches = true
 		h.run(120)
 		if h.bad != "" {
 			rt.Fatal(h.bad)
@@ -55,6 +57,7 @@ func TestHistoriesCanFail(t *testing.T) {
 		// No rule is missing: the search gets as far as certificates, and to cuts after which all goes on.
 		{"", 3, func(h *history) bool { return len(h.certs) > 3 && h.bad == "" }},
 		{"", 3, func(h *history) bool { return h.goOn() && h.cuts > 0 && h.bad == "" }},
+		{"yields to its own certificate", 3, func(h *history) bool { return h.bad != "" }},
 		{"believes its leader", 3, func(h *history) bool { return h.bad != "" }},
 		{"forgets votes", 3, func(h *history) bool { return h.bad != "" }},
 		{"acks old terms", 3, func(h *history) bool { return h.bad != "" }},
@@ -66,6 +69,7 @@ func TestHistoriesCanFail(t *testing.T) {
 			for seed := range uint64(*searchSeeds) {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				h := newHistory(w, c.mutant, c.honest, rng.IntN)
+				h.fetches = strings.HasPrefix(c.mutant, "yields")
 				h.run(160)
 				if c.harm(h) {
 					t.Logf("seed %d: %s, %d certificates", seed, h.bad, len(h.certs))

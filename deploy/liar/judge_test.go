@@ -26,7 +26,7 @@ import (
 
 // gains are what a liar counts when others did what they must not, and honest processes
 // when they see what must not be.
-var gains = regexp.MustCompile(`^seen: |^(forged-value|freeze-starved|attest-other): signed$|: (foreseen|opened|believed|registered|followed|refunded|stored|signed without being drawn)$`)
+var gains = regexp.MustCompile(`^seen: |^(forged-value|beacon-mixed|freeze-starved|attest-other): signed$|: (foreseen|opened|believed|registered|followed|refunded|stored|signed without being drawn)$`)
 
 // watch looks every now and then until ctx ends.
 func (w *world) watch(ctx context.Context) {

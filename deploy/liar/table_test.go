@@ -104,4 +104,8 @@ var lies = []lie{
 	{name: "wrong-share", follower: true, joint: true, names: namedByWords, lower: ds(liar.Answers)},
 	{name: "own-share", joint: true, names: namedByRefusal, lower: ds(liar.Filed)},
 	{name: "old-share", follower: true, joint: true, names: namedByWords, lower: ds(liar.Answers)},
+	{name: "refresh-other-key", first: true, joint: true, during: anotherPublic, names: refusedFinish, lower: ds(liar.SameKey, liar.Agreement)},
+	{name: "import-replayed", during: forbidsAgain, lower: ds(liar.Once)},
+	{name: "beacon-old-share", follower: true, before: beaconRefreshed, lower: ds(liar.PartialProofs)},
+	{name: "beacon-mixed", before: beaconRefreshed, lower: ds(liar.Draws)},
 }

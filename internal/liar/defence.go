@@ -53,5 +53,7 @@ const (
 	Wrapping                     // nothing is sealed to a key that can leave its HSM
 	Fetch                        // who is kept from the log fetches it elsewhere
 	Filed                        // who files a completion signed well itself
+	Once                         // a command is carried out once
+	SameKey                      // a new sharing is of the key there is, or was brought in
 	defences
 )

@@ -15,7 +15,7 @@ import (
 // test build has: its files, its symbols, the names of its lies. The test build itself
 // shows that they would be found.
 func TestOrdinaryBuildCannotLie(t *testing.T) {
-	for d := range liar.Wrapping + 1 {
+	for d := range liar.SameKey + 1 {
 		if !liar.Defends(d) {
 			t.Errorf("defence %d is off", d)
 		}

@@ -46,7 +46,7 @@ func (p proposer) once(ctx context.Context, c *command.Command) (fsm.Outcome, er
 	case leader == p.n.region():
 		return p.n.cluster.Propose(ctx, c)
 	}
-	if owable(c) != nil {
+	if p.n.owable(c) != nil {
 		return p.n.peers.Propose(ctx, leader, c)
 	}
 	answered := p.n.cluster.Brought(c)
@@ -54,17 +54,24 @@ func (p proposer) once(ctx context.Context, c *command.Command) (fsm.Outcome, er
 	return o, answered(ctx, err)
 }
 
-// owable refuses what no leader owes others: its own clock entries and completions.
-func owable(c *command.Command) error {
-	if c.Type == command.TypeTick {
-		return errs.New(errs.Denied, "the clock is the leader's to move")
+// owable refuses what no leader owes others: completions, and clock entries while it moves
+// the clock by itself. One that holds time still owes them, or what is due by time alone
+// would wait for ever where nobody asks for anything.
+func (n *Node) owable(c *command.Command) error {
+	lag := n.cfg.Clock.Now().Sub(n.fsm.View().Clock())
+	return owable(c, lag, n.cfg.Vault.Still())
+}
+
+func owable(c *command.Command, lag, still time.Duration) error {
+	if c.Type == command.TypeTick && lag < still {
+		return errs.New(errs.Denied, "the clock is the leader's to move, which is %s behind", lag.Round(time.Second))
 	}
 	return vault.MaySubmit(c)
 }
 
 // owed says which commands an honest leader would have decided.
 func (n *Node) owed(c *command.Command) error {
-	if err := owable(c); err != nil {
+	if err := n.owable(c); err != nil {
 		return err
 	}
 	return n.fsm.View().Owed(c, n.cfg.Clock.Now(), n.verifier.Verify)

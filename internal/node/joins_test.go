@@ -7,9 +7,11 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/vault"
 )
 
 // TestProofsNameTheirSessions: a proof goes out with the session certificates that verify
@@ -78,5 +80,26 @@ func TestProofsNameTheirSessions(t *testing.T) {
 	kit.NewSession(kit.Region(2), l.Now.Add(time.Second))
 	if _, err := c.Proof(9); errs.CodeOf(err) != errs.NotFound {
 		t.Errorf("a proof by a session that is not known: %v", err)
+	}
+}
+
+// TestClockEntriesAreOwed only once the clock stands still: before, a region that offers some
+// is told that others see to that.
+func TestClockEntriesAreOwed(t *testing.T) {
+	kit := fsmtest.New()
+	l := kit.NewLog(fsm.Options{})
+	tick := l.By(kit.Regions[1].Session, &command.Tick{})
+	still := vault.Timing{}.Still()
+	for _, c := range []struct {
+		lag  time.Duration
+		want errs.Code
+	}{{-time.Hour, errs.Denied}, {0, errs.Denied}, {vault.DefaultTiming().Tick + vault.DefaultTiming().Health, errs.Denied}, {still, errs.OK}, {72 * time.Hour, errs.OK}} {
+		if got := errs.CodeOf(owable(tick, c.lag, still)); got != c.want {
+			t.Errorf("a clock entry, the clock %s behind: %s, want %s", c.lag, got, c.want)
+		}
+	}
+	completion := l.By(kit.Regions[1].Session, &command.Complete{Answers: [][]byte{{1}, {2}}})
+	if err := owable(completion, 72*time.Hour, still); errs.CodeOf(err) != errs.Denied {
+		t.Errorf("a completion: %v", err)
 	}
 }

@@ -55,6 +55,10 @@ func (p falsePeers) CoSign(ctx context.Context, region identity.RegionID, raw []
 		forged := *q
 		_, _ = rand.Read(forged.Value[:])
 		p.askAll(told.Name, &forged)
+	case "beacon-mixed":
+		if mixed, ok := p.n.mixed(q); ok {
+			p.askAll(told.Name, mixed)
+		}
 	case "freeze-starved":
 		if region == told.Victim && liar.Done(told.Name) == 0 {
 			p.n.work.Go(func() { p.late(told, q) })
@@ -204,6 +208,9 @@ type falseBeacon struct {
 }
 
 func (b falseBeacon) Evaluate(m command.Meta) ([]byte, error) {
+	if p := b.n.formerPartial(m); p != nil {
+		return p, nil
+	}
 	p, err := b.Beacon.Evaluate(m)
 	if err == nil && b.n.tells("bad-partial") {
 		other := m

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -18,7 +19,7 @@ import (
 // own messages are right until they leave the room.
 
 var sharingLies = map[string]bool{"other-dealing": true, "wrong-value": true, "finish-withheld": true, "two-finishes": true,
-	"nonces-twice": true, "lone-accusation": true, "soft-wrap": true}
+	"nonces-twice": true, "lone-accusation": true, "soft-wrap": true, "import-accused": true, "import-other-key": true, "refresh-other-key": true, "beacon-wrong-value": true, "wrap-kept": true}
 
 // falseSharing proposes in place of an honest message what the lie makes of it.
 func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer, c *command.Command) (fsm.Outcome, error) {
@@ -33,7 +34,7 @@ func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer
 			b.Dealing[len(b.Dealing)-1] ^= 1
 		}
 	case *command.DealShares:
-		if changed = told.Name == "wrong-value"; changed {
+		if changed = told.Name == "wrong-value" || told.Name == "beacon-wrong-value"; changed {
 			n.spoil(told, b)
 		}
 	case *command.FinishShare:
@@ -47,9 +48,19 @@ func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer
 		case "lone-accusation":
 			n.accuse(ctx, told, p, b.Ceremony)
 			return p.Propose(ctx, c)
+		case "import-accused":
+			body = &command.AccuseDealer{Ceremony: b.Ceremony, Note: "what it sealed to this region does not open"}
+		case "import-other-key", "refresh-other-key":
+			return n.finishOther(ctx, told, p, b)
 		default:
 			changed = false
 		}
+	case *command.DropWrap:
+		if told.Name == "wrap-kept" {
+			liar.Did(told.Name)
+			return fsm.Outcome{}, errs.New(errs.Unavailable, "kept back")
+		}
+		changed = false
 	case *command.OfferNonces:
 		if changed = told.Name == "nonces-twice"; changed {
 			return n.offerTwice(ctx, told, p, b)
@@ -76,6 +87,9 @@ func (n *Node) falseSharing(ctx context.Context, told liar.Lie, p vault.Proposer
 // spoil makes the box for the victim one that does not open.
 func (n *Node) spoil(told liar.Lie, b *command.DealShares) {
 	key, ok := n.fsm.View().Key(b.Ceremony.Key)
+	if b.Ceremony.Key == command.BeaconKey {
+		key, ok = n.fsm.View().BeaconKey(), true
+	}
 	if !ok || key.Ceremony == nil {
 		return
 	}
@@ -112,4 +126,19 @@ func (n *Node) accuse(ctx context.Context, told liar.Lie, p vault.Proposer, id c
 	if o, err := p.Propose(ctx, c); err == nil && o.Code == errs.OK {
 		liar.Did(told.Name)
 	}
+}
+
+// finishOther finishes with a public key whose private key the liar has: it is 1.
+func (n *Node) finishOther(ctx context.Context, told liar.Lie, p vault.Proposer, b *command.FinishShare) (fsm.Outcome, error) {
+	b.Point, _ = hex.DecodeString("0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798")
+	c, err := n.command(ctx, b)
+	if err != nil {
+		return fsm.Outcome{}, err
+	}
+	liar.Did(told.Name)
+	o, err := p.Propose(ctx, c)
+	if err == nil && o.Code == errs.Unverified {
+		liar.Did(told.Name + ": refused")
+	}
+	return o, err
 }
