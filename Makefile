@@ -25,7 +25,7 @@ build: need
 ## test: everything, with the race detector; about 13 minutes on two cores, quiet when green
 test: need build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
-	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim ./cluster | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 

@@ -16,6 +16,7 @@ import (
 // before must still be true after the restart: nobody reports two logs or votes twice, the
 // histories agree, and the vault goes on.
 func TestCrashAtEveryWriteOfAnElection(t *testing.T) {
+	unraced(t)
 	kinds := map[string]bool{}
 	for write := 1; ; write++ {
 		crashed := ""

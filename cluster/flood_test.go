@@ -86,6 +86,7 @@ func knock(t *testing.T, a *clustertest.Nodes) error {
 
 // What raft says of a peer that is down, many times a second, is written now and then.
 func TestDeadPeerDoesNotFillTheLog(t *testing.T) {
+	unraced(t)
 	var mu sync.Mutex
 	lines := 0
 	logger := slog.New(slog.NewTextHandler(writer(func([]byte) { mu.Lock(); defer mu.Unlock(); lines++ }), nil))

@@ -7,3 +7,11 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// unraced leaves a test to the run without the race detector.
+func unraced(t *testing.T) {
+	t.Helper()
+	if raced {
+		t.Skip("run without the race detector")
+	}
+}

@@ -25,6 +25,9 @@ func large() command.Body {
 func TestFaultsLoseNothing(t *testing.T) {
 	for seed := range int64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if seed > 0 {
+				unraced(t)
+			}
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
 				storm(t, a, rand.New(rand.NewSource(seed)), 18)
 			})
@@ -117,6 +120,7 @@ func storm(t *testing.T, a *clustertest.Nodes, rng *rand.Rand, faults int) {
 }
 
 func TestIdleMinutes(t *testing.T) {
+	unraced(t)
 	tm := cluster.WAN()
 	tm.Commit = 500 * time.Millisecond
 	simulate(t, clustertest.Options{Timing: tm}, func(t *testing.T, a *clustertest.Nodes) {
