@@ -191,7 +191,10 @@ func VerifyShare(d *Dealing, receiver uint8, share [32]byte) error {
 }
 
 func (d *Dealing) verifyShare(points []*point, receiver uint8, share [32]byte) error {
-	s, ok := decodeScalar(share[:])
+	s, ok := decodeSecret(share[:])
+	if ok {
+		defer wipe(s)
+	}
 	if !ok || receiver == 0 || encodePoint(new(point).ScalarBaseMult(s)) != encodePoint(hornerPoints(points, receiver)) {
 		return d.fault("its share for region %d does not match its commitments", receiver)
 	}
@@ -257,9 +260,11 @@ func Finish(session []byte, region uint8, n, t int, dealings []*Dealing, shares 
 		if err := d.verifyShare(points[i], region, shares[i]); err != nil {
 			return Share{}, PublicKey{}, err
 		}
-		s, _ := decodeScalar(shares[i][:])
+		s, _ := decodeSecret(shares[i][:])
 		sum.Add(sum, s)
+		wipe(s)
 	}
 	s := newShare(region, sum)
+	wipe(sum)
 	return s, k, s.Matches(k)
 }

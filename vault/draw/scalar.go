@@ -2,6 +2,7 @@ package draw
 
 import (
 	"crypto/sha512"
+	"crypto/subtle"
 
 	"filippo.io/edwards25519"
 
@@ -10,13 +11,31 @@ import (
 
 type scalar = edwards25519.Scalar
 
-// decodeScalar accepts only canonical bytes.
+// decodeScalar accepts only canonical bytes. It is for what is public: the library compares
+// with the order byte by byte and stops early.
 func decodeScalar(b []byte) (*scalar, bool) {
 	s, err := new(scalar).SetCanonicalBytes(b)
 	return s, err == nil
 }
 
-// hashToScalar reduces SHA-512 over the domain and the parts, each with its length.
+// decodeSecret does the same in constant time: it reduces and compares.
+func decodeSecret(b []byte) (*scalar, bool) {
+	var padded [64]byte
+	if copy(padded[:32], b) != len(b) || len(b) != 32 {
+		return nil, false
+	}
+	s, err := new(scalar).SetUniformBytes(padded[:])
+	if err != nil {
+		panic("draw: 64 bytes are not uniform")
+	}
+	clear(padded[:])
+	again := s.Bytes()
+	defer clear(again)
+	return s, subtle.ConstantTimeCompare(again, b) == 1
+}
+
+// hashToScalar reduces SHA-512 over the domain and the parts, each with its length. What it
+// hashes may be secret.
 func hashToScalar(domain string, parts ...[]byte) *scalar {
 	w := wire.NewWriter(512)
 	w.String(domain)
@@ -24,6 +43,8 @@ func hashToScalar(domain string, parts ...[]byte) *scalar {
 		w.Blob(p)
 	}
 	sum := sha512.Sum512(w.Bytes())
+	clear(w.Bytes())
+	defer clear(sum[:])
 	s, err := new(scalar).SetUniformBytes(sum[:])
 	if err != nil {
 		panic("draw: SHA-512 is not 64 bytes")
