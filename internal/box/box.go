@@ -98,7 +98,7 @@ func (k *Key) own() []byte  { return k.secret[SeedSize:] }
 // afterwards; what was derived of it the library keeps to itself, and only a build that
 // erases takes care of that.
 func (k *Key) withPrivate(f func(hpke.PrivateKey) error) (err error) {
-	erase.After(func() {
+	erase.Thoroughly(func() {
 		var private hpke.PrivateKey
 		if private, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed()); err != nil {
 			return

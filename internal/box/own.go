@@ -6,6 +6,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"hash"
 	"io"
 
 	"github.com/tetrad-vault/tetrad/internal/erase"
@@ -79,6 +80,7 @@ func (k *Key) salt(to, random, info, plaintext []byte) {
 	h.Write(w.Bytes())
 	h.Write(plaintext) // last, so that nothing has to say where it ends
 	copy(to[:saltSize], h.Sum(nil))
+	rinse(h)
 }
 
 // sealer is the cipher of one box.
@@ -98,8 +100,12 @@ func (k *Key) sealer(salt []byte) (cipher.AEAD, error) {
 func extract(secret []byte) []byte {
 	h := hmac.New(sha256.New, make([]byte, sha256.Size))
 	h.Write(secret)
+	defer rinse(h)
 	return h.Sum(nil)
 }
+
+// rinse overwrites what h still holds of its input, and spoils it.
+func rinse(h hash.Hash) { h.Write(make([]byte, h.BlockSize())) }
 
 // expand appends sha256.Size bytes to to, which has room for them.
 func expand(to, key []byte, info string) {

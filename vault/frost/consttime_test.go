@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/tetrad-vault/tetrad/vault/draw"
 )
 
 // Constant time is checked twice, under valgrind. callgrind counts the instructions that
@@ -47,7 +49,10 @@ func operations(t testing.TB, s *Suite) map[string]func(k scalar) {
 	r, err := out.newRound(message(1), cs)
 	must(t, err)
 	fixed := g.add(other, g.number(1))
+	beacon := draw.PublicKey{Threshold: 2, Shares: make([][32]byte, 4)}
+	beacon.Shares[0][0] = 1
 	return map[string]func(k scalar){
+		"beacon share":        func(k scalar) { beaconShare(s, beacon, k) },
 		"decode":              func(k scalar) { g.decodeScalar(k.bytes()) },
 		"base multiplication": func(k scalar) { g.base(k) },
 		"many of them":        func(k scalar) { g.bases([]scalar{other, k, fixed}) },
@@ -65,6 +70,17 @@ func operations(t testing.TB, s *Suite) map[string]func(k scalar) {
 		"encoding":         func(k scalar) { k.bytes() },
 		"test for nothing": func(k scalar) { k.isZero() },
 		"a leak":           func(k scalar) { leak(k) },
+	}
+}
+
+// beaconShare reads a share of the beacon key, which is a scalar of the Ed25519 suite: that is
+// vault/draw's, measured here.
+func beaconShare(s *Suite, beacon draw.PublicKey, k scalar) {
+	if s != Ed25519 {
+		return
+	}
+	if _, err := draw.KnownShare(beacon, 1, k.bytes()); err != nil {
+		panic(err)
 	}
 }
 
