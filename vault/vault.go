@@ -85,6 +85,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.wraps.expire(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
 	parts.Go(func() { v.beacon.run(ctx) })
 	parts.Go(func() { v.dealer.run(ctx) })

@@ -58,7 +58,7 @@ func (w *wraps) run(ctx context.Context) {
 		} else {
 			next, pause = pause, min(2*pause, w.cfg.Timing.RetryMost)
 		}
-		alarm.Reset(min(next, w.cfg.Shares.Keep/4))
+		alarm.Reset(next)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestUnusedWrapGoes(t *testing.T) {
 		a, b := h.key(command.Ed25519), h.key(command.Ed25519)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { h.shares.wraps.run(ctx); close(ended) }()
+		go func() { h.shares.wraps.expire(ctx); close(ended) }()
 		before := h.device.Count(sealtest.OpDecrypt)
 		for range 3 { // with room for one share each get takes the box
 			h.get(a, 1)

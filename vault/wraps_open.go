@@ -155,6 +155,13 @@ func (w *wraps) forget(epochs []*fsm.Wrap) {
 	}
 }
 
+// expire wipes what nobody uses until ctx ends.
+func (w *wraps) expire(ctx context.Context) {
+	for sleep(ctx, min(w.cfg.Shares.Keep/4, w.cfg.Timing.Tick)) {
+		w.forget(w.cfg.Replica.View().Wraps())
+	}
+}
+
 // lost notes that the HSM's key of an epoch is destroyed: what was opened goes, and nobody who
 // asked the HSM before keeps what it answered.
 func (w *wraps) lost(epoch uint32) {

@@ -191,7 +191,7 @@ func VerifyShare(d *Dealing, receiver uint8, share [32]byte) error {
 }
 
 func (d *Dealing) verifyShare(points []*point, receiver uint8, share [32]byte) error {
-	s, ok := decodeSecret(share[:])
+	s, ok := decodeScalar(share[:])
 	if ok {
 		defer wipe(s)
 	}
@@ -260,7 +260,7 @@ func Finish(session []byte, region uint8, n, t int, dealings []*Dealing, shares 
 		if err := d.verifyShare(points[i], region, shares[i]); err != nil {
 			return Share{}, PublicKey{}, err
 		}
-		s, _ := decodeSecret(shares[i][:])
+		s, _ := decodeScalar(shares[i][:])
 		sum.Add(sum, s)
 		wipe(s)
 	}

@@ -144,7 +144,7 @@ func NewShare(epoch uint32, region uint8, secret []byte) (Share, error) {
 
 // readShare takes a share of the genesis, or what another needs its epoch for.
 func readShare(region uint8, secret []byte) (s Share, err error) {
-	x, ok := decodeSecret(secret)
+	x, ok := decodeScalar(secret)
 	if ok {
 		defer wipe(x)
 	}
@@ -161,7 +161,7 @@ func (s *Share) Secret() []byte { return s.secret.Bytes() }
 // KnownShare makes a share again of what Secret returned and k expects of its region,
 // without the multiplication that would show that they belong together.
 func KnownShare(k PublicKey, region uint8, secret []byte) (*Share, error) {
-	x, ok := decodeSecret(secret)
+	x, ok := decodeScalar(secret)
 	if !ok || !k.Holds(region) {
 		return nil, errs.New(errs.Malformed, "draw share of region %d, epoch %d: not a canonical scalar", region, k.Epoch)
 	}

@@ -2,7 +2,6 @@ package draw
 
 import (
 	"crypto/sha512"
-	"crypto/subtle"
 
 	"filippo.io/edwards25519"
 
@@ -11,27 +10,11 @@ import (
 
 type scalar = edwards25519.Scalar
 
-// decodeScalar accepts only canonical bytes. It is for what is public: the library compares
-// with the order byte by byte and stops early.
+// decodeScalar accepts only canonical bytes. They may be secret: the library compares them
+// with the order by subtracting, and TestConstantTime of vault/frost watches that it does.
 func decodeScalar(b []byte) (*scalar, bool) {
 	s, err := new(scalar).SetCanonicalBytes(b)
 	return s, err == nil
-}
-
-// decodeSecret does the same in constant time: it reduces and compares.
-func decodeSecret(b []byte) (*scalar, bool) {
-	var padded [64]byte
-	if copy(padded[:32], b) != len(b) || len(b) != 32 {
-		return nil, false
-	}
-	s, err := new(scalar).SetUniformBytes(padded[:])
-	if err != nil {
-		panic("draw: 64 bytes are not uniform")
-	}
-	clear(padded[:])
-	again := s.Bytes()
-	defer clear(again)
-	return s, subtle.ConstantTimeCompare(again, b) == 1
 }
 
 // hashToScalar reduces SHA-512 over the domain and the parts, each with its length. What it

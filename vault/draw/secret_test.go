@@ -2,37 +2,10 @@ package draw
 
 import (
 	"bytes"
-	"math/big"
 	"testing"
-
-	"pgregory.net/rapid"
 
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
-
-// TestDecodeSecret takes exactly what the library takes.
-func TestDecodeSecret(t *testing.T) {
-	same := func(t rapid.TB, b []byte) {
-		want, okWant := decodeScalar(b)
-		got, ok := decodeSecret(b)
-		if ok != okWant || ok && got.Equal(want) != 1 {
-			t.Fatalf("%x: taken %v, the library takes it %v", b, ok, okWant)
-		}
-	}
-	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
-	for _, d := range []int64{-2, -1, 0, 1, 2} {
-		b := new(big.Int).Add(order, big.NewInt(d)).FillBytes(make([]byte, 32))
-		for i := range 16 {
-			b[i], b[31-i] = b[31-i], b[i]
-		}
-		same(t, b)
-	}
-	for _, n := range []int{0, 1, 31, 32, 33, 64} {
-		same(t, make([]byte, n))
-		same(t, bytes.Repeat([]byte{0xff}, n))
-	}
-	rapid.Check(t, func(t *rapid.T) { same(t, rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "scalar")) })
-}
 
 // TestKnownShare: what was kept of a share is the share.
 func TestKnownShare(t *testing.T) {
