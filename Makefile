@@ -13,20 +13,24 @@ PKGS    := ./...
 deps:
 	@deploy/deps.sh
 
-.PHONY: need
+.PHONY: need need-tests
 need:
+	@deploy/deps.sh --check --build || deploy/deps.sh --build
+need-tests:
 	@deploy/deps.sh --check || deploy/deps.sh
 
-## build: bin/vaultd and bin/vaultctl
+## build: bin/vaultd and bin/vaultctl; secrets are erased by the runtime where the toolchain can (deploy/experiment.sh)
 build: need
 	@mkdir -p bin
-	@$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/vaultd ./cmd/vaultctl
+	@GOEXPERIMENT=$$(GO=$(GO) deploy/experiment.sh) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/vaultd ./cmd/vaultctl
 
 ## test: everything, with the race detector; about 13 minutes on two cores, quiet when green
-test: need build
+test: need-tests build
 	@set -o pipefail; $(GO) test -race -timeout 15m $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim ./cluster | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@set -o pipefail; x=$$(GO=$(GO) deploy/experiment.sh); case $$x in *noruntimesecret) ;; *runtimesecret) GOEXPERIMENT=$$x $(GO) test -short -timeout 10m ./vault/frost ./internal/box ./internal/erase \
+		&& GOEXPERIMENT=$$x $(GO) test -run Nowhere -timeout 10m ./vault;; esac | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
 ## test-long: every place a key ceremony can be struck at; nonce pools over the wide area; four real processes with the race detector in them, and longer pauses
@@ -71,9 +75,9 @@ bench: build
 fuzz: need
 	@deploy/fuzz.sh
 
-## chaos: simulated clusters under faults, CHAOS_SEEDS seeds (default 50) or CHAOS_HOURS hours; docs/design/chaos.md
+## chaos: simulated clusters under faults, CHAOS_SEEDS seeds (default 50) or CHAOS_HOURS hours, and copied regions and old disks; docs/design/chaos.md
 chaos: need
-	@CHAOS_SEEDS=$${CHAOS_SEEDS:-50} $(GO) test ./chaos/sim -run TestRandomFaults -timeout 0 -v
+	@CHAOS_SEEDS=$${CHAOS_SEEDS:-50} $(GO) test ./chaos/sim -run 'TestRandomFaults|TestCopiedRegion|TestOldDisk|TestPlantedRevival' -timeout 0 -v
 
 clean:
 	@rm -rf bin

@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
+GOEXPERIMENT=$(deploy/experiment.sh) # as make build has it
+export GOEXPERIMENT
 $go build -trimpath -o bin/bench ./deploy/bench
 if [ -n "${AGAINST:-}" ]; then
 	base=$(mktemp -d)
@@ -32,3 +34,8 @@ $go test ./fsm -run '^$' -bench 'Apply' -benchtime 3000x | grep -E '^Benchmark'
 echo
 echo "signatures on the log: one made, a certificate and a leader proof checked"
 $go test ./cluster/chain -run '^$' -bench 'Sign|Verify' | grep -E '^Benchmark'
+echo
+echo "threshold signatures against plain ones (crypto/ed25519, btcec), in turns, the least of 1500 each: whole (all parties), online (one region), prepare (one nonce)"
+$go test ./vault/frost -run '^$' -bench Goals -benchtime 1x |
+	awk '/^Benchmark/ { split($1, name, "/"); sub(/-[0-9]+$/, "", name[3]); printf "%-8s %-8s %9.1f us   plain %7.1f us   %5.2f x\n", name[2], name[3], value("least-ns") / 1000, value("plain-ns") / 1000, value("x-plain") }
+		function value(unit, i) { for (i = 3; i <= NF; i++) if ($i == unit) return $(i - 1) }'

@@ -56,6 +56,7 @@ func (e *Epochs) CreateWrap(ctx context.Context, epoch uint32) (public, sealed, 
 		return nil, nil, nil, err
 	}
 	defer clear(seed)
+	defer pair.Wipe()
 	if sealed, err = Wrap(k.pub, hash, seed, e.wrapLabel(epoch)); err != nil {
 		return nil, nil, nil, err
 	}
@@ -63,6 +64,7 @@ func (e *Epochs) CreateWrap(ctx context.Context, epoch uint32) (public, sealed, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	defer again.Wipe()
 	if !bytes.Equal(again.Public(), pair.Public()) {
 		return nil, nil, nil, errs.New(errs.HSMFailed, "wrapping key of epoch %d opens as another one", epoch).WithHint("replace the HSM")
 	}
@@ -71,7 +73,8 @@ func (e *Epochs) CreateWrap(ctx context.Context, epoch uint32) (public, sealed, 
 
 // OpenWrap opens what CreateWrap returned as sealed, by one call of the HSM. NotFound: the
 // epoch's key is not in the token, most likely because it was destroyed with its epoch;
-// Corrupt: sealed was altered, or belongs to another epoch, cluster or region.
+// Corrupt: sealed was altered, or belongs to another epoch, cluster or region. The key is the
+// caller's to wipe.
 func (e *Epochs) OpenWrap(ctx context.Context, epoch uint32, sealed []byte) (*box.Key, error) {
 	name := EpochLabel(e.cluster, epoch)
 	seed, err := e.hsm.unwrap(ctx, name, sealed, e.wrapLabel(epoch))

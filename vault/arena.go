@@ -36,12 +36,22 @@ func newArena(slots, size int) (*arena, error) {
 
 // put copies secret, of at most size bytes, into a free slot; false if there is none.
 func (a *arena) put(secret []byte) (slot int, ok bool) {
-	if len(a.free) == 0 || len(secret) > a.size {
+	if len(secret) > a.size {
+		return 0, false
+	}
+	if slot, ok = a.take(); ok {
+		copy(a.at(slot), secret)
+	}
+	return slot, ok
+}
+
+// take gives away a slot, all zero; false if there is none.
+func (a *arena) take() (slot int, ok bool) {
+	if len(a.free) == 0 {
 		return 0, false
 	}
 	slot = a.free[len(a.free)-1]
 	a.free = a.free[:len(a.free)-1]
-	copy(a.at(slot), secret)
 	return slot, true
 }
 

@@ -26,6 +26,8 @@ type beacon struct {
 	evals  map[command.Meta]*evaluation
 	order  map[identity.RegionID][]command.Meta // oldest first; 0 for what this region knows itself
 	stands map[uint32]*stand                    // by epoch: the live one, and the one before while it is in use
+	arena  *arena                               // secrets of opened shares; nil once closed
+	first  *int                                 // slot of the share that the genesis dealt, while it may be of use
 }
 
 // evaluation is what is known of one entry's value.
@@ -58,9 +60,23 @@ func (d *drawn) encoded() [][]byte {
 	return out
 }
 
-func newBeacon(cfg *Config, held *shares) *beacon {
-	return &beacon{cfg: cfg, held: held, wake: newBell(), evals: map[command.Meta]*evaluation{},
+// newBeacon takes the genesis's share out of the configuration into locked memory.
+func newBeacon(cfg *Config, held *shares) (*beacon, error) {
+	b := &beacon{cfg: cfg, held: held, wake: newBell(), evals: map[command.Meta]*evaluation{},
 		order: map[identity.RegionID][]command.Meta{}, stands: map[uint32]*stand{}}
+	held.genesis = b.genesis
+	var err error
+	if b.arena, err = newArena(maxStands, beaconSecret); err != nil {
+		return nil, err
+	}
+	if b.arena.locked != nil {
+		cfg.Logger.Warn("memory of beacon shares could reach the swap space", slog.Any("error", b.arena.locked))
+	}
+	if cfg.Share.Region != 0 {
+		b.first = b.store(&cfg.Share)
+		cfg.Share.Wipe()
+	}
+	return b, nil
 }
 
 // at returns the evaluation of an entry this region knows.
@@ -116,14 +132,19 @@ func (b *beacon) evaluate(m command.Meta) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	share := st.share.Load()
-	if share == nil && st.holds {
-		b.wake.ring()
-		return nil, errs.New(errs.NotReady, "the share of the beacon key, epoch %d, is not opened yet", st.key.Epoch)
-	} else if share == nil {
+	if !st.holds {
 		return nil, st.none(b.cfg.Region)
 	}
-	p, err := b.partial(b.at(m), st, *share)
+	share, err := b.recall(st)
+	if err != nil {
+		return nil, err
+	}
+	if share == nil {
+		b.wake.ring()
+		return nil, errs.New(errs.NotReady, "the share of the beacon key, epoch %d, is not opened yet", st.key.Epoch)
+	}
+	defer share.Wipe()
+	p, err := b.partial(b.at(m), st, share)
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,7 @@ package vault
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -24,7 +22,7 @@ type stand struct {
 	holds      bool // this region has a share
 
 	opening sync.Mutex
-	share   atomic.Pointer[draw.Share] // once opened
+	slot    *int // of the secret, once opened; beacon.mu guards it
 }
 
 func (st *stand) none(region identity.RegionID) error {
@@ -69,48 +67,55 @@ func (b *beacon) stand(s *fsm.Sharing) (*stand, error) {
 		if err := b.cfg.Share.Matches(key); err != nil {
 			return nil, err
 		}
-		st.share.Store(&b.cfg.Share)
+		st.slot = b.first
+	}
+	if old := b.stands[s.Epoch]; old != nil {
+		b.drop(old)
 	}
 	b.stands[s.Epoch] = st
 	return st, nil
 }
 
-// open returns this region's share of a sharing; the first time it takes the HSM.
-func (b *beacon) open(ctx context.Context, st *stand) (draw.Share, error) {
-	if s := st.share.Load(); s != nil {
-		return *s, nil
-	}
+// open returns a copy of this region's share of a sharing, the caller's to wipe; the first
+// time it takes the HSM.
+func (b *beacon) open(ctx context.Context, st *stand) (*draw.Share, error) {
 	if !st.holds {
-		return draw.Share{}, st.none(b.cfg.Region)
+		return nil, st.none(b.cfg.Region)
+	}
+	if s, err := b.recall(st); s != nil || err != nil {
+		return s, err
 	}
 	st.opening.Lock()
 	defer st.opening.Unlock()
-	if s := st.share.Load(); s != nil {
-		return *s, nil
+	if s, err := b.recall(st); s != nil || err != nil {
+		return s, err
 	}
 	held, _, err := b.held.get(ctx, b.cfg.Replica.View().BeaconKey(), st.key.Epoch)
 	if err != nil {
-		return draw.Share{}, err
+		return nil, err
 	}
 	defer held.Wipe()
 	secret, err := held.Scalar()
 	if err != nil {
-		return draw.Share{}, err
+		return nil, err
 	}
 	defer clear(secret)
 	share, err := draw.NewShare(st.key.Epoch, uint8(b.cfg.Region), secret)
-	if err == nil {
-		err = share.Matches(st.key)
-	}
 	if err != nil {
-		return draw.Share{}, err
+		return nil, err
 	}
-	st.share.Store(&share)
-	return share, nil
+	defer share.Wipe()
+	if err := share.Matches(st.key); err != nil {
+		return nil, err
+	}
+	if err := b.remember(st, &share); err != nil {
+		return nil, err
+	}
+	return b.recall(st)
 }
 
-// partial evaluates an entry with a share, once.
-func (b *beacon) partial(e *evaluation, st *stand, share draw.Share) (draw.Partial, error) {
+// partial evaluates an entry with a share, once; the caller, who waits for it, wipes the share.
+func (b *beacon) partial(e *evaluation, st *stand, share *draw.Share) (draw.Partial, error) {
 	e.mu.Lock()
 	f := e.own[st.key.Epoch]
 	if f == nil {
@@ -130,6 +135,7 @@ func (b *beacon) mine(ctx context.Context, e *evaluation, st *stand) []draw.Part
 	share, err := b.open(ctx, st)
 	var p draw.Partial
 	if err == nil {
+		defer share.Wipe()
 		p, err = b.partial(e, st, share)
 	}
 	if err != nil {
@@ -151,6 +157,7 @@ func (b *beacon) give(ctx context.Context, m command.Meta) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer share.Wipe()
 	p, err := b.partial(b.at(m), st, share)
 	if err != nil {
 		return nil, err
@@ -169,6 +176,7 @@ func (b *beacon) secret(ctx context.Context, input []byte) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
+	defer share.Wipe()
 	p, err := share.Evaluate(draw.At(input))
 	return p.Eval, err
 }
@@ -201,26 +209,26 @@ func (b *beacon) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.Timing.KeyStep)
 	defer cancel()
 	key := b.cfg.Replica.View().BeaconKey()
-	var used []uint32
-	for _, s := range []*fsm.Sharing{key.Sharing, key.Retiring} {
-		if s == nil {
-			continue
-		}
-		used = append(used, s.Epoch)
+	b.forget(key)
+	for _, s := range inUse(key) {
 		st, err := b.stand(s)
 		if err == nil && st.holds {
-			_, err = b.open(ctx, st)
+			var share *draw.Share
+			if share, err = b.open(ctx, st); err == nil {
+				share.Wipe()
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for epoch := range b.stands {
-		if !slices.Contains(used, epoch) && epoch < key.Sharing.Epoch {
-			delete(b.stands, epoch)
-		}
-	}
 	return nil
+}
+
+// inUse are the sharings that entries are or may still be evaluated under.
+func inUse(key *fsm.Key) []*fsm.Sharing {
+	if key.Retiring == nil {
+		return []*fsm.Sharing{key.Sharing}
+	}
+	return []*fsm.Sharing{key.Sharing, key.Retiring}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault/frost"
@@ -224,32 +225,34 @@ func (d *dealer) finish(ctx context.Context, key *fsm.Key, t *trying) (command.B
 // collect opens the boxes of all dealers. An error is this region's own trouble; what a
 // dealer did wrong becomes a fault.
 func (d *dealer) collect(ctx context.Context, key *fsm.Key, t *trying) error {
-	wrap, err := d.wraps.key(ctx, key.Ceremony.Wrap) // the one announced, or an error
+	// A key that is not the one announced is an error too.
+	return d.wraps.use(ctx, key.Ceremony.Wrap, func(wrap *box.Key) error {
+		for _, dealer := range key.Ceremony.Dealers {
+			if dealer == t.region {
+				continue // its own comes from its own coefficients
+			}
+			if err := t.unbox(wrap, key.Ceremony, dealer); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// unbox opens what a dealer sealed to this region.
+func (t *trying) unbox(wrap *box.Key, c *fsm.Ceremony, dealer identity.RegionID) error {
+	p, at := partOf(c, dealer), slices.Index(c.Holders, t.region)
+	if at >= len(p.Sealed) {
+		t.note(fault{against: dealer, note: "it sealed nothing to this region"})
+		return nil
+	}
+	plain, err := wrap.Open(p.Sealed[at], dealtInfo(t.cluster, t.id, dealer, t.region))
 	if err != nil {
-		return err
+		t.note(fault{against: dealer, note: "what it sealed to this region does not open"})
+		return nil
 	}
-	at := slices.Index(key.Ceremony.Holders, t.region)
-	for _, dealer := range key.Ceremony.Dealers {
-		if dealer == t.region {
-			continue // its own comes from its own coefficients
-		}
-		p := partOf(key.Ceremony, dealer)
-		if at >= len(p.Sealed) {
-			t.note(fault{against: dealer, note: "it sealed nothing to this region"})
-			continue
-		}
-		plain, err := wrap.Open(p.Sealed[at], dealtInfo(t.cluster, t.id, dealer, t.region))
-		if err != nil {
-			t.note(fault{against: dealer, note: "what it sealed to this region does not open"})
-			continue
-		}
-		err = t.take(dealer, plain)
-		clear(plain)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	defer clear(plain)
+	return t.take(dealer, plain)
 }
 
 // take reads one dealt value. Where its dealer signed a wrong one, the fault carries the

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/internal/box"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
@@ -45,12 +46,16 @@ func (d *dealer) takeImport(ctx context.Context, key *fsm.Key, t *trying) (comma
 	if body := d.unfitHolder(key, t); body != nil {
 		return body, nil
 	}
-	wrap, err := d.wraps.key(ctx, key.Ceremony.Wrap) // the one announced, or an error
+	var plain []byte
+	var bad error // of the box; what use returns is this region's own trouble
+	err = d.wraps.use(ctx, key.Ceremony.Wrap, func(wrap *box.Key) error {
+		plain, bad = wrap.Open(key.Import.Box(t.region), command.ImportInfo(t.cluster, t.region, key.Ceremony.Wrap, key.Import.Split))
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	plain, err := wrap.Open(key.Import.Box(t.region), command.ImportInfo(t.cluster, t.region, key.Ceremony.Wrap, key.Import.Split))
-	if err != nil {
+	if bad != nil {
 		return t.refuse(importer, "what it sealed to this region does not open"), nil
 	}
 	defer clear(plain)

@@ -20,6 +20,7 @@ const (
 	maxWaiters     = 64 << 10  // callers of Sign and Await at once
 	maxMetas       = 1024      // opened entries whose partials are remembered
 	maxStrays      = 64        // entries that one other region alone spoke of
+	maxStands      = 8         // shares of the beacon key in memory: two are in use
 	maxRefusals    = 16 << 10  // own refusals remembered in case a word on them is asked for
 	maxAnswers     = 64 << 10  // answers remembered until their requests are final
 	maxAnswersFile = 16 << 20  // bytes of one file of answers

@@ -30,8 +30,9 @@ type Opened struct {
 // the key's public side. What is kept of a share between two uses is its stored form in
 // locked memory; a user gets a copy for the moment it signs.
 type shares struct {
-	cfg   *Config
-	wraps *wraps
+	cfg     *Config
+	wraps   *wraps
+	genesis func() []byte // secret of the beacon share that the genesis dealt, the caller's to clear; nil if there is none
 
 	mu     sync.Mutex
 	arena  *arena // nil before the first use
@@ -53,7 +54,7 @@ type openShare struct {
 }
 
 func newShares(cfg *Config, w *wraps) *shares {
-	return &shares{cfg: cfg, wraps: w, rows: map[shareID]*list.Element{}, recent: list.New()}
+	return &shares{cfg: cfg, wraps: w, rows: map[shareID]*list.Element{}, recent: list.New(), genesis: func() []byte { return nil }}
 }
 
 // get returns this region's share of a sharing of key, live or retiring, and the public
@@ -133,16 +134,20 @@ func (s *shares) unseal(ctx context.Context, key command.KeyID, sharing *fsm.Sha
 
 // founded is the share of the beacon key that the genesis dealt to this region.
 func (s *shares) founded(public *frost.PublicKey) (*frost.Share, error) {
-	if s.cfg.Share.Region == 0 {
+	secret := s.genesis()
+	if secret == nil {
 		return nil, errs.New(errs.Denied, "region %d has no share of the beacon key from the genesis", s.cfg.Region)
 	}
-	secret := s.cfg.Share.Encode()[2:] // after version and region
 	defer clear(secret)
 	share, err := frost.FoundedShare(frost.Ristretto255, uint8(s.cfg.Region), secret)
 	if err != nil {
 		return nil, err
 	}
-	return share, share.Matches(public)
+	if err := share.Matches(public); err != nil {
+		share.Wipe()
+		return nil, err
+	}
+	return share, nil
 }
 
 // remember keeps a share's stored form, in the place of the one used longest ago if need

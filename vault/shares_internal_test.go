@@ -403,7 +403,7 @@ func TestRefreshedShareGoes(t *testing.T) {
 	}
 	e, _ := h.View().Wrap(1)
 	h.shares.wraps.forget(h.View().Wraps())
-	if e.Doomed == 0 || h.shares.wraps.opened(1) != nil || h.shares.wraps.opened(2) == nil {
+	if e.Doomed == 0 || h.shares.wraps.has(1) || !h.shares.wraps.has(2) {
 		t.Error("the doomed epoch's key is still in memory, or the next one's is not")
 	}
 }

@@ -35,8 +35,10 @@ type Vault struct {
 	places     places
 }
 
-// New checks the configuration and reads back the answers already given.
+// New checks the configuration and reads back the answers already given. The beacon share is
+// copied; the caller's copy is the caller's to wipe.
 func New(cfg Config) (*Vault, error) {
+	defer cfg.Share.Wipe()
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -56,7 +58,9 @@ func New(cfg Config) (*Vault, error) {
 	v.keys = &keymaker{cfg: &v.cfg, author: a, notice: newNotices()}
 	v.wraps = newWraps(&v.cfg, a)
 	v.shares = newShares(&v.cfg, v.wraps)
-	v.beacon = newBeacon(&v.cfg, v.shares)
+	if v.beacon, err = newBeacon(&v.cfg, v.shares); err != nil {
+		return nil, err
+	}
 	v.nonces = newNonces(&v.cfg, a, &v.stats, v.beacon)
 	v.dealer = newDealer(&v.cfg, a, &v.stats, v.wraps, v.shares)
 	v.escrower = &escrower{cfg: &v.cfg, author: a, held: v.shares, wake: newBell()}
@@ -81,6 +85,7 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.leader.run(ctx) })
 	parts.Go(func() { v.keys.run(ctx) })
 	parts.Go(func() { v.wraps.run(ctx) })
+	parts.Go(func() { v.wraps.expire(ctx) })
 	parts.Go(func() { v.shares.run(ctx) })
 	parts.Go(func() { v.beacon.run(ctx) })
 	parts.Go(func() { v.dealer.run(ctx) })
@@ -90,6 +95,8 @@ func (v *Vault) Run(ctx context.Context) error {
 	parts.Go(func() { v.nonces.run(ctx) })
 	parts.Go(func() { v.refunds.run(ctx) })
 	parts.Wait()
+	v.wraps.close()
+	v.beacon.close()
 	return v.answers.book.close()
 }
 

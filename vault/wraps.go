@@ -26,13 +26,15 @@ type wraps struct {
 	turn   chan struct{} // capacity 1: one epoch is opened in the HSM at a time
 
 	mu        sync.Mutex
-	keys      map[uint32]*box.Key // opened
-	destroyed map[uint32]bool     // by this process
+	arena     *arena               // of the secrets of what is open; nil before the first
+	keys      map[uint32]*openWrap // of the state's, so fsm.MaxWraps at most
+	destroyed map[uint32]bool      // by this process
+	closed    bool
 }
 
 func newWraps(cfg *Config, a *author) *wraps {
 	return &wraps{cfg: cfg, author: a, wake: newBell(), turn: make(chan struct{}, 1),
-		keys: map[uint32]*box.Key{}, destroyed: map[uint32]bool{}}
+		keys: map[uint32]*openWrap{}, destroyed: map[uint32]bool{}}
 }
 
 func (w *wraps) signal() {
@@ -64,12 +66,12 @@ func (w *wraps) run(ctx context.Context) {
 // again without further news. Nothing is destroyed on the word of a state that another
 // may have passed by: Ready says that it is certified and not behind what was seen.
 func (w *wraps) round(ctx context.Context) bool {
-	if w.cfg.Replica.Ready() != nil {
-		return false
-	}
 	view, ok := w.cfg.Replica.View(), true
 	epochs := view.Wraps()
 	w.forget(epochs)
+	if w.cfg.Replica.Ready() != nil {
+		return false
+	}
 	for _, e := range epochs {
 		var err error
 		switch {
@@ -117,7 +119,7 @@ func (w *wraps) offer(ctx context.Context, cluster identity.ClusterID, epoch uin
 }
 
 // drop destroys this region's key of a doomed epoch and says so; it says nothing while the
-// HSM may still have it. A region that never offered one has nothing to say.
+// HSM or this process may still have it. A region that never offered one has nothing to say.
 func (w *wraps) drop(ctx context.Context, e *fsm.Wrap) error {
 	if slices.Contains(e.Dropped, w.cfg.Region) {
 		return nil
@@ -128,20 +130,12 @@ func (w *wraps) drop(ctx context.Context, e *fsm.Wrap) error {
 		if err := w.cfg.Wraps.DropWrap(ctx, e.Epoch); err != nil {
 			return err
 		}
-		w.mu.Lock()
-		w.destroyed[e.Epoch] = true
-		w.mu.Unlock()
+		w.lost(e.Epoch)
 	}
 	if e.Key(w.cfg.Region) == nil {
 		return nil
 	}
 	return w.file(ctx, &command.DropWrap{Epoch: e.Epoch})
-}
-
-func (w *wraps) gone(epoch uint32) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.destroyed[epoch]
 }
 
 // file proposes one step; outcomes among fine say that it was settled otherwise.
@@ -153,75 +147,13 @@ func (w *wraps) file(ctx context.Context, body command.Body, fine ...errs.Code) 
 	return out.Err()
 }
 
-// forget lets go of what belongs to epochs that are doomed or over.
-func (w *wraps) forget(epochs []*fsm.Wrap) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	known, used := map[uint32]bool{}, map[uint32]bool{}
-	for _, e := range epochs {
-		known[e.Epoch], used[e.Epoch] = true, e.Doomed == 0
-	}
-	for epoch := range w.keys {
-		if !used[epoch] {
-			delete(w.keys, epoch)
-		}
-	}
-	for epoch := range w.destroyed {
-		if !known[epoch] {
-			delete(w.destroyed, epoch)
-		}
-	}
-}
-
-// key returns this region's wrapping key of an epoch: opened by one call of the HSM, and
-// from then on at hand until the epoch is doomed.
-func (w *wraps) key(ctx context.Context, epoch uint32) (*box.Key, error) {
-	if k := w.opened(epoch); k != nil {
-		return k, nil
-	}
-	select {
-	case w.turn <- struct{}{}:
-		defer func() { <-w.turn }()
-	case <-ctx.Done():
-		return nil, errs.Wrap(errs.Canceled, ctx.Err(), "waiting for the wrapping key of epoch %d", epoch)
-	}
-	if k := w.opened(epoch); k != nil {
-		return k, nil
-	}
-	e, ok := w.cfg.Replica.View().Wrap(epoch)
-	if !ok || e.Doomed != 0 {
-		return nil, errs.New(errs.Stale, "wrapping epoch %d is over: nothing that is in use lies under it", epoch)
-	}
-	own := e.Key(w.cfg.Region)
-	if own == nil {
-		return nil, errs.New(errs.NotReady, "region %d has no wrapping key of epoch %d yet", w.cfg.Region, epoch)
-	}
-	k, err := w.cfg.Wraps.OpenWrap(ctx, epoch, own.Sealed)
-	if err != nil {
-		return nil, err
-	}
-	if string(k.Public()) != string(own.Public) {
-		return nil, errs.New(errs.Corrupt, "wrapping key of epoch %d is not the one region %d announced", epoch, w.cfg.Region)
-	}
-	w.mu.Lock()
-	w.keys[epoch] = k
-	w.mu.Unlock()
-	return k, nil
-}
-
-func (w *wraps) opened(epoch uint32) *box.Key {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.keys[epoch]
-}
-
 // open opens what was sealed to this region under an epoch.
-func (w *wraps) open(ctx context.Context, epoch uint32, sealed, info []byte) ([]byte, error) {
-	k, err := w.key(ctx, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return k.Open(sealed, info)
+func (w *wraps) open(ctx context.Context, epoch uint32, sealed, info []byte) (plain []byte, err error) {
+	err = w.use(ctx, epoch, func(k *box.Key) (err error) {
+		plain, err = k.Open(sealed, info)
+		return err
+	})
+	return plain, err
 }
 
 // seal seals plaintext to a region's wrapping key of an epoch.
@@ -234,15 +166,15 @@ func (w *wraps) seal(epoch uint32, to identity.RegionID, info, plaintext []byte)
 }
 
 // sealOwn seals plaintext to this region itself.
-func (w *wraps) sealOwn(ctx context.Context, epoch uint32, info, plaintext []byte) ([]byte, error) {
+func (w *wraps) sealOwn(ctx context.Context, epoch uint32, info, plaintext []byte) (sealed []byte, err error) {
 	if _, err := w.fit(epoch, w.cfg.Region); err != nil {
 		return nil, err
 	}
-	k, err := w.key(ctx, epoch)
-	if err != nil {
-		return nil, err
-	}
-	return k.Seal(info, plaintext)
+	err = w.use(ctx, epoch, func(k *box.Key) (err error) {
+		sealed, err = k.Seal(info, plaintext)
+		return err
+	})
+	return sealed, err
 }
 
 // fit returns a region's wrapping key of an epoch, after judging what the region read back

@@ -76,7 +76,12 @@ func found(ctx context.Context, dir string) error {
 	if long {
 		args = append(args, "-race")
 	}
+	experiment, err := exec.CommandContext(ctx, "../experiment.sh").Output() // as make build has it
+	if err != nil {
+		return fmt.Errorf("asking for GOEXPERIMENT: %w", err)
+	}
 	build := exec.CommandContext(ctx, "go", append(args, "../../cmd/vaultd", "../../cmd/vaultctl")...)
+	build.Env = append(os.Environ(), "GOEXPERIMENT="+strings.TrimSpace(string(experiment)))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building: %w\n%s", err, out)
 	}

@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box", "internal/edtable"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box", "internal/edtable", "internal/erase"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -26,8 +26,8 @@ var rooms = map[string][]string{
 	"fsm":                append([]string{"fsm"}, leaves...),
 	"seal":               append([]string{"seal"}, leaves...),
 	"vault":              append([]string{"vault", "fsm"}, leaves...),
-	"vault/draw":         {"internal/errs", "internal/wire", "internal/edtable", "internal/ristretto"},
-	"vault/frost":        {"internal/errs", "internal/wire", "internal/ristretto"},
+	"vault/draw":         {"internal/errs", "internal/wire", "internal/edtable", "internal/erase", "internal/ristretto"},
+	"vault/frost":        {"internal/errs", "internal/wire", "internal/erase", "internal/ristretto"},
 	"vault/address":      {"fsm/intent", "fsm/command", "internal/errs"},
 	"cluster":            append([]string{"cluster", "fsm"}, leaves...),
 	"replication":        append([]string{"replication", "fsm"}, leaves...),
@@ -44,8 +44,9 @@ var rooms = map[string][]string{
 	"internal/network":   {"internal/network", "internal/errs"},
 	"internal/durable":   {"internal/durable", "internal/errs"},
 	"internal/clock":     {},
-	"internal/box":       {"internal/errs", "internal/wire"},
+	"internal/box":       {"internal/errs", "internal/wire", "internal/erase"},
 	"internal/edtable":   {},
+	"internal/erase":     {},
 	"internal/version":   {},
 	"internal/liar":      {"internal/identity", "internal/clock"},
 	"internal/archtest":  {},

@@ -18,12 +18,11 @@
 package box
 
 import (
-	"crypto/hkdf"
 	"crypto/hpke"
 	"crypto/rand"
-	"crypto/sha256"
 	"fmt"
 
+	"github.com/tetrad-vault/tetrad/internal/erase"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
@@ -35,6 +34,8 @@ const (
 	Overhead   = 1 + encapsulated + tagSize
 
 	OwnOverhead = 1 + saltSize + tagSize
+
+	SecretSize = SeedSize + ownKeySize // of a Key
 
 	encapsulated = 1120
 	saltSize     = 24
@@ -50,11 +51,12 @@ const (
 	domain    = "tetrad/box/v1"
 )
 
-// Key opens boxes, and makes own ones. It is safe for concurrent use and prints as nothing.
+// Key opens boxes, and makes own ones, until it is wiped. It is safe for concurrent use, but
+// for Move and Wipe, which nothing may run beside; and prints as nothing. What HPKE needs is
+// made of the seed when a box is opened, and dropped.
 type Key struct {
-	private hpke.PrivateKey
-	public  []byte
-	own     []byte // of own boxes
+	public []byte
+	secret []byte // SecretSize bytes: the seed, then the key of own boxes; nil once wiped
 }
 
 // New makes a key pair and returns it with its seed, the caller's to clear.
@@ -73,15 +75,65 @@ func FromSeed(seed []byte) (*Key, error) {
 	if len(seed) != SeedSize {
 		return nil, errs.New(errs.Corrupt, "seed of a wrapping key has %d bytes, want %d", len(seed), SeedSize)
 	}
-	private, err := hpke.MLKEM768X25519().NewPrivateKey(append([]byte(nil), seed...))
+	k := &Key{public: make([]byte, PublicSize), secret: make([]byte, SecretSize)}
+	copy(k.secret, seed)
+	err := k.withPrivate(func(private hpke.PrivateKey) error {
+		copy(k.public, private.PublicKey().Bytes())
+		key := extract(k.seed())
+		expand(k.own()[:0], key, ownDomain)
+		clear(key)
+		return nil
+	})
 	if err != nil {
+		k.Wipe()
 		return nil, errs.Wrap(errs.Corrupt, err, "seed of a wrapping key")
 	}
-	own, err := hkdf.Key(sha256.New, seed, nil, ownDomain, ownKeySize)
-	if err != nil {
-		return nil, errs.Wrap(errs.Internal, err, "deriving the key of own boxes")
+	return k, nil
+}
+
+func (k *Key) seed() []byte { return k.secret[:SeedSize:SeedSize] }
+func (k *Key) own() []byte  { return k.secret[SeedSize:] }
+
+// withPrivate lets f have the private key as HPKE wants it. Of its copies the seed is wiped
+// afterwards; what was derived of it the library keeps to itself, and only a build that
+// erases takes care of that.
+func (k *Key) withPrivate(f func(hpke.PrivateKey) error) (err error) {
+	erase.Thoroughly(func() {
+		var private hpke.PrivateKey
+		if private, err = hpke.MLKEM768X25519().NewPrivateKey(k.seed()); err != nil {
+			return
+		}
+		err = f(private)
+		if its, none := private.Bytes(); none == nil {
+			clear(its) // its own, not a copy
+		}
+	})
+	return err
+}
+
+// Move has the secret live in memory of the caller's, SecretSize bytes, and wipes where it
+// was; the memory is k's until Wipe.
+func (k *Key) Move(to []byte) error {
+	if k.secret == nil || len(to) != SecretSize {
+		return errs.New(errs.Invalid, "a wrapping key has %d bytes of secret, not %d, and none once wiped", SecretSize, len(to))
 	}
-	return &Key{private, private.PublicKey().Bytes(), own}, nil
+	copy(to, k.secret)
+	clear(k.secret)
+	k.secret = to
+	return nil
+}
+
+// Wipe overwrites the secret: only the public half is left.
+func (k *Key) Wipe() {
+	clear(k.secret)
+	k.secret = nil
+}
+
+func (k *Key) usable() error {
+	if k.secret == nil {
+		return errs.New(errs.BadState, "the wrapping key was wiped")
+	}
+	return nil
 }
 
 // Public returns the public half, PublicSize bytes.
@@ -114,11 +166,17 @@ func Seal(public, info, plaintext []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := hpke.Seal(to, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), plaintext)
+	out := make([]byte, Overhead+len(plaintext))
+	out[0] = formatBox
+	erase.After(func() {
+		var sealed []byte
+		sealed, err = hpke.Seal(to, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), plaintext)
+		copy(out[1:], sealed)
+	})
 	if err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "sealing a box")
 	}
-	return append([]byte{formatBox}, sealed...), nil
+	return out, nil
 }
 
 func bounded(info, plaintext []byte) error {
@@ -129,11 +187,14 @@ func bounded(info, plaintext []byte) error {
 }
 
 // Open undoes both ways of sealing. Every failure is Corrupt: what was altered, belongs
-// elsewhere, or is sealed to another region or epoch looks the same.
+// elsewhere, or is sealed to another region or epoch looks the same. BadState: k is wiped.
 func (k *Key) Open(box, info []byte) (plain []byte, err error) {
+	if err := k.usable(); err != nil {
+		return nil, err
+	}
 	switch {
 	case fits(box, formatBox, Overhead):
-		plain, err = hpke.Open(k.private, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), box[1:])
+		plain, err = k.openHPKE(box, info)
 	case fits(box, formatOwn, OwnOverhead):
 		plain, err = k.openOwn(box, info)
 	default:
@@ -143,6 +204,21 @@ func (k *Key) Open(box, info []byte) (plain []byte, err error) {
 	if err != nil {
 		return nil, errs.New(errs.Corrupt, "box does not open").
 			WithHint("it was altered, belongs to another place, or is sealed to another region's wrapping key or one of another epoch")
+	}
+	return plain, nil
+}
+
+// openHPKE returns a copy of the caller's: what is made in here may be erased.
+func (k *Key) openHPKE(box, info []byte) ([]byte, error) {
+	plain := make([]byte, len(box)-Overhead)
+	err := k.withPrivate(func(private hpke.PrivateKey) error {
+		got, err := hpke.Open(private, hpke.HKDFSHA256(), hpke.AES256GCM(), bound(info), box[1:])
+		copy(plain, got)
+		clear(got)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return plain, nil
 }

@@ -21,6 +21,7 @@ const (
 	formatKey  = 1
 	blockKey   = "TETRAD RECOVERED KEY"
 	maxKeyFile = 16 << 10
+	maxChecked = 96 // bytes of what base58 encodes, checksum included
 )
 
 // Version bytes of Bitcoin's forms, mainnet and every other network.
@@ -35,6 +36,7 @@ func KeyFile(s *frost.Secret, name string, chain [32]byte, net intent.Network) [
 	secret := s.Bytes()
 	defer clear(secret)
 	var out bytes.Buffer
+	out.Grow(maxKeyFile) // or growing would leave copies behind
 	fmt.Fprintf(&out, "# THE WHOLE SECRET OF KEY %s. Whoever reads this file can spend what it holds.\n", name)
 	fmt.Fprintf(&out, "# public key: %x\n# chain code: %x\n", s.Public().Bytes(), chain)
 	if s.Public().Suite() == frost.Ed25519 {
@@ -54,7 +56,9 @@ func KeyFile(s *frost.Secret, name string, chain [32]byte, net intent.Network) [
 
 // writeEd25519 tells the scalar, and the 64 bytes that RFC 8032 (5.1.6) calls s and prefix.
 func writeEd25519(out *bytes.Buffer, secret []byte) {
-	prefix := sha512.Sum512(append([]byte("tetrad/escrow/prefix/v1"), secret...))
+	from := append([]byte("tetrad/escrow/prefix/v1"), secret...)
+	prefix := sha512.Sum512(from)
+	clear(from)
 	fmt.Fprintf(out, "# This is an Ed25519 scalar, not a seed: no seed, PKCS#8 or wallet file can hold it, and\n"+
 		"# programs that hash or clamp what they read derive another key from it.\n"+
 		"# Sign with: vaultctl recover sign --key FILE --message FILE\n"+
@@ -73,19 +77,20 @@ func writeBitcoin(out *bytes.Buffer, secret []byte, chain [32]byte, net intent.N
 }
 
 func wifOf(secret []byte, net intent.Network) string {
-	b := append([]byte{versionWIF[net == intent.Mainnet]}, secret...)
-	return checked(append(b, 1)) // of a compressed public key
+	b := append(make([]byte, 0, maxChecked), versionWIF[net == intent.Mainnet])
+	return checked(append(append(b, secret...), 1)) // of a compressed public key
 }
 
 func xprvOf(secret []byte, chain [32]byte, net intent.Network) string {
-	b := binary.BigEndian.AppendUint32(nil, versionXprv[net == intent.Mainnet])
+	b := binary.BigEndian.AppendUint32(make([]byte, 0, maxChecked), versionXprv[net == intent.Mainnet])
 	b = append(b, make([]byte, 9)...) // depth, parent and index of a root
 	b = append(append(b, chain[:]...), 0)
 	return checked(append(b, secret...))
 }
 
+// checked takes b over, which has room for its checksum, and clears it.
 func checked(b []byte) string {
-	defer clear(b)
+	defer clear(b[:cap(b)])
 	return base58.Encode(append(b, chainhash.DoubleHashB(b)[:4]...))
 }
 

@@ -117,6 +117,7 @@ func (n *Node) openVault() (err error) {
 		FS: n.cfg.FS, Sealer: n.sealer(seal.PurposeLocal), HSMWorkers: n.cfg.HSM.Sessions, Attributes: attributesOK,
 		Timing: n.cfg.Vault, Shares: n.cfg.Shares, Clock: n.cfg.Clock, Random: n.cfg.Random, Logger: n.log, Covers: n.covers(),
 	}))
+	n.share.Wipe() // the vault has it
 	return err
 }
 

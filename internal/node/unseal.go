@@ -56,6 +56,7 @@ func unseal(ctx context.Context, cfg *Config) (_ *opened, err error) {
 		return nil, err
 	}
 	cfg.Logger.Info("root key open", slog.Duration("after", time.Since(cfg.Started)), slog.String("hsm", o.hsm.Describe()))
+	defer clear(secrets[ceremony.SecretBeacon])
 	if o.share, err = beaconShare(secrets, doc); err != nil {
 		return nil, err
 	}

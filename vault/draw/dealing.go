@@ -192,6 +192,9 @@ func VerifyShare(d *Dealing, receiver uint8, share [32]byte) error {
 
 func (d *Dealing) verifyShare(points []*point, receiver uint8, share [32]byte) error {
 	s, ok := decodeScalar(share[:])
+	if ok {
+		defer wipe(s)
+	}
 	if !ok || receiver == 0 || encodePoint(new(point).ScalarBaseMult(s)) != encodePoint(hornerPoints(points, receiver)) {
 		return d.fault("its share for region %d does not match its commitments", receiver)
 	}
@@ -259,7 +262,9 @@ func Finish(session []byte, region uint8, n, t int, dealings []*Dealing, shares 
 		}
 		s, _ := decodeScalar(shares[i][:])
 		sum.Add(sum, s)
+		wipe(s)
 	}
 	s := newShare(region, sum)
+	wipe(sum)
 	return s, k, s.Matches(k)
 }

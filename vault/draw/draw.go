@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 
+	"github.com/tetrad-vault/tetrad/internal/erase"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
@@ -133,17 +134,48 @@ type Share struct {
 // NewShare is a region's share that a later ceremony dealt (vault/frost): epoch is 1 or
 // more, secret 32 bytes, the caller's to clear.
 func NewShare(epoch uint32, region uint8, secret []byte) (Share, error) {
-	x, ok := decodeScalar(secret)
-	if !ok || x.Equal(new(scalar)) == 1 || region == 0 || region > maxRegions || epoch == 0 {
-		return Share{}, errs.New(errs.Malformed, "draw share of region %d, epoch %d: not a canonical scalar", region, epoch)
+	if epoch == 0 {
+		return Share{}, errs.New(errs.Malformed, "draw share of region %d and epoch 0, which the genesis deals", region)
 	}
-	s := newShare(region, x)
+	s, err := readShare(region, secret)
 	s.Epoch = epoch
+	return s, err
+}
+
+// readShare takes a share of the genesis, or what another needs its epoch for.
+func readShare(region uint8, secret []byte) (s Share, err error) {
+	x, ok := decodeScalar(secret)
+	if ok {
+		defer wipe(x)
+	}
+	if !ok || x.Equal(new(scalar)) == 1 || region == 0 || region > maxRegions {
+		return Share{}, errs.New(errs.Malformed, "draw share of region %d: not a canonical scalar", region)
+	}
+	erase.After(func() { s = newShare(region, x) })
+	return s, nil
+}
+
+// Secret returns the 32 bytes to keep of a share, the caller's to clear.
+func (s *Share) Secret() []byte { return s.secret.Bytes() }
+
+// KnownShare makes a share again of what Secret returned and k expects of its region,
+// without the multiplication that would show that they belong together.
+func KnownShare(k PublicKey, region uint8, secret []byte) (*Share, error) {
+	x, ok := decodeScalar(secret)
+	if !ok || !k.Holds(region) {
+		return nil, errs.New(errs.Malformed, "draw share of region %d, epoch %d: not a canonical scalar", region, k.Epoch)
+	}
+	defer wipe(x)
+	s := &Share{Region: region, Epoch: k.Epoch, public: k.Shares[region-1]}
+	s.secret.Set(x)
 	return s, nil
 }
 
 // Wipe overwrites the secret; the share evaluates nothing any more.
-func (s *Share) Wipe() { s.secret = scalar{} }
+func (s *Share) Wipe() { wipe(&s.secret) }
+
+//go:noinline
+func wipe(x *scalar) { *x = scalar{} }
 
 func newShare(region uint8, secret *scalar) Share {
 	s := Share{Region: region, public: encodePoint(new(point).ScalarBaseMult(secret))}
@@ -152,21 +184,24 @@ func newShare(region uint8, secret *scalar) Share {
 }
 
 // Evaluate returns the region's partial for a place. The same place gives the same bytes.
-func (s Share) Evaluate(at *Place) (Partial, error) {
+func (s *Share) Evaluate(at *Place) (Partial, error) {
 	if s.Region == 0 || s.secret.Equal(new(scalar)) == 1 {
 		return Partial{}, errs.New(errs.Invalid, "draw share is empty").
 			WithHint("the share is dealt in the genesis ceremony and stored sealed to the region")
 	}
-	p := Partial{Region: s.Region, Epoch: s.Epoch, Eval: encodePoint(new(point).ScalarMult(&s.secret, at.hash))}
-	p.Proof = prove(&s.secret, s.public, at.hash, at.enc, p.Eval)
+	p := Partial{Region: s.Region, Epoch: s.Epoch, Proof: make([]byte, proofSize)}
+	erase.After(func() {
+		p.Eval = encodePoint(new(point).ScalarMult(&s.secret, at.hash))
+		copy(p.Proof, prove(&s.secret, s.public, at.hash, at.enc, p.Eval))
+	})
 	return p, nil
 }
 
 // Public returns the key that verifies the share's partials.
-func (s Share) Public() [32]byte { return s.public }
+func (s *Share) Public() [32]byte { return s.public }
 
 // Matches reports whether s is the share k expects of its region.
-func (s Share) Matches(k PublicKey) error {
+func (s *Share) Matches(k PublicKey) error {
 	if s.Epoch != k.Epoch {
 		return errs.New(errs.Stale, "draw share of region %d is of epoch %d, the beacon's sharing of epoch %d", s.Region, s.Epoch, k.Epoch)
 	}
@@ -184,11 +219,13 @@ const shareVersion = 1
 
 // Encode returns the stored form of a share of the genesis, which is secret: seal it. Later
 // ones are stored as vault/frost has them.
-func (s Share) Encode() []byte {
+func (s *Share) Encode() []byte {
 	w := wire.NewWriter(34)
 	w.U8(shareVersion)
 	w.U8(s.Region)
-	w.Fixed(s.secret.Bytes())
+	secret := s.secret.Bytes()
+	w.Fixed(secret)
+	clear(secret)
 	return w.Bytes()
 }
 
@@ -199,13 +236,10 @@ func DecodeShare(b []byte) (Share, error) {
 		r.Fail("draw share version %d, this version reads %d", v, shareVersion)
 	}
 	region, secret := r.U8(), make([]byte, 32)
+	defer clear(secret)
 	r.Fixed(secret)
 	if err := r.Done(); err != nil {
 		return Share{}, err
 	}
-	x, ok := decodeScalar(secret)
-	if !ok || x.Equal(new(scalar)) == 1 || region == 0 || region > maxRegions {
-		return Share{}, errs.New(errs.Malformed, "draw share of region %d: not a canonical scalar", region)
-	}
-	return newShare(region, x), nil
+	return readShare(region, secret)
 }

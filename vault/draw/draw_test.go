@@ -256,7 +256,7 @@ func TestEvaluateIsDeterministic(t *testing.T) {
 	if fmt.Sprint(a) != fmt.Sprint(b) {
 		t.Fatal("two evaluations differ")
 	}
-	if _, err := (Share{}).Evaluate(At([]byte("x"))); errs.CodeOf(err) != errs.Invalid {
+	if _, err := new(Share).Evaluate(At([]byte("x"))); errs.CodeOf(err) != errs.Invalid {
 		t.Fatalf("empty share: %v", err)
 	}
 }

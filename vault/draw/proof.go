@@ -18,11 +18,14 @@ const (
 // the statement, as in EdDSA: it never repeats for another statement, and needs no
 // randomness that could fail or be cloned with a machine.
 func prove(x *scalar, public [32]byte, h *point, hEnc [32]byte, eval [32]byte) []byte {
-	r := hashToScalar(nonceDomain, x.Bytes(), public[:], hEnc[:], eval[:])
+	secret := x.Bytes()
+	r := hashToScalar(nonceDomain, secret, public[:], hEnc[:], eval[:])
+	clear(secret)
 	r1 := encodePoint(new(point).ScalarBaseMult(r))
 	r2 := encodePoint(new(point).ScalarMult(r, h))
 	c := challenge(public, hEnc, eval, r1, r2)
 	s := new(scalar).Subtract(r, new(scalar).Multiply(c, x))
+	*r = scalar{}
 	return append(c.Bytes(), s.Bytes()...)
 }
 

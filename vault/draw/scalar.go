@@ -10,13 +10,15 @@ import (
 
 type scalar = edwards25519.Scalar
 
-// decodeScalar accepts only canonical bytes.
+// decodeScalar accepts only canonical bytes. They may be secret: the library compares them
+// with the order by subtracting, and TestConstantTime of vault/frost watches that it does.
 func decodeScalar(b []byte) (*scalar, bool) {
 	s, err := new(scalar).SetCanonicalBytes(b)
 	return s, err == nil
 }
 
-// hashToScalar reduces SHA-512 over the domain and the parts, each with its length.
+// hashToScalar reduces SHA-512 over the domain and the parts, each with its length. What it
+// hashes may be secret.
 func hashToScalar(domain string, parts ...[]byte) *scalar {
 	w := wire.NewWriter(512)
 	w.String(domain)
@@ -24,6 +26,8 @@ func hashToScalar(domain string, parts ...[]byte) *scalar {
 		w.Blob(p)
 	}
 	sum := sha512.Sum512(w.Bytes())
+	clear(w.Bytes())
+	defer clear(sum[:])
 	s, err := new(scalar).SetUniformBytes(sum[:])
 	if err != nil {
 		panic("draw: SHA-512 is not 64 bytes")

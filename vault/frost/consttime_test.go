@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/tetrad-vault/tetrad/vault/draw"
 )
 
 // Constant time is checked twice, under valgrind. callgrind counts the instructions that
@@ -47,7 +49,9 @@ func operations(t testing.TB, s *Suite) map[string]func(k scalar) {
 	r, err := out.newRound(message(1), cs)
 	must(t, err)
 	fixed := g.add(other, g.number(1))
-	return map[string]func(k scalar){
+	beacon := draw.PublicKey{Threshold: 2, Shares: make([][32]byte, 4)}
+	beacon.Shares[0][0] = 1
+	all := map[string]func(k scalar){
 		"decode":              func(k scalar) { g.decodeScalar(k.bytes()) },
 		"base multiplication": func(k scalar) { g.base(k) },
 		"many of them":        func(k scalar) { g.bases([]scalar{other, k, fixed}) },
@@ -66,6 +70,10 @@ func operations(t testing.TB, s *Suite) map[string]func(k scalar) {
 		"test for nothing": func(k scalar) { k.isZero() },
 		"a leak":           func(k scalar) { leak(k) },
 	}
+	if s == Ed25519 { // a share of the beacon key is a scalar of its order
+		all["beacon share"] = func(k scalar) { _, err = draw.KnownShare(beacon, 1, k.bytes()) }
+	}
+	return all
 }
 
 // leak counts bits the quick way; the measurement must see it.
@@ -131,6 +139,9 @@ func underValgrind(t *testing.T, test, tags string, options ...string) string {
 	t.Helper()
 	for _, tool := range []string{"valgrind", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("TETRAD_CI") != "" {
+				t.Fatalf("no %s here: make deps installs it", tool)
+			}
 			t.Skipf("NOT CHECKED: constant time is checked under valgrind, and there is no %s here", tool)
 		}
 	}
@@ -206,8 +217,8 @@ func judgeCounts(t *testing.T, dir, printed string) {
 			least[op][field[3]] = n
 		}
 	}
-	if len(least) != 2*14 {
-		t.Fatalf("%d operations were measured, want 28", len(least))
+	if len(least) != 2*14+1 {
+		t.Fatalf("%d operations were measured, want 29", len(least))
 	}
 	for _, op := range sortedNames(least) {
 		var counts []int

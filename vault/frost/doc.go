@@ -53,11 +53,9 @@
 //
 // # Errors
 //
-// Codes of internal/errs: Malformed does not decode; Denied speaks for another region or
-// has no part; Replayed is a used nonce or a message of another session; Stale is of another
-// epoch; Unverified fails its proof; Invalid and TooLarge are arguments that make no sense;
-// NotReady waits for messages it lists; BadState came too late. Culprits(err) returns the
-// regions to blame. A refused message changes no state.
+// Each error is of one kind, ErrMalformed to ErrInternal, which errors.Is finds. Culprits(err)
+// returns the regions to blame. A refused message changes no state. (Inside this module the
+// kinds are codes of internal/errs.)
 //
 // # Secrets
 //

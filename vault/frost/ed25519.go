@@ -65,8 +65,8 @@ func (edwards) wide(b []byte) scalar {
 	return s
 }
 
-// The library's SetCanonicalBytes compares byte by byte and stops early; shares are
-// secret, so this reduces and compares instead.
+// The library's SetCanonicalBytes branches on whether the bytes are canonical, and earlier
+// versions compared them one by one; shares are secret, so this reduces and compares instead.
 func (edwards) decodeScalar(b []byte) (scalar, bool) {
 	if len(b) != 32 {
 		return nil, false

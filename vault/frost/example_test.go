@@ -3,6 +3,7 @@ package frost_test
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/tetrad-vault/tetrad/vault/frost"
@@ -48,6 +49,45 @@ func Example() {
 	// Output:
 	// verifies: true
 	// a nonce signs once: true
+}
+
+// What went wrong is asked for with errors.Is, and who is to blame with Culprits.
+func ExampleCulprits() {
+	regions := []uint8{1, 2, 3, 4}
+	key, shares := sharedKey(regions)
+	pools := map[uint8]*frost.Pool{}
+	var named []*frost.Commitment
+	for _, region := range regions[:2] {
+		pools[region] = newPool(frost.BIP340, region)
+		published, err := pools[region].Prepare(rand.Reader, 1)
+		check(err)
+		named = append(named, published[0])
+	}
+	msg := make([]byte, 32)
+	good, err := pools[1].Sign(shares[1], key, msg, named)
+	check(err)
+	_, err = pools[1].Sign(shares[1], key, msg, named)
+	fmt.Println("used nonce:", errors.Is(err, frost.ErrReplayed), frost.Culprits(err))
+
+	bad, err := pools[2].Sign(shares[2], key, append(msg[:31:31], 1), named) // another message
+	check(err)
+	_, err = key.Aggregate(msg, named, []*frost.SignatureShare{good, bad})
+	fmt.Println("wrong part:", errors.Is(err, frost.ErrUnverified), frost.Culprits(err))
+	_, err = key.Aggregate(msg, named, []*frost.SignatureShare{good})
+	fmt.Println("one part:", errors.Is(err, frost.ErrUnavailable), frost.Culprits(err))
+	// Output:
+	// used nonce: true []
+	// wrong part: true [2]
+	// one part: true []
+}
+
+func sharedKey(regions []uint8) (*frost.PublicKey, map[uint8]*frost.Share) {
+	terms := frost.NewKey(frost.BIP340, []byte("ceremony 2 of cluster example"), "payments", 2, regions)
+	results, shares := makeKey(terms, regions), map[uint8]*frost.Share{}
+	for _, region := range regions {
+		shares[region] = results[region].Share
+	}
+	return results[1].Key, shares
 }
 
 // newPool opens a region's pool for this run; the hedge would be derived from the region's secrets.

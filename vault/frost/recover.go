@@ -62,7 +62,7 @@ func DecodeSecret(k *PublicKey, b []byte) (*Secret, error) {
 
 // Bytes returns the scalar, 32 bytes: big-endian for BIP-340, little-endian for Ed25519
 // (which is no RFC 8032 seed, and has none). They are the caller's to clear.
-func (s *Secret) Bytes() []byte { return slices.Clone(s.value.bytes()) }
+func (s *Secret) Bytes() []byte { return s.value.bytes() }
 
 // Public returns the key it is the secret of.
 func (s *Secret) Public() *PublicKey { return s.key }

@@ -7,14 +7,11 @@ import (
 	"testing"
 )
 
-// TestWycheproof runs the hostile Ed25519 signatures through Verify. The file is large and
-// stays outside the repository: WYCHEPROOF names its folder. (Wycheproof has nothing for
-// BIP-340; its secp256k1 files are ECDSA.)
+// TestWycheproof runs the hostile Ed25519 signatures through Verify. (Wycheproof has nothing
+// for BIP-340; its secp256k1 files are ECDSA.)
 func TestWycheproof(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(wycheproofFolder(), "wycheproof-ed25519.json"))
-	if err != nil {
-		t.Skipf("NOT RUN: no Wycheproof vectors; set WYCHEPROOF to their folder (%v)", err)
-	}
+	text, err := os.ReadFile(filepath.Join("testdata", "wycheproof-ed25519.json"))
+	must(t, err)
 	var file struct {
 		TestGroups []struct {
 			PublicKey struct{ Pk hexBytes }
@@ -42,11 +39,4 @@ func TestWycheproof(t *testing.T) {
 	if n < 100 {
 		t.Fatalf("only %d cases", n)
 	}
-}
-
-func wycheproofFolder() string {
-	if dir := os.Getenv("WYCHEPROOF"); dir != "" {
-		return dir
-	}
-	return filepath.Join("..", "..", "..", "shared", "vectors") // beside the checkout
 }
