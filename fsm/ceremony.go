@@ -219,65 +219,6 @@ func (w *work) failTry(k *Key, faults []Fault) {
 	w.putKey(k)
 }
 
-// dealers returns the holders of the live sharing that are to deal the next one: active
-// and healthy, without whom faults blame as long as enough are left; nil if too few are.
-func (w *work) dealers(k *Key, faults []Fault) []identity.RegionID {
-	var ids []identity.RegionID
-	for _, r := range w.roster.regions {
-		if k.Holds(r.ID) && r.Status == RegionActive && r.Healthy {
-			ids = append(ids, r.ID)
-		}
-	}
-	for _, out := range blamed(faults) {
-		if some := without(ids, out); len(some) >= int(k.Sharing.Threshold) {
-			return some
-		}
-	}
-	return nil
-}
-
-// blamed returns whom faults blame: all of them; not those that one region alone accuses;
-// only those that two regions accuse, one of them honest, be it in different tries; nobody.
-// So a dealer that gives one holder after the other what nobody else can see to be wrong is
-// left out in the end, and one that a liar accuses is not.
-func blamed(faults []Fault) [4][]identity.RegionID {
-	var out [4][]identity.RegionID
-	by := func(r identity.RegionID) (ids []identity.RegionID) {
-		for i := range faults {
-			if faults[i].Region == r {
-				ids = append(ids, without(faults[i].By, ids)...)
-			}
-		}
-		return ids
-	}
-	for i := range faults {
-		r := faults[i].Region
-		accused := len(by(r)) > 1
-		out[0] = append(out[0], r)
-		if accused || len(faults[i].By) == 0 {
-			out[1] = append(out[1], r)
-		}
-		if accused {
-			out[2] = append(out[2], r)
-		}
-	}
-	return out
-}
-
-// overdue says who is to blame when a deadline passes: who delivered nothing; and whom that
-// region accuses, perhaps of why. One of the two lies, the state cannot tell which.
-func (w *work) overdue(c *Ceremony) (faults []Fault) {
-	for _, r := range w.missing(c) {
-		faults = append(faults, Fault{Try: c.ID.Try, Step: c.Step, Region: r, Note: "nothing came by the deadline"})
-		if p := c.Part(r); p != nil {
-			for _, a := range p.Accuses {
-				faults = append(faults, Fault{Try: c.ID.Try, Step: c.Step, Region: a.Against, By: []identity.RegionID{r}, Note: a.Note})
-			}
-		}
-	}
-	return faults
-}
-
 // timeOut does to a key what time alone does. It may have several things to do.
 func (w *work) timeOut(k *Key) {
 	now := w.head.clock

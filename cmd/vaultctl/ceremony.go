@@ -52,6 +52,7 @@ type ceremonyView struct {
 	Holders  []string    `json:"holders"`
 	Missing  []string    `json:"missing"`
 	Faults   []faultView `json:"faults"`
+	Suspects []string    `json:"suspects"`
 	Author   string      `json:"author,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func (v *vault) viewCeremony(c *client.Ceremony) *ceremonyView {
 		return nil
 	}
 	out := &ceremonyView{Epoch: c.Epoch, Try: c.Try, Step: stepNames[c.Step], Deadline: iso(c.Deadline), Wrap: c.WrapEpoch, Author: hexOf(c.Author),
-		Dealers: v.names(c.Dealers), Holders: v.names(c.Holders), Missing: v.names(c.Missing), Faults: []faultView{}}
+		Dealers: v.names(c.Dealers), Holders: v.names(c.Holders), Missing: v.names(c.Missing), Faults: []faultView{}, Suspects: v.names(c.Suspects)}
 	for _, f := range c.Faults {
 		fv := faultView{Try: f.Try, Step: stepNames[f.Step], By: v.names(f.By), Note: f.Note}
 		if f.Region != 0 {
@@ -89,6 +90,12 @@ func (c *ceremonyView) line() string {
 		s += ", waiting for " + strings.Join(c.Missing, ", ")
 	}
 	return s
+}
+
+// suspected says whom the faults point at; empty if at nobody. Two of them dispute, and
+// nobody else can tell which of them lies.
+func (c *ceremonyView) suspected() string {
+	return strings.Join(c.Suspects, " or ")
 }
 
 // mark is what a key was before the ceremony that is waited for.
@@ -152,6 +159,9 @@ func (v *vault) spoilt(k *client.Key, c *ceremonyView) error {
 		again = "vaultctl beacon refresh"
 	}
 	hint := again + " tries again; vaultctl status and the blamed region's log tell more"
+	if s := c.suspected(); s != "" {
+		hint = "it was " + s + ", if only one region is at fault; " + hint
+	}
 	if k.Sharing == nil {
 		what = "was not made"
 	}

@@ -168,6 +168,7 @@ func (t *thresholdView) pairs() []string {
 		for _, f := range t.Ceremony.Faults {
 			kv = append(kv, "fault", f.String())
 		}
+		kv = append(kv, "suspected", t.Ceremony.suspected())
 	}
 	return kv
 }

@@ -1848,11 +1848,12 @@ type Ceremony struct {
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"` // of the step, by the committed clock
 	WrapEpoch     uint32                 `protobuf:"varint,5,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"`
 	Threshold     uint32                 `protobuf:"varint,6,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	Dealers       []uint32               `protobuf:"varint,7,rep,packed,name=dealers,proto3" json:"dealers,omitempty"` // ascending
-	Holders       []uint32               `protobuf:"varint,8,rep,packed,name=holders,proto3" json:"holders,omitempty"` // ascending
-	Missing       []uint32               `protobuf:"varint,9,rep,packed,name=missing,proto3" json:"missing,omitempty"` // regions that owe the step what it waits for
-	Faults        []*CeremonyFault       `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`          // of the tries so far
-	Author        []byte                 `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`          // fingerprint
+	Dealers       []uint32               `protobuf:"varint,7,rep,packed,name=dealers,proto3" json:"dealers,omitempty"`    // ascending
+	Holders       []uint32               `protobuf:"varint,8,rep,packed,name=holders,proto3" json:"holders,omitempty"`    // ascending
+	Missing       []uint32               `protobuf:"varint,9,rep,packed,name=missing,proto3" json:"missing,omitempty"`    // regions that owe the step what it waits for
+	Faults        []*CeremonyFault       `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`             // of the tries so far
+	Author        []byte                 `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`             // fingerprint
+	Suspects      []uint32               `protobuf:"varint,12,rep,packed,name=suspects,proto3" json:"suspects,omitempty"` // regions that explain most of the faults: while at most one lies and the others are in time, it is one of these
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1960,6 +1961,13 @@ func (x *Ceremony) GetFaults() []*CeremonyFault {
 func (x *Ceremony) GetAuthor() []byte {
 	if x != nil {
 		return x.Author
+	}
+	return nil
+}
+
+func (x *Ceremony) GetSuspects() []uint32 {
+	if x != nil {
+		return x.Suspects
 	}
 	return nil
 }
@@ -2717,7 +2725,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"transcript\x18\x05 \x01(\fR\n" +
 	"transcript\x12\x16\n" +
-	"\x06public\x18\x06 \x01(\fR\x06public\"\xec\x02\n" +
+	"\x06public\x18\x06 \x01(\fR\x06public\"\x88\x03\n" +
 	"\bCeremony\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
 	"\x03try\x18\x02 \x01(\rR\x03try\x12+\n" +
@@ -2731,7 +2739,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\amissing\x18\t \x03(\rR\amissing\x120\n" +
 	"\x06faults\x18\n" +
 	" \x03(\v2\x18.tetrad.v1.CeremonyFaultR\x06faults\x12\x16\n" +
-	"\x06author\x18\v \x01(\fR\x06author\"\x8a\x01\n" +
+	"\x06author\x18\v \x01(\fR\x06author\x12\x1a\n" +
+	"\bsuspects\x18\f \x03(\rR\bsuspects\"\x8a\x01\n" +
 	"\rCeremonyFault\x12\x10\n" +
 	"\x03try\x18\x01 \x01(\rR\x03try\x12+\n" +
 	"\x04step\x18\x02 \x01(\x0e2\x17.tetrad.v1.CeremonyStepR\x04step\x12\x16\n" +
