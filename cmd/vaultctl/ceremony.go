@@ -99,7 +99,10 @@ func (c *ceremonyView) suspected() string {
 }
 
 // mark is what a key was before the ceremony that is waited for.
-type mark struct{ epoch, failed, try uint32 }
+type mark struct {
+	epoch, failed, try uint32
+	ofAll              bool // a refresh of all begins it, or passes the key by
+}
 
 func markOf(k *client.Key) (m mark) {
 	m.epoch = k.GetSharing().GetEpoch()
@@ -133,7 +136,10 @@ func (a *app) awaitSharing(ctx context.Context, v *vault, id command.KeyID, befo
 		case k.GetSharing().GetEpoch() > before.epoch:
 			a.progress("key %s: epoch %d is live, held by %s", k.Name, k.Sharing.Epoch, strings.Join(v.names(k.Sharing.Holders), ", "))
 			return k, nil
-		case c == nil || c.Step == "failed": // not begun
+		case c != nil && c.Step != "failed":
+		case before.ofAll && !k.RefreshAwaited:
+			return k, passedBy(k)
+		default: // not begun
 			continue
 		}
 		for ; faults < len(c.Faults); faults++ {
@@ -145,6 +151,16 @@ func (a *app) awaitSharing(ctx context.Context, v *vault, id command.KeyID, befo
 		}
 	}
 	return nil, errs.New(errs.Internal, "key %s: watching ended", id)
+}
+
+// passedBy says why a refresh of all left a key as it was.
+func passedBy(k *client.Key) error {
+	why := "nothing is in the way of it any more"
+	if k.RefreshHindrance != "" {
+		why = k.RefreshHindrance
+	}
+	return errs.New(errs.BadState, "key %s was passed by and lies under epoch %d as before: %s", k.Name, k.GetSharing().GetEpoch(), why).
+		WithHint("when that is mended: vaultctl key refresh %s; or let other regions hold it: vaultctl key reshare", k.Name)
 }
 
 // spoilt says why a key was not made.

@@ -42,6 +42,10 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 	}
 	out.Sharing, out.Retiring, out.Addresses = showSharing(k.Sharing), showSharing(k.Retiring), k.Issued
 	out.SinceIndex = k.Since
+	awaited, why := view.Unrefreshed(k)
+	if out.RefreshAwaited = awaited; why != nil {
+		out.RefreshHindrance = why.Error()
+	}
 	if f := k.Fallback; f != nil {
 		out.Fallback = &tetradv1.Fallback{Signers: uint32(f.Signers), PublicKeys: f.PublicKeys}
 	}
