@@ -99,7 +99,7 @@ func (q *request) attemptOf(o *Op) int {
 func (q *request) unreachable(from, to int) bool {
 	for _, t := range q.attempts[from : to+1] {
 		for _, raw := range t.words {
-			if w, err := command.DecodeWord(raw); err == nil && w.Kind == command.WordUnreachable {
+			if w, err := command.DecodeWord(raw); err == nil && (w.Kind == command.WordUnreachable || w.Kind == command.WordWrong) {
 				return true
 			}
 		}

@@ -46,7 +46,7 @@ func (l *ledger) answer(q *request, a *filed, f *findings) {
 }
 
 // reason wants, for a further attempt, the word of a region drawn before that it refuses,
-// or of another that a drawn one cannot be reached.
+// or of another that a drawn one cannot be reached, or answered wrongly.
 func (l *ledger) reason(q *request, i int, f *findings) {
 	before := q.attempts[i-1]
 	for _, raw := range q.attempts[i].words {
@@ -59,7 +59,7 @@ func (l *ledger) reason(q *request, i int, f *findings) {
 			continue
 		}
 		fits := w.Request == q.id && int(w.Attempt) == i && slices.Contains(before.drawn, w.About)
-		if fits && (w.Kind == command.WordRefused && w.By == w.About || w.Kind == command.WordUnreachable && w.By != w.About) {
+		if fits && (w.Kind == command.WordRefused && w.By == w.About || (w.Kind == command.WordUnreachable || w.Kind == command.WordWrong) && w.By != w.About) {
 			return
 		}
 	}

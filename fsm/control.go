@@ -217,6 +217,7 @@ func (t *task) repairClock(b *command.RepairClock) (deed, error) {
 		t.head.clock, t.head.expired, t.head.pruned = b.To, bucketKey{}, bucketKey{}
 		t.bringForward()
 		t.head.schedule = t.head.schedule.broughtForward(b.To)
+		t.head.rollout = t.head.rollout.broughtForward(b.To)
 		t.result.Clock = true
 	}, nil
 }

@@ -77,15 +77,29 @@ func (k *Key) dropEscrow() {
 
 // restartEscrow has the holders of the next sharing begin anew if those of the last one did
 // not file enough: too few shares of one sharing are worth nothing, and no share of
-// another adds to them. k is a copy of its own.
+// another adds to them. Where there are just enough, one that is garbage makes them worth
+// nothing, and nobody can see whether one is: that escrow stays listed, since they may be
+// good, and another of the same terms follows it, once. k is a copy of its own.
 func (k *Key) restartEscrow() {
 	e := k.Escrowing()
-	if e == nil || e.Epoch == 0 || e.Live() {
-		return
+	switch {
+	case e == nil || e.Epoch == 0 || e.Live() && !e.Thin():
+	case !e.Live():
+		*k = *k.withEscrow(e.anew(e.Number))
+	case len(k.Escrows) < MaxEscrows && !slices.ContainsFunc(k.Escrows, func(o *Escrow) bool { return o != e && o.Asked == e.Asked }):
+		k.Escrowed++
+		k.Escrows = append(slices.Clone(k.Escrows), e.anew(k.Escrowed))
 	}
+}
+
+// Thin reports whether one share that is garbage would leave the officers too few.
+func (e *Escrow) Thin() bool { return len(e.Boxes) <= int(e.Threshold) }
+
+// anew returns the same escrow before its first share.
+func (e *Escrow) anew(number uint32) *Escrow {
 	n := *e
-	n.Epoch, n.Threshold, n.Public, n.Boxes = 0, 0, nil, nil
-	*k = *k.withEscrow(&n)
+	n.Number, n.Epoch, n.Threshold, n.Public, n.Boxes, n.Since = number, 0, 0, nil, nil, time.Time{}
+	return &n
 }
 
 func (t *task) escrowKey(b *command.EscrowKey) (deed, error) {

@@ -203,6 +203,53 @@ func TestEscrowAcrossARefresh(t *testing.T) {
 	}
 }
 
+// TestThinEscrow: where just enough shares are there when the next sharing comes, one of
+// them may be garbage: the holders file anew beside them, once. With one more there is
+// nothing to do.
+func TestThinEscrow(t *testing.T) {
+	l, _, id := escrowed(t)
+	later(l, day)
+	refresh := func() {
+		t.Helper()
+		l.Must(l.Dual(&command.RefreshKey{Key: id}))
+		l.Hold(id)
+		later(l, fsm.RetireTime)
+	}
+	for _, r := range ids(1, 4) {
+		want(t, l, errs.OK, boxOf(l, r, id, 1, 1))
+	}
+	first := lone(t, l, id)
+	if !first.Live() || !first.Thin() {
+		t.Fatalf("%+v", first)
+	}
+	refresh()
+	k := keyOf(t, l, id)
+	if len(k.Escrows) != 2 || k.Escrows[0] != first || k.Escrowing() != k.Escrows[1] || k.Escrowed != 2 {
+		t.Fatalf("after a refresh: %+v", k.Escrows)
+	}
+	if e := k.Escrows[1]; e.Number != 2 || e.Live() || e.Epoch != 0 || e.M != first.M || len(e.Officers) != 3 || !e.NotBefore.Equal(first.NotBefore) || e.Asked != first.Asked {
+		t.Fatalf("the one that follows: %+v", e)
+	}
+	want(t, l, errs.BadState, boxOf(l, 2, id, 1, 1))
+	want(t, l, errs.BadState, l.Dual(escrowing(id)))
+	for _, r := range ids(2, 3) {
+		want(t, l, errs.OK, boxOf(l, r, id, 2, 2))
+	}
+	refresh() // not a third time: a region that files nothing must not use them up
+	if k = keyOf(t, l, id); len(k.Escrows) != 2 || !k.Escrows[1].Live() || k.Escrowing() != nil {
+		t.Fatalf("after another: %+v", k.Escrows)
+	}
+	l.Must(l.Dual(escrowing(id)))
+	later(l, day)
+	for _, r := range ids(1, 2, 3) {
+		want(t, l, errs.OK, boxOf(l, r, id, 3, 3))
+	}
+	refresh()
+	if k = keyOf(t, l, id); len(k.Escrows) != 3 || k.Escrows[2].Thin() {
+		t.Fatalf("with one share more than sign: %+v", k.Escrows)
+	}
+}
+
 // TestEscrowLimits: no more than MaxEscrows in the life of a key.
 func TestEscrowLimits(t *testing.T) {
 	l, _, id := escrowed(t)

@@ -34,6 +34,10 @@ func unreachable(l *fsmtest.Log, by, about identity.RegionID, id command.Request
 	return l.Word(by, command.Word{Kind: command.WordUnreachable, About: about, Request: id, Attempt: attempt, At: l.Now})
 }
 
+func wrong(l *fsmtest.Log, by, about identity.RegionID, id command.RequestID, attempt uint8) []byte {
+	return l.Word(by, command.Word{Kind: command.WordWrong, About: about, Request: id, Attempt: attempt, At: l.Now, Answer: [32]byte{7}})
+}
+
 func next(l *fsmtest.Log, leader identity.RegionID, id command.RequestID, attempt uint8, words ...[]byte) *command.Command {
 	return l.By(l.Region(leader).Session, &command.OpenAttempt{Request: id, Attempt: attempt, Words: words})
 }
@@ -66,7 +70,10 @@ func TestAttempts(t *testing.T) {
 	if err != nil || len(e.Opened) != 1 || e.Opened[0].Number != 2 || !slices.Equal(e.Opened[0].Eligible, ids(1, 3, 4)) {
 		t.Fatalf("effect %+v, %v", e, err)
 	}
-	want(t, l, errs.OK, next(l, 1, id, 3, unreachable(l, 4, 3, id, 2)))
+	want(t, l, errs.Unverified, next(l, 1, id, 3, wrong(l, 1, 3, id, 2))) // the leader's own word
+	want(t, l, errs.Unverified, next(l, 1, id, 3, wrong(l, 3, 3, id, 2))) // on itself
+	want(t, l, errs.Unverified, next(l, 1, id, 3, wrong(l, 4, 3, id, 1))) // on another attempt
+	want(t, l, errs.OK, next(l, 1, id, 3, wrong(l, 4, 3, id, 2)))
 	if !slices.Equal(eligible(), ids(1, 4)) {
 		t.Fatalf("third attempt among %v: who was left out stays out while enough others remain", eligible())
 	}

@@ -78,8 +78,10 @@ func (t *task) offerNonces(b *command.OfferNonces) (deed, error) {
 	}, nil
 }
 
-// admit checks that commitments are the region's, on the pool's curve, of one boot, and
-// newer than every one before: so none is ever offered twice.
+// admit checks that commitments are the region's, on the pool's curve, of one boot a
+// session, and newer than every one before, of whatever session: by boot, in one boot by
+// serial. So none is ever offered twice. Regions number boots by their sessions' time of
+// issue, which ascends.
 func (p *NoncePool) admit(commitments []byte) error {
 	size := CommitmentLen(p.Curve)
 	for c := range slices.Chunk(commitments, size) {
@@ -89,6 +91,8 @@ func (p *NoncePool) admit(commitments []byte) error {
 			return errs.New(errs.Invalid, "a commitment of suite %d, region %d is none of region %d on %s", c[1], c[2], p.Region, p.Curve)
 		case boot != p.Boot && p.Offered > 0:
 			return errs.New(errs.Denied, "commitments of two boots of region %d in one session", p.Region)
+		case boot < p.Boot && liar.Defends(liar.Serials):
+			return errs.New(errs.Replayed, "commitments of boot %d of region %d on %s: it offered some of boot %d before", boot, p.Region, p.Curve, p.Boot)
 		case boot == p.Boot && serial <= p.Serial && liar.Defends(liar.Serials):
 			return errs.New(errs.Replayed, "commitment %d of region %d on %s was offered before: the last is %d", serial, p.Region, p.Curve, p.Serial)
 		}
@@ -99,8 +103,8 @@ func (p *NoncePool) admit(commitments []byte) error {
 	return nil
 }
 
-// dropNonces empties a region's pools: what an earlier session offered is void. The number
-// of the last commitment stays, so that none comes again.
+// dropNonces empties a region's pools: what an earlier session offered is void. The numbers
+// of the newest commitment stay for ever, so that none comes again.
 func (w *work) dropNonces(r identity.RegionID) {
 	for _, c := range []command.Curve{command.Secp256k1, command.Ed25519} {
 		if p, ok := w.pools.get(poolKey{r, c}); ok {

@@ -117,6 +117,58 @@ func TestSessionsVoidNonces(t *testing.T) {
 	}
 }
 
+// TestNoOldBoot: what was named in an attempt is not accepted again after another boot's
+// commitments, nor is anything else of a boot that is over; and a snapshot keeps the mark.
+func TestNoOldBoot(t *testing.T) {
+	l, signer, id := fsmtest.New().ReadyThreshold(fsm.Options{})
+	r := l.Region(3)
+	first := l.Commitments(r, command.Ed25519, 1, 1)
+	named := func() []byte {
+		res := l.Apply(l.By(signer, fsmtest.Message(id, "pay")))
+		q, _ := l.Machine.View().Request(res.Opened[0])
+		for _, s := range q.Open().Nonces {
+			if s.Region == 3 {
+				return s.Commitments[0]
+			}
+		}
+		return nil
+	}
+	another := func() {
+		l.Now = l.Now.Add(time.Second)
+		l.NewSession(r, l.Now)
+		l.Must(l.Register(r))
+	}
+	if !bytes.Equal(named(), first) {
+		t.Fatal("the first commitment is not named first")
+	}
+	old := l.Commitments(r, command.Ed25519, 20, 1) // never offered
+	another()
+	l.Must(l.OfferNonces(r, command.Ed25519, 1))
+	for range 2 {
+		another()
+		for what, b := range map[string][]byte{"named before": first, "of a boot that is over": old} {
+			if o := l.Do(l.By(r.Session, &command.OfferNonces{Curve: command.Ed25519, Commitments: b})); o.Code != errs.Replayed {
+				t.Errorf("a commitment %s: %s", what, o.Code)
+			}
+		}
+		if n := named(); n != nil {
+			t.Errorf("commitment %x is named", n[:15])
+		}
+		l.FillPools(command.Ed25519, 2)
+		if named() == nil {
+			t.Error("a new boot's commitments are not taken")
+		}
+		restored, err := fsm.New(l.Genesis, fsm.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := restored.Restore(bytes.NewReader(written(t, l.Machine))); err != nil {
+			t.Fatal(err)
+		}
+		l.Machine = restored
+	}
+}
+
 // TestDryPools: where only nonces are lacking, the request says so and may be sent again
 // with the same bytes; where regions are, it is refused for good.
 func TestDryPools(t *testing.T) {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"slices"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
@@ -16,6 +17,7 @@ type rollout struct {
 	holders []identity.RegionID  // and to be held by these; empty: by whom it is
 	after   command.KeyID        // keys up to here are done
 	author  identity.Fingerprint // zero: the schedule
+	began   time.Time            // of one that was commanded; zero in states of before
 }
 
 func (r *rollout) encode() []byte {
@@ -24,6 +26,9 @@ func (r *rollout) encode() []byte {
 	writeRegions(w, r.holders)
 	w.Fixed(r.after[:])
 	w.Fixed(r.author[:])
+	if !r.began.IsZero() {
+		w.Time(r.began)
+	}
 	return w.Bytes()
 }
 
@@ -32,7 +37,20 @@ func decodeRollout(b []byte) (*rollout, error) {
 	o := &rollout{wrap: r.U32(), holders: readRegions(r)}
 	r.Fixed(o.after[:])
 	o.author = readFingerprint(r)
+	if r.More() {
+		o.began = r.Time()
+	}
 	return o, r.Done()
+}
+
+// broughtForward returns the refresh after the clock was set back.
+func (r *rollout) broughtForward(now time.Time) *rollout {
+	if r == nil || !r.began.After(now) {
+		return r
+	}
+	n := *r
+	n.began = now
+	return &n
 }
 
 // makeShares begins the first ceremony of a new threshold key.
@@ -154,7 +172,7 @@ func (t *task) refreshAll(b *command.RefreshKey) (deed, error) {
 	if err := t.mayOpenWrap(); e.Live > 0 && err != nil {
 		return nil, err
 	}
-	r := &rollout{wrap: e.Epoch, holders: slices.Clone(b.Holders), author: t.author.id}
+	r := &rollout{wrap: e.Epoch, holders: slices.Clone(b.Holders), author: t.author.id, began: t.head.clock}
 	return func(*Outcome) {
 		if e.Live > 0 {
 			r.wrap = t.openWrap()
@@ -184,7 +202,8 @@ func (w *work) roll() {
 }
 
 // rollKey begins a key's refresh unless it needs none, or reports that it has to wait. A
-// key that cannot be refreshed is left as it is: the epoch it lies under shows it.
+// key that cannot be refreshed is left as it is: the epoch it lies under shows it, and
+// View.Unrefreshed says why.
 func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
 	switch {
 	case k.Scheme != command.SchemeThreshold || k.State == KeyRetired:
@@ -200,13 +219,19 @@ func (w *work) rollKey(r *rollout, k *Key) (wait bool) {
 	if err != nil {
 		return false
 	}
-	if r.scheduled() {
-		if begin, wait := w.fitFor(k, holders); !begin {
-			return wait
-		}
+	if err := w.fitFor(k, holders, r.scheduled()); err != nil {
+		return errs.CodeOf(err) == errs.NotReady && w.head.clock.Before(w.rolling(r).Add(OfferTime))
 	}
 	w.refresh(k, w.head.newest, holders, r.author)
 	return false
+}
+
+// rolling returns when a refresh of all began; zero if nobody knows.
+func (w *work) rolling(r *rollout) time.Time {
+	if s := w.head.schedule; s != nil && r.scheduled() {
+		return s.began
+	}
+	return r.began
 }
 
 // keysAfter returns the first keys after an id, in order, at most limit.
@@ -264,6 +289,26 @@ func (t *task) issueAddresses(b *command.IssueAddresses) (deed, error) {
 		n.Issued += uint64(len(b.Paths))
 		t.putKey(&n)
 	}, nil
+}
+
+// Unrefreshed tells of a threshold key that lies under an older wrapping epoch than the
+// newest, and of which no ceremony is running: whether a refresh of all that is going on has
+// yet to come to it, and what is in the way of one now; nil if nothing is.
+func (v View) Unrefreshed(k *Key) (awaited bool, why error) {
+	h := &v.s.head
+	if k.Scheme != command.SchemeThreshold || k.State == KeyRetired || k.Ceremony.Running() || k.Sharing == nil || k.Sharing.Wrap >= h.newest {
+		return false, nil
+	}
+	w := v.s.reading()
+	scheduled := h.schedule != nil
+	if r := h.rollout; r != nil {
+		awaited, scheduled = slices.Compare(r.after[:], k.ID[:]) < 0 && k.Sharing.Wrap < r.wrap, r.scheduled()
+	}
+	holders, err := w.refreshable(k, nil)
+	if err == nil {
+		err = w.fitFor(k, holders, scheduled)
+	}
+	return awaited, err
 }
 
 // Refreshing reports whether a refresh of all keys is going on: it is through up to a key.

@@ -249,7 +249,8 @@ func leftOut(q *Request) (ids []identity.RegionID) {
 }
 
 // reasons verifies the words for a next attempt and returns the regions they are about:
-// a region's own refusal, or that one other than the author cannot reach it either. Words
+// a region's own refusal, or that one other than the author cannot reach it either, or got
+// a wrong answer from it. Words
 // from before the draw count for nothing: collected beforehand, they would let who leads
 // pick the regions.
 func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.RegionID, error) {
@@ -265,7 +266,8 @@ func (t *task) reasons(last *Attempt, q *Request, words [][]byte) ([]identity.Re
 		}
 		refused := v.Kind == command.WordRefused && v.By == v.About
 		unreachable := v.Kind == command.WordUnreachable && v.By != v.About && v.By != t.region.ID
-		if v.Request != q.ID || v.Attempt != last.Number || v.At.Before(drawn) || !refused && !unreachable || !slices.Contains(last.Eligible, v.About) {
+		wrong := v.Kind == command.WordWrong && v.By != v.About && v.By != t.region.ID
+		if v.Request != q.ID || v.Attempt != last.Number || v.At.Before(drawn) || !refused && !unreachable && !wrong || !slices.Contains(last.Eligible, v.About) {
 			return nil, errs.New(errs.Unverified, "a word of region %d is no reason to leave attempt %d of request %s", v.By, last.Number, q.ID)
 		}
 		about = append(about, v.About)

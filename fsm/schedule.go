@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 )
@@ -170,24 +171,25 @@ func (w *work) sealedBelow(epoch uint32) (n uint64) {
 
 func (r *rollout) scheduled() bool { return r.author == identity.Fingerprint{} }
 
-// fitFor reports whether a refresh by schedule may begin a key's ceremony now, or should
-// wait: tries are numbered, and a schedule must not use them up where a holder is ill or
-// has no wrapping key to receive a share with. Such a key is tried again later.
-func (w *work) fitFor(k *Key, holders []identity.RegionID) (begin, wait bool) {
-	if k.Ceremony != nil && k.Ceremony.ID.Try >= ScheduleTries {
-		return false, false
+// fitFor returns why a refresh of all passes a key by: tries are numbered, and must not be
+// used up where a holder is ill, or has no wrapping key to receive a share with (NotReady:
+// it may offer one yet). The schedule leaves some tries to people.
+func (w *work) fitFor(k *Key, holders []identity.RegionID, scheduled bool) error {
+	if c := k.Ceremony; scheduled && c != nil && c.ID.Try >= ScheduleTries {
+		return errs.New(errs.BadState, "%d tries at the next sharing of key %s failed: the schedule leaves it to people", c.ID.Try, k.ID)
 	}
 	e, _ := w.wraps.get(w.head.newest)
 	for _, id := range holders {
 		if r, ok := w.roster.region(id); !ok || !r.Healthy {
-			return false, false
-		}
-		if e.Key(id) == nil {
-			s := w.head.schedule
-			return false, s != nil && w.head.clock.Before(s.began.Add(OfferTime))
+			return errs.New(errs.Unavailable, "region %d, which is to hold key %s, is ill", id, k.ID)
 		}
 	}
-	return true, false
+	for _, id := range holders {
+		if e.Key(id) == nil {
+			return errs.New(errs.NotReady, "region %d, which is to hold key %s, has offered no wrapping key of epoch %d", id, k.ID, e.Epoch)
+		}
+	}
+	return nil
 }
 
 // Schedule tells when threshold keys are refreshed by themselves; false if they are not.

@@ -283,6 +283,59 @@ func TestScheduleWithADeadRegion(t *testing.T) {
 	}
 }
 
+// TestRefreshOfAllWithoutARegion: one that was commanded uses up no try on a key whose
+// holder is away, waits a minute for wrapping keys and no longer, takes along what it can,
+// and says of each other key what is in the way.
+func TestRefreshOfAllWithoutARegion(t *testing.T) {
+	for name, tc := range map[string]struct {
+		away  func(l *fsmtest.Log)
+		waits bool
+		code  errs.Code
+	}{
+		"quarantined":       {func(l *fsmtest.Log) { l.Must(l.Dual(&command.QuarantineRegion{Region: 4, Quarantined: true})) }, false, errs.Invalid},
+		"ill":               {func(l *fsmtest.Log) { l.Must(l.By(l.Region(4).Session, &command.ReportHealth{Region: 4})) }, false, errs.Unavailable},
+		"silent, not ill":   {func(*fsmtest.Log) {}, true, errs.NotReady},
+		"silent, scheduled": {func(l *fsmtest.Log) { refreshEvery(l, day) }, true, errs.NotReady},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _, first := fsmtest.New().ReadyThreshold(fsm.Options{})
+			made := []command.KeyID{first, l.ThresholdKey("acme", "b", command.Ed25519, 2), l.ThresholdKey("acme", "c", command.Ed25519, 2)}
+			three := l.ThresholdKey("acme", "three", command.Ed25519, 2)
+			l.Must(l.Dual(&command.RefreshKey{Key: three, Holders: ids(1, 2, 3)}))
+			dealAll(t, l, 1, 2, 3, 4)
+			later(l, fsm.RetireTime)
+			tc.away(l)
+			l.Must(l.Dual(&command.RefreshKey{}))
+			began := l.Machine.View().Clock()
+			_, going := l.Machine.View().Refreshing()
+			awaited := 0
+			for _, id := range made {
+				if a, _ := l.Machine.View().Unrefreshed(keyOf(t, l, id)); a {
+					awaited++
+				}
+			}
+			if !going || tc.waits && awaited == 0 {
+				t.Fatalf("going on: %v, %d keys are awaited", going, awaited)
+			}
+			dealAll(t, l, 1, 2, 3)
+			if took := l.Machine.View().Clock().Sub(began); took > fsm.OfferTime+15*time.Second {
+				t.Errorf("it waited for %s", took)
+			}
+			wantEpochs(t, l, made, 1)
+			wantEpochs(t, l, []command.KeyID{three}, 3)
+			for _, id := range made {
+				k := keyOf(t, l, id)
+				if a, why := l.Machine.View().Unrefreshed(k); k.Ceremony != nil || a || errs.CodeOf(why) != tc.code {
+					t.Errorf("key %s: ceremony %+v, awaited %v, %v", k.Name, k.Ceremony, a, why)
+				}
+			}
+			if a, why := l.Machine.View().Unrefreshed(keyOf(t, l, three)); a || why != nil {
+				t.Errorf("a key that came along: %v, %v", a, why)
+			}
+		})
+	}
+}
+
 // TestScheduleLeavesTries: a region that offers its key and then deals nothing fails
 // ceremony after ceremony; the schedule stops before the last number is used up.
 func TestScheduleLeavesTries(t *testing.T) {

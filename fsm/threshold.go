@@ -135,8 +135,8 @@ type NoncePool struct {
 	Region      identity.RegionID
 	Curve       command.Curve
 	Session     identity.Fingerprint
-	Boot        uint64 // of the newest commitment ever offered
-	Serial      uint32 // of the newest commitment ever offered
+	Boot        uint64 // of the newest commitment ever offered, the highest of all
+	Serial      uint32 // of the newest commitment ever offered, the highest of that boot
 	Commitments []byte // frost.Commitment, one after the other; taken from the front
 	Offered     uint64 // in all by this session
 }

@@ -54,6 +54,13 @@ func (m *Machine) begin() *work {
 	return w
 }
 
+// reading returns what rules need to be asked of a state that nobody changes.
+func (s *state) reading() *work {
+	w := &work{base: s.db.Txn(false), head: s.head, roster: s.roster}
+	w.wraps = writes[uint32, *Wrap]{table: wrapTable, base: w.base, bytes: epochKey}
+	return w
+}
+
 func slotBytes(id command.RequestID) []byte { return id[:] }
 
 // commit writes the batch and publishes the state after it.

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -33,7 +34,8 @@ type reply struct {
 	refused map[*item]errs.Code
 	good    map[*item][][]byte // verified against the region's attested key; shares of a threshold signature are not yet
 	shares  map[*item][]*frost.SignatureShare
-	err     error // no usable answer at all
+	err     error           // no usable answer at all
+	wrong   *command.Answer // signed by its session, and with what does not hold
 }
 
 func newBundle(r *round, d *drawn, items []*item) *bundle {
@@ -102,6 +104,12 @@ func (b *bundle) ask(ctx context.Context, region identity.RegionID, items []*ite
 	return r
 }
 
+// spoil makes an answer that its region signed a wrong one: nothing of it is taken.
+func (r *reply) spoil() {
+	r.wrong = r.answer
+	clear(r.good)
+}
+
 func (b *bundle) put(ctx context.Context, region identity.RegionID, q *Question) (*command.Answer, error) {
 	if region == b.cfg.Region {
 		return b.signer.answer(ctx, region, q)
@@ -132,10 +140,11 @@ func (b *bundle) verify(r *reply, items []*item) error {
 	}
 	faults, shares := make([]error, len(items)), make([][]*frost.SignatureShare, len(items))
 	parallel(len(items), func(i int) { shares[i], faults[i] = b.verifyItem(a, &a.Items[i], items[i], keys) })
+	var fault error
 	for i, it := range items {
 		switch got := &a.Items[i]; {
 		case faults[i] != nil:
-			return faults[i]
+			fault = cmp.Or(fault, faults[i])
 		case got.Code == errs.OK:
 			r.good[it], r.shares[it] = got.Signatures, shares[i]
 		default:
@@ -144,7 +153,10 @@ func (b *bundle) verify(r *reply, items []*item) error {
 				slog.String("code", got.Code.String()), slog.String("text", got.Text))
 		}
 	}
-	return nil
+	if fault != nil {
+		r.spoil()
+	}
+	return fault
 }
 
 // verifyItem judges one region's answer on one item by itself. Shares of a threshold

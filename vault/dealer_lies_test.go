@@ -179,35 +179,70 @@ func TestOneBoxThatDoesNotOpen(t *testing.T) {
 	})
 }
 
-// TestReshareFromALiar: the three others take over from a region that deals one of them, in
-// every try another, what nobody else can see to be wrong.
+// spoils has region 4 deal one holder, by place, what nobody else can see to be wrong. last
+// is the try in which it dealt.
+func (w *world) spoils(victim func(try uint8) int) (last *atomic.Uint32) {
+	last = new(atomic.Uint32)
+	w.set(func() {
+		w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+			b, ok := body.(*command.DealShares)
+			if !ok || from != 4 {
+				return body
+			}
+			last.Store(uint32(b.Ceremony.Try))
+			other := *b
+			other.Sealed = slices.Clone(b.Sealed)
+			other.Sealed[victim(b.Ceremony.Try)] = []byte("of no use")
+			return &other
+		}
+	})
+	return last
+}
+
+// spoilt are whom a liar may spoil: one holder after the other, or the same one for ever.
+var spoilt = map[string]func(try uint8) int{
+	"in turn":       func(try uint8) int { return int(try) % 3 },
+	"the first":     func(uint8) int { return 0 },
+	"the third one": func(uint8) int { return 2 },
+}
+
+// TestReshareFromALiar: the three others take over from a region that spoils boxes, after
+// the first try: whom its victim accuses is left out.
 func TestReshareFromALiar(t *testing.T) {
 	for signers := uint8(2); signers <= 3; signers++ {
-		t.Run(fmt.Sprint(signers), func(t *testing.T) {
-			simulate(t, func(t *testing.T, w *world) {
-				first := w.threshold(ed25519Curve, signers)
-				var last atomic.Uint32 // try in which it dealt
-				w.set(func() {
-					w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
-						b, ok := body.(*command.DealShares)
-						if !ok || from != 4 {
-							return body
-						}
-						last.Store(uint32(b.Ceremony.Try))
-						other := *b
-						other.Sealed = slices.Clone(b.Sealed)
-						other.Sealed[int(b.Ceremony.Try)%3] = []byte("of no use")
-						return &other
+		for name, victim := range spoilt {
+			t.Run(fmt.Sprint(name, signers), func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					first := w.threshold(ed25519Curve, signers)
+					last := w.spoils(victim)
+					w.refresh(first.ID, 1, 2, 3)
+					k := w.live(first.ID, 2)
+					if last.Load() != 1 || !bytes.Equal(k.Point, first.Point) {
+						t.Errorf("it dealt until try %d, want 1; key %x", last.Load(), k.Point)
 					}
+					w.neverMixed(4)
 				})
-				w.refresh(first.ID, 1, 2, 3)
-				k := w.live(first.ID, 2)
-				if want := uint32(signers - 1); last.Load() != want || !bytes.Equal(k.Point, first.Point) {
-					t.Errorf("it dealt until try %d, want %d; key %x", last.Load(), want, k.Point)
-				}
-				w.neverMixed(4)
 			})
-		})
+		}
+	}
+}
+
+// TestBeaconFromALiar: the same of the beacon, which three deal; and while the liar stays a
+// holder.
+func TestBeaconFromALiar(t *testing.T) {
+	for name, victim := range spoilt {
+		for _, holders := range [][]identity.RegionID{{1, 2, 3}, everyone} {
+			t.Run(fmt.Sprint(name, holders), func(t *testing.T) {
+				simulate(t, func(t *testing.T, w *world) {
+					last := w.spoils(victim)
+					w.refresh(command.BeaconKey, holders...)
+					if k := w.live(command.BeaconKey, 1); last.Load() != 1 || len(k.Sharing.Shares) != len(holders) {
+						t.Errorf("it dealt until try %d, want 1; %d shares", last.Load(), len(k.Sharing.Shares))
+					}
+					w.neverMixed(4)
+				})
+			})
+		}
 	}
 }
 

@@ -136,20 +136,23 @@ func (b *bundle) convict(it *item, fault error) []uint8 {
 		slog.Int("attempt", int(it.Attempt)), slog.Any("culprits", guilty), slog.Any("error", fault))
 	for _, region := range guilty {
 		if r := b.replies[identity.RegionID(region)]; r != nil && r.err == nil {
-			r.err = b.blame(r.region, "its share does not verify")
+			r.err, r.wrong = b.blame(r.region, "its share does not verify"), r.answer
 		}
 	}
 	return guilty
 }
 
 // checkShares is what a witness does with the shares of one region: each must verify by
-// itself. An answer with one that does not is no good answer at all.
+// itself. An answer with one that does not is no good answer at all; one that nobody can
+// check, since a commitment is none, is not wrong for that.
 func (b *bundle) checkShares(r *reply) {
 	for it, shares := range r.shares {
 		for i, s := range shares {
-			if it.parts == nil || it.parts[i].key.CheckShare(it.parts[i].message, it.parts[i].commitments, s) != nil {
-				b.cfg.Logger.Error("share does not verify", slog.Int("region", int(r.region)), slog.String("request", it.Request.String()))
+			if it.parts == nil {
 				clear(r.good)
+			} else if it.parts[i].key.CheckShare(it.parts[i].message, it.parts[i].commitments, s) != nil {
+				b.cfg.Logger.Error("share does not verify", slog.Int("region", int(r.region)), slog.String("request", it.Request.String()))
+				r.spoil()
 				return
 			}
 		}

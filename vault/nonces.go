@@ -36,17 +36,32 @@ func newNonces(cfg *Config, a *author, stats *counters, b *beacon) *nonces {
 
 // open makes the pool, once.
 func (s *stock) open(ctx context.Context) error {
+	if err := s.cfg.Replica.Ready(); err != nil {
+		return err
+	}
 	hedge, err := s.hedge(ctx)
 	if err != nil {
 		return err
 	}
 	defer clear(hedge)
-	// Sessions of a region are issued in order, so that each boot's number is higher.
-	pool, err := frost.NewPool(suiteFor(s.curve), uint8(s.cfg.Region), uint64(s.cfg.Session.Cert.Issued.UnixMilli()), hedge)
+	s.boot = s.bootAfter(s.cfg.Replica.View())
+	pool, err := frost.NewPool(suiteFor(s.curve), uint8(s.cfg.Region), s.boot, hedge)
 	if err == nil {
 		s.pool.Store(pool)
 	}
 	return err
+}
+
+// bootAfter numbers this boot: higher than all from which the state knows offers of this
+// region, since it takes nothing older. Sessions of a region are issued in order, so that
+// its time of issue is; unless the region was replaced after its clock had run ahead.
+func (s *stock) bootAfter(view fsm.View) uint64 {
+	issued := uint64(s.cfg.Session.Cert.Issued.UnixMilli())
+	p, ok := view.NoncePool(s.cfg.Region, s.curve)
+	if !ok || p.Boot < issued || p.Session == s.cfg.Session.Public().Fingerprint() {
+		return issued
+	}
+	return p.Boot + 1
 }
 
 // hedge is a secret of this region, boot and curve: nonces stay secret even if the source of
@@ -136,7 +151,7 @@ func (n *nonces) sign(curve command.Curve, share *frost.Share, p *part) ([]byte,
 // serialOf reads the serial of an encoded commitment of this boot; false for any other.
 func (s *stock) serialOf(b []byte) (uint32, bool) {
 	const head = 15 // format, suite, region, boot and serial, as frost writes them
-	if len(b) < head || binary.BigEndian.Uint64(b[3:]) != uint64(s.cfg.Session.Cert.Issued.UnixMilli()) {
+	if len(b) < head || binary.BigEndian.Uint64(b[3:]) != s.boot {
 		return 0, false
 	}
 	return binary.BigEndian.Uint32(b[11:]), true

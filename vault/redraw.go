@@ -185,12 +185,18 @@ func (d *redraw) genuine(words []*command.Word, by identity.RegionID, ask *Ask) 
 	}
 	for _, w := range words {
 		owner, cert, ok := view.RegionBySession(w.Session)
-		if !ok || owner.ID != by || w.By != by || w.Kind != ask.Kind || w.About != ask.About ||
+		if !ok || owner.ID != by || w.By != by || !fitting(w, ask) || w.About != ask.About ||
 			w.Attempt != 0 && !asked[Item{w.Request, w.Attempt}] || !d.cfg.Verify(cert.Session, w.SignedBytes(view.Cluster()), w.Sig) {
 			return d.blame(by, "word is not its own, or not what was asked")
 		}
 	}
 	return nil
+}
+
+// fitting reports whether a word is of the kind asked for. Who is asked whether it reaches
+// a region may have got a wrong answer from it.
+func fitting(w *command.Word, ask *Ask) bool {
+	return w.Kind == ask.Kind || ask.Kind == command.WordUnreachable && w.Kind == command.WordWrong && w.Attempt != 0
 }
 
 func (d *redraw) keep(words []*command.Word) {

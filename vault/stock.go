@@ -26,6 +26,7 @@ type stock struct {
 	stats   *counters
 	beacon  *beacon
 	curve   command.Curve
+	boot    uint64                     // number of this boot in commitments; set before the pool
 	pool    atomic.Pointer[frost.Pool] // set before the first offer
 	wake    bell                       // capacity 1
 	wanted  atomic.Bool                // the curve has a live threshold key
@@ -79,7 +80,7 @@ func (s *stock) run(ctx context.Context) {
 		if err == nil {
 			break
 		}
-		s.cfg.Logger.Warn("no nonces yet: their hedge wants the share of the beacon key", slog.Any("error", err))
+		s.cfg.Logger.Warn("no nonces yet: they want a state that is not stale, and for their hedge the share of the beacon key", slog.Any("error", err))
 		if !sleep(ctx, pause) {
 			return
 		}

@@ -63,6 +63,9 @@ func TestThresholdOfThreeAndFour(t *testing.T) {
 			c := w.joint(k, "more of us")
 			w.proven(k, c, w.sign(c))
 		}
+		if words := w.wordsOn(2); len(words) == 0 || slices.ContainsFunc(words, func(v *command.Word) bool { return v.Kind != command.WordUnreachable }) {
+			t.Errorf("a region that says nothing is not said to be unreachable: %+v", words)
+		}
 		w.oneNonceOneMessage()
 	})
 }
@@ -225,8 +228,16 @@ func TestWrongShare(t *testing.T) {
 				if s := w.leading().vault.Stats(); s.BadAnswers == 0 || s.SecondAttempts == 0 {
 					t.Errorf("%d bad answers and %d further attempts counted", s.BadAnswers, s.SecondAttempts)
 				}
-				if !w.wordOn(3) {
+				words := w.wordsOn(3)
+				if len(words) == 0 {
 					t.Error("no region's word on the liar stands in the log")
+				}
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				for _, v := range words {
+					if v.Kind != command.WordWrong || !w.lied[v.Answer] {
+						t.Errorf("the log says that the liar %s, answer %x", v.Kind, v.Answer[:4])
+					}
 				}
 			})
 		})
@@ -254,11 +265,17 @@ func (w *world) spoil(liar identity.RegionID) func(from, to identity.RegionID, m
 		}
 		w.ok(a.Sign(context.Background(), w.kit.Cluster(), w.nodes[liar].session))
 		m.answer = a.Encode()
+		w.mu.Lock()
+		w.lied[a.Hash()] = true
+		w.mu.Unlock()
 	}
 }
 
 // wordOn reports whether an attempt was opened on another region's word on one.
-func (w *world) wordOn(about identity.RegionID) bool {
+func (w *world) wordOn(about identity.RegionID) bool { return len(w.wordsOn(about)) > 0 }
+
+// wordsOn returns the words of other regions on one that attempts were opened on.
+func (w *world) wordsOn(about identity.RegionID) (words []*command.Word) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, in := range w.log {
@@ -269,12 +286,12 @@ func (w *world) wordOn(about identity.RegionID) bool {
 			}
 			for _, raw := range body.(*command.OpenAttempt).Words {
 				if v, err := command.DecodeWord(raw); err == nil && v.About == about && v.By != about {
-					return true
+					words = append(words, v)
 				}
 			}
 		}
 	}
-	return false
+	return words
 }
 
 // TestWithheldShare: a region says nothing, the others draw anew.

@@ -20,17 +20,39 @@ import (
 
 // garbage is an offer of commitments that are none, in the shape the log takes.
 func (n *node) garbage(curve command.Curve, count int) *command.OfferNonces {
+	return n.garbageOf(uint64(n.session.Cert.Issued.UnixMilli()), curve, count)
+}
+
+func (n *node) garbageOf(boot uint64, curve command.Curve, count int) *command.OfferNonces {
 	b := &command.OfferNonces{Curve: curve}
 	for i := range count {
 		c := []byte{1, 1, byte(n.id)}
 		if curve == command.Secp256k1 {
 			c[1] = 2
 		}
-		c = binary.BigEndian.AppendUint64(c, uint64(n.session.Cert.Issued.UnixMilli()))
+		c = binary.BigEndian.AppendUint64(c, boot)
 		c = binary.BigEndian.AppendUint32(c, uint32(i+1))
 		b.Commitments = append(b.Commitments, append(c, bytes.Repeat([]byte{0xff}, fsm.CommitmentLen(curve)-len(c))...)...)
 	}
 	return b
+}
+
+// TestBootNumbers: a region that offered under a number of far ahead, as one whose clock ran
+// ahead did before it was replaced, goes on above it.
+func TestBootNumbers(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		n := w.nodes[3]
+		ahead := uint64(time.Now().Add(time.Hour).UnixMilli())
+		w.must(w.command(n.garbageOf(ahead, ed25519Curve, 4), time.Minute, n.session))
+		n.kill()
+		time.Sleep(time.Second)
+		n.restart()
+		w.threshold(ed25519Curve, 2)
+		w.eventually("its pool is full again", func() bool {
+			p, ok := w.leading().View().NoncePool(3, ed25519Curve)
+			return ok && p.Boot == ahead+1 && p.Count() >= 64 && p.Session == n.session.Public().Fingerprint()
+		})
+	})
 }
 
 // TestCommitmentsThatAreNone: a region offers bytes that are no points. Nobody can sign

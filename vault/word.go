@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"encoding/hex"
 	"log/slog"
 	"time"
 
@@ -24,7 +25,7 @@ type witness struct {
 // asker judges the question another region could not get answered, and puts it again.
 type asker interface {
 	rightly(ctx context.Context, ask *Ask) (*Question, []*item, error)
-	repeat(ctx context.Context, about identity.RegionID, q *Question, items []*item) (unanswered []Item, err error)
+	repeat(ctx context.Context, about identity.RegionID, q *Question, items []*item) (finding, error)
 }
 
 func (w *witness) handle(ctx context.Context, raw []byte) ([]byte, error) {
@@ -66,31 +67,43 @@ func (w *witness) give(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 }
 
 // unreachable gives the word on a region that does not answer a probe; or that answers it,
-// but not the question, put to it by this region too. On an attempt it gives one only if
+// but not the question, put to it by this region too; or answers that wrongly, which is a
+// word of another kind. It proves nothing by itself: who gives it may lie. On an attempt it gives one only if
 // the question shows that the region was drawn for it: else a leader could use any region
 // that happens to be away to have another pair drawn.
 func (w *witness) unreachable(ctx context.Context, ask *Ask) ([]*command.Word, error) {
 	gone := w.probe(ctx, ask.About) != nil
 	q, items, err := w.asker.rightly(ctx, ask)
-	var silent []Item
+	var found finding
 	switch {
 	case gone && err == nil:
-		silent = names(items)
+		found.silent = names(items)
 	case gone:
 		w.cfg.Logger.Info("no word on attempts", slog.Int("about", int(ask.About)), slog.Any("error", err))
 		err = nil // on its health there is one all the same
 	case err == nil && len(items) > 0:
-		silent, err = w.asker.repeat(ctx, ask.About, q, items)
+		found, err = w.asker.repeat(ctx, ask.About, q, items)
 	}
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err() // the asker gave up: nothing was learnt
 	case err != nil:
 		return nil, err
-	case !gone && len(silent) == 0:
+	case !gone && found.nothing():
 		return nil, errs.New(errs.BadState, "region %d is reachable from region %d and ready", ask.About, w.cfg.Region)
 	}
-	return w.words(ctx, &Ask{Kind: ask.Kind, About: ask.About, Items: silent}, gone)
+	return w.tell(ctx, ask.About, &found, gone)
+}
+
+// tell signs the words on what was found.
+func (w *witness) tell(ctx context.Context, about identity.RegionID, v *finding, gone bool) ([]*command.Word, error) {
+	words, err := w.words(ctx, &Ask{Kind: command.WordUnreachable, About: about, Items: v.silent}, gone)
+	if err != nil || len(v.wrong) == 0 {
+		return words, err
+	}
+	w.cfg.Logger.Error("this region says of another that it answered wrongly", slog.Int("about", int(about)), slog.String("answer", hex.EncodeToString(v.answer[:])))
+	wrong, err := w.sign(ctx, command.Word{Kind: command.WordWrong, About: about, Answer: v.answer}, v.wrong)
+	return append(words, wrong...), err
 }
 
 func names(items []*item) (out []Item) {
@@ -158,14 +171,21 @@ func spell(view fsm.View, about identity.RegionID) (it Item) {
 
 // words signs one word an attempt, after one on health if asked for.
 func (w *witness) words(ctx context.Context, ask *Ask, health bool) ([]*command.Word, error) {
-	view, items := w.cfg.Replica.View(), ask.Items
+	items := ask.Items
 	if health {
-		items = append([]Item{spell(view, ask.About)}, items...)
+		items = append([]Item{spell(w.cfg.Replica.View(), ask.About)}, items...)
 	}
-	cluster, now := view.Cluster(), w.cfg.Clock.Now().Truncate(time.Millisecond)
+	return w.sign(ctx, command.Word{Kind: ask.Kind, About: ask.About}, items)
+}
+
+// sign signs one word an item, like the one given.
+func (w *witness) sign(ctx context.Context, like command.Word, items []Item) ([]*command.Word, error) {
+	cluster := w.cfg.Replica.View().Cluster()
+	like.By, like.At = w.cfg.Region, w.cfg.Clock.Now().Truncate(time.Millisecond)
 	out := make([]*command.Word, len(items))
 	for i, it := range items {
-		out[i] = &command.Word{Kind: ask.Kind, About: ask.About, Request: it.Request, Attempt: it.Attempt, By: w.cfg.Region, At: now}
+		word := like
+		out[i], word.Request, word.Attempt = &word, it.Request, it.Attempt
 		if err := out[i].Sign(ctx, cluster, w.cfg.Session); err != nil {
 			return nil, err
 		}

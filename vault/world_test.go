@@ -58,6 +58,7 @@ type world struct {
 
 	withhold func(c *command.Command) bool                       // keeps a command out of the log
 	tamper   func(from, to identity.RegionID, m *message)        // on the wire between regions
+	lied     map[[32]byte]bool                                   // hashes of wrong answers, by spoil
 	cut      map[[2]identity.RegionID]bool                       // directed
 	partials func(from identity.RegionID) bool                   // false: not on append replies
 	forged   func(meta command.Meta) (identity.RegionID, []byte) // on append replies
@@ -167,7 +168,7 @@ func simulate(t *testing.T, body func(t *testing.T, w *world)) {
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, kit: fsmtest.New(fsmtest.WithBeacon(beaconKey()), fsmtest.At(time.Now())),
 		nodes: map[identity.RegionID]*node{}, queue: make(chan proposal, 4096), stopped: make(chan struct{}),
-		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}, sharings: newSharings()}
+		leader: 1, cut: map[[2]identity.RegionID]bool{}, sent: map[string]int{}, sharings: newSharings(), lied: map[[32]byte]bool{}}
 	w.meta = command.Meta{Term: 1, Chain: w.kit.Genesis.Document.Hash()}
 	w.admin = [2]*identity.KeySigner{w.kit.Admins[0], w.kit.Admins[1]}
 	verifier := fsm.NewVerifier(1 << 16)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/auditor"
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/durable"
@@ -30,6 +31,7 @@ type leafView struct {
 	Outcome   string `json:"outcome"`
 	Text      string `json:"text,omitempty"`
 	Began     string `json:"began,omitempty"` // by time alone, before the command
+	Words     string `json:"words,omitempty"` // of regions, on which a further attempt was opened; each is what that region says
 	Principal string `json:"principal"`
 	Signers   int    `json:"signatures"`
 	Hash      string `json:"leaf_hash"`
@@ -48,7 +50,34 @@ func viewLeaf(l *audit.Leaf) leafView {
 			v.Began += fmt.Sprintf(", repetition %d", e.Schedule.Retry)
 		}
 	}
+	if l.Command.Type == command.TypeOpenAttempt {
+		v.Words = wordsText(l)
+	}
 	return v
+}
+
+// wordsText says on whose words a further attempt was opened; empty where they are withheld.
+func wordsText(l *audit.Leaf) string {
+	body, err := l.Body()
+	b, ok := body.(*command.OpenAttempt)
+	if err != nil || !ok {
+		return ""
+	}
+	var texts []string
+	for _, raw := range b.Words {
+		w, err := command.DecodeWord(raw)
+		if err != nil {
+			continue
+		}
+		about := "it"
+		if w.By != w.About {
+			about = fmt.Sprintf("region %d", w.About)
+		}
+		s := fmt.Sprintf("region %d says that %s %s", w.By, about, map[command.WordKind]string{command.WordRefused: "refused",
+			command.WordUnreachable: "cannot be reached", command.WordWrong: fmt.Sprintf("answered wrongly (answer %x)", w.Answer)}[w.Kind])
+		texts = append(texts, s)
+	}
+	return strings.Join(texts, "; ")
 }
 
 func (a *app) auditLog() *cobra.Command {
@@ -85,7 +114,7 @@ printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, 
 				}
 				q := viewLeaf(leaf)
 				if err := a.line(q, func(w io.Writer) {
-					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+q.Began))
+					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+strings.TrimSpace(q.Began+" "+q.Words)))
 				}); err != nil {
 					return err
 				}

@@ -180,6 +180,7 @@ func (a *app) printBeacon(ctx context.Context, v *vault, k *client.Key) error {
 			for _, f := range c.Faults {
 				kv = append(kv, "fault", f.String())
 			}
+			kv = append(kv, "suspected", c.suspected())
 		}
 		a.pairs(w, kv...)
 		t := &table{head: []string{"REGION", "PUBLIC SHARE"}}

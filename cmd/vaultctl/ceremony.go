@@ -52,6 +52,7 @@ type ceremonyView struct {
 	Holders  []string    `json:"holders"`
 	Missing  []string    `json:"missing"`
 	Faults   []faultView `json:"faults"`
+	Suspects []string    `json:"suspects"`
 	Author   string      `json:"author,omitempty"`
 }
 
@@ -68,7 +69,7 @@ func (v *vault) viewCeremony(c *client.Ceremony) *ceremonyView {
 		return nil
 	}
 	out := &ceremonyView{Epoch: c.Epoch, Try: c.Try, Step: stepNames[c.Step], Deadline: iso(c.Deadline), Wrap: c.WrapEpoch, Author: hexOf(c.Author),
-		Dealers: v.names(c.Dealers), Holders: v.names(c.Holders), Missing: v.names(c.Missing), Faults: []faultView{}}
+		Dealers: v.names(c.Dealers), Holders: v.names(c.Holders), Missing: v.names(c.Missing), Faults: []faultView{}, Suspects: v.names(c.Suspects)}
 	for _, f := range c.Faults {
 		fv := faultView{Try: f.Try, Step: stepNames[f.Step], By: v.names(f.By), Note: f.Note}
 		if f.Region != 0 {
@@ -91,8 +92,17 @@ func (c *ceremonyView) line() string {
 	return s
 }
 
+// suspected says whom the faults point at; empty if at nobody. Two of them dispute, and
+// nobody else can tell which of them lies.
+func (c *ceremonyView) suspected() string {
+	return strings.Join(c.Suspects, " or ")
+}
+
 // mark is what a key was before the ceremony that is waited for.
-type mark struct{ epoch, failed, try uint32 }
+type mark struct {
+	epoch, failed, try uint32
+	ofAll              bool // a refresh of all begins it, or passes the key by
+}
 
 func markOf(k *client.Key) (m mark) {
 	m.epoch = k.GetSharing().GetEpoch()
@@ -126,7 +136,10 @@ func (a *app) awaitSharing(ctx context.Context, v *vault, id command.KeyID, befo
 		case k.GetSharing().GetEpoch() > before.epoch:
 			a.progress("key %s: epoch %d is live, held by %s", k.Name, k.Sharing.Epoch, strings.Join(v.names(k.Sharing.Holders), ", "))
 			return k, nil
-		case c == nil || c.Step == "failed": // not begun
+		case c != nil && c.Step != "failed":
+		case before.ofAll && !k.RefreshAwaited:
+			return k, passedBy(k)
+		default: // not begun
 			continue
 		}
 		for ; faults < len(c.Faults); faults++ {
@@ -138,6 +151,16 @@ func (a *app) awaitSharing(ctx context.Context, v *vault, id command.KeyID, befo
 		}
 	}
 	return nil, errs.New(errs.Internal, "key %s: watching ended", id)
+}
+
+// passedBy says why a refresh of all left a key as it was.
+func passedBy(k *client.Key) error {
+	why := "nothing is in the way of it any more"
+	if k.RefreshHindrance != "" {
+		why = k.RefreshHindrance
+	}
+	return errs.New(errs.BadState, "key %s was passed by and lies under epoch %d as before: %s", k.Name, k.GetSharing().GetEpoch(), why).
+		WithHint("when that is mended: vaultctl key refresh %s; or let other regions hold it: vaultctl key reshare", k.Name)
 }
 
 // spoilt says why a key was not made.
@@ -152,6 +175,9 @@ func (v *vault) spoilt(k *client.Key, c *ceremonyView) error {
 		again = "vaultctl beacon refresh"
 	}
 	hint := again + " tries again; vaultctl status and the blamed region's log tell more"
+	if s := c.suspected(); s != "" {
+		hint = "it was " + s + ", if only one region is at fault; " + hint
+	}
 	if k.Sharing == nil {
 		what = "was not made"
 	}

@@ -30,13 +30,14 @@ type escrowView struct {
 	Epoch     uint32   `json:"epoch,omitempty"`
 	Regions   []string `json:"shares_of,omitempty"`
 	Since     string   `json:"since,omitempty"`
+	Thin      bool     `json:"one_garbage_share_spoils_it,omitempty"` // once it is live
 	Author    string   `json:"author"`
 	Reason    string   `json:"reason,omitempty"`
 	Asked     uint64   `json:"asked_index"`
 }
 
 func (v *vault) viewEscrow(e *client.Escrow) escrowView {
-	out := escrowView{Number: e.Number, State: "waiting", Quorum: e.Quorum, Officers: e.Officers, Disaster: e.Disaster, NotBefore: iso(e.NotBefore),
+	out := escrowView{Number: e.Number, State: "waiting", Quorum: e.Quorum, Officers: e.Officers, Disaster: e.Disaster, NotBefore: iso(e.NotBefore), Thin: e.Since != nil && len(e.Regions) <= int(e.Threshold),
 		Epoch: e.Epoch, Regions: v.names(e.Regions), Since: iso(e.Since), Author: hexOf(e.Author), Reason: e.Reason, Asked: e.AskedIndex}
 	switch {
 	case e.Since != nil:
@@ -59,7 +60,11 @@ func (e escrowView) String() string {
 	case "filing":
 		return fmt.Sprintf("%d BEGUN: shares of %s, epoch %d, are out to %s", e.Number, strings.Join(e.Regions, ", "), e.Epoch, who)
 	}
-	return fmt.Sprintf("%d LIVE since %s: %s can restore the key from shares of epoch %d; no refresh ends that", e.Number, e.Since, who, e.Epoch)
+	s := fmt.Sprintf("%d LIVE since %s: %s can restore the key from shares of epoch %d; no refresh ends that", e.Number, e.Since, who, e.Epoch)
+	if e.Thin {
+		s += fmt.Sprintf("; only %s filed theirs: if one is garbage, nobody can restore it", strings.Join(e.Regions, ", "))
+	}
+	return s
 }
 
 func (a *app) keyEscrow() *cobra.Command {

@@ -9,6 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
 	"github.com/tetrad-vault/tetrad/fsm/command"
+	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -87,6 +88,22 @@ func TestConfigureKeepsTheRest(t *testing.T) {
 		want := set
 		if c.want(&want); got != want {
 			t.Errorf("%v: sent %+v, want %+v", c.args, got, want)
+		}
+	}
+}
+
+// TestAuditTellsOfWrongAnswers: why a further attempt was opened is told with its leaf.
+func TestAuditTellsOfWrongAnswers(t *testing.T) {
+	s := newStage(t)
+	k := fsmtest.New()
+	c := k.Command(&command.OpenAttempt{Request: command.RequestID{4}, Attempt: 2, Words: [][]byte{
+		k.Word(2, command.Word{Kind: command.WordWrong, About: 3, Request: command.RequestID{4}, Attempt: 1, At: k.Start, Answer: [32]byte{0xab, 0xcd}}),
+		k.Word(4, command.Word{Kind: command.WordRefused, About: 4, Request: command.RequestID{4}, Attempt: 1, At: k.Start})}}, k.Start.Add(time.Minute), k.Region(1).Session)
+	s.c.State.AddLeaf(audit.Leaf{Meta: command.Meta{Index: 9}, Command: c.Commitment(), Fields: c.Fields, Code: errs.OK, Effect: (&audit.Effect{}).Encode()})
+	out := s.ok("audit", "log")
+	for _, want := range []string{"region 2 says that region 3 answered wrongly (answer abcd0000", "region 4 says that it refused"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q: %s", want, out)
 		}
 	}
 }

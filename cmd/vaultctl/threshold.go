@@ -40,8 +40,9 @@ type thresholdView struct {
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
 	Ceremony    *ceremonyView `json:"ceremony,omitempty"`
-	Escrows     []escrowView  `json:"escrows,omitempty"`         // copies for officers, for ever
-	Wraps       []wrapView    `json:"wrapping_epochs,omitempty"` // those it uses; shown to principals of the vault
+	Hindrance   string        `json:"refresh_hindrance,omitempty"` // why a refresh of all would pass it by; it lies under an older wrapping epoch
+	Escrows     []escrowView  `json:"escrows,omitempty"`           // copies for officers, for ever
+	Wraps       []wrapView    `json:"wrapping_epochs,omitempty"`   // those it uses; shown to principals of the vault
 }
 
 // wrapView is one epoch of wrapping keys.
@@ -74,7 +75,7 @@ func (v *vault) viewSharing(s *client.Sharing) *sharingView {
 // viewThreshold fills in what a threshold key has, with names computed here.
 func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Network) {
 	t := &thresholdView{PublicKey: hexOf(k.PublicKey), Point: hexOf(k.Point), ChainCode: hexOf(k.ChainCode), Fallback: fallbackText(fallbackOf(k)), Addresses: k.Addresses,
-		Sharing: v.viewSharing(k.Sharing), Retiring: v.viewSharing(k.Retiring), Ceremony: v.viewCeremony(k.Ceremony)}
+		Sharing: v.viewSharing(k.Sharing), Retiring: v.viewSharing(k.Retiring), Ceremony: v.viewCeremony(k.Ceremony), Hindrance: k.RefreshHindrance}
 	out.Threshold = t
 	for _, e := range k.Escrows {
 		t.Escrows = append(t.Escrows, v.viewEscrow(e))
@@ -145,6 +146,9 @@ func (t *thresholdView) pairs() []string {
 	for i, d := range t.Descriptors {
 		kv = append(kv, []string{"receive", "change"}[i], d)
 	}
+	if t.Hindrance != "" {
+		kv = append(kv, "not refreshed", t.Hindrance)
+	}
 	kv = append(kv, "fallback", t.Fallback, "leaf script", t.Leaf, "addresses issued", itoa(t.Addresses))
 	for _, s := range []struct {
 		name string
@@ -168,6 +172,7 @@ func (t *thresholdView) pairs() []string {
 		for _, f := range t.Ceremony.Faults {
 			kv = append(kv, "fault", f.String())
 		}
+		kv = append(kv, "suspected", t.Ceremony.suspected())
 	}
 	return kv
 }
@@ -250,8 +255,9 @@ func (a *app) reshare(ctx context.Context, d *dual, tenant string, args []string
 	before := map[command.KeyID]mark{}
 	var order []command.KeyID
 	add := func(k *client.Key) {
-		id := command.KeyID(k.Id)
-		order, before[id] = append(order, id), markOf(k)
+		id, m := command.KeyID(k.Id), markOf(k)
+		m.ofAll = len(args) == 0
+		order, before[id] = append(order, id), m
 	}
 	err := a.with(ctx, func(ctx context.Context, v *vault) error {
 		ctx, cancel := a.deadline(ctx)
@@ -285,13 +291,15 @@ func (a *app) reshare(ctx context.Context, d *dual, tenant string, args []string
 	})
 }
 
-// awaitAll waits for every key, also when one fails, and returns the first failure.
-func (a *app) awaitAll(ctx context.Context, v *vault, order []command.KeyID, before map[command.KeyID]mark) (first error) {
-	done := []signingKeyView{}
+// awaitAll waits for every key, also when one fails or is passed by, and names those that
+// did not come along.
+func (a *app) awaitAll(ctx context.Context, v *vault, order []command.KeyID, before map[command.KeyID]mark) error {
+	done, failed := []signingKeyView{}, []error{}
 	for _, id := range order {
 		k, err := a.awaitSharing(ctx, v, id, before[id])
-		if err != nil && first == nil {
-			first = err
+		if err != nil {
+			failed = append(failed, err)
+			a.progress("%v", err)
 		}
 		if k != nil {
 			done = append(done, v.viewKey(k, intent.Mainnet))
@@ -300,8 +308,31 @@ func (a *app) awaitAll(ctx context.Context, v *vault, order []command.KeyID, bef
 	if err := a.print(done, func(w io.Writer) { a.sharings(w, done) }); err != nil {
 		return err
 	}
-	return first
+	return together(failed, len(order))
 }
+
+// together makes one failure of several, with the code of the first.
+func together(failed []error, of int) error {
+	switch {
+	case len(failed) == 0:
+		return nil
+	case of == 1:
+		return failed[0]
+	}
+	var texts []string
+	for i, err := range failed {
+		if i == mostNamed {
+			texts = append(texts, "and others")
+			break
+		}
+		texts = append(texts, err.Error())
+	}
+	return errs.New(errs.CodeOf(failed[0]), "%d of %d keys did not come along: %s", len(failed), of, strings.Join(texts, "; ")).
+		WithHint("vaultctl key show tells of each what is in the way; vaultctl key refresh KEY does it alone")
+}
+
+// mostNamed bounds the failures told in one line.
+const mostNamed = 20
 
 func (a *app) sharings(w io.Writer, keys []signingKeyView) {
 	t := &table{head: []string{"KEY", "TENANT", "STATE", "EPOCH", "HOLDERS", "CEREMONY"}}

@@ -397,6 +397,9 @@ func TestRefreshAll(t *testing.T) {
 	ed, btc := s.key(1, "ed", command.Ed25519), s.key(2, "btc", command.Secp256k1)
 	s.c.State.PutKey(fsm.Key{ID: command.KeyID{9}, Name: "plain", Tenant: "acme", Scheme: command.SchemeMultisig, Curve: command.P256, State: fsm.KeyActive})
 	s.onSubmit(func(_ context.Context, c *command.Command) (fsm.Outcome, error) {
+		for b := byte(1); b <= 2; b++ {
+			s.c.State.PutUnrefreshed(command.KeyID{b}, true, nil)
+		}
 		time.AfterFunc(200*time.Millisecond, func() {
 			s.c.State.PutKey(row(1, "ed", command.Ed25519, ed, 2))
 			s.c.State.PutKey(row(2, "btc", command.Secp256k1, btc, 2))
@@ -407,5 +410,40 @@ func TestRefreshAll(t *testing.T) {
 	s.json(&done, "key", "refresh", "--all", "--cosign-key", s.path("bob.key"))
 	if len(done) != 2 || done[0].Threshold.Sharing.Epoch != 2 || done[1].Threshold.Sharing.Epoch != 2 {
 		t.Errorf("%+v", done)
+	}
+}
+
+// TestRefreshAllPassesBy: a key that the refresh of all cannot bring along ends the wait,
+// and is named with what is in the way; the others are waited for.
+func TestRefreshAllPassesBy(t *testing.T) {
+	s := newStage(t)
+	s.key(1, "ed", command.Ed25519)
+	s.key(3, "third", command.Ed25519)
+	btc := s.key(2, "btc", command.Secp256k1)
+	away := errs.New(errs.Invalid, "a region that is to hold a share is not active")
+	s.onSubmit(func(_ context.Context, c *command.Command) (fsm.Outcome, error) {
+		for b := byte(1); b <= 3; b++ {
+			s.c.State.PutUnrefreshed(command.KeyID{b}, true, away)
+		}
+		time.AfterFunc(300*time.Millisecond, func() {
+			s.c.State.PutKey(row(2, "btc", command.Secp256k1, btc, 2))
+			s.c.State.PutUnrefreshed(command.KeyID{1}, false, away)
+			s.c.State.PutUnrefreshed(command.KeyID{3}, false, nil)
+		})
+		return s.c.State.Decide(c)
+	})
+	all := []string{"key", "refresh", "--all", "--cosign-key", s.path("bob.key")}
+	code, out, said := s.run(context.Background(), all...)
+	for _, want := range []string{"2 of 3 keys did not come along", "key ed was passed by and lies under epoch 1 as before: a region that is to hold a share is not active",
+		"key third was passed by and lies under epoch 1 as before: nothing is in the way"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q:\n%s", want, said)
+		}
+	}
+	if code != errs.ExitFailure || !strings.Contains(out, "btc") {
+		t.Errorf("exit %d\n%s%s", code, out, said)
+	}
+	if out := s.ok("key", "show", "ed", "--tenant", "acme"); !strings.Contains(out, "not refreshed") || !strings.Contains(out, "is not active") {
+		t.Errorf("%s", out)
 	}
 }

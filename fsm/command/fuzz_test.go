@@ -74,6 +74,7 @@ func FuzzDecodeAnswer(f *testing.F) {
 
 func FuzzDecodeWord(f *testing.F) {
 	f.Add(fsmtest.Vectors(f, root, "statement")["word"])
+	f.Add(fsmtest.Vectors(f, root, "word-wrong")["answered wrongly"])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if w, err := command.DecodeWord(b); err == nil && !bytes.Equal(w.Encode(), b) {
 			t.Fatal("two encodings of one word")

@@ -291,6 +291,36 @@ func TestVectors(t *testing.T) {
 		fsmtest.NewVector("outcome word without place", placeless(k)),
 		fsmtest.NewVector("clock word", hour.Encode(), "signed", hour.SignedBytes(cluster)))
 	fsmtest.Golden(t, root, "statement", statements)
+	wrong, hash := wrongWord(k), a.Hash()
+	w, err = command.DecodeWord(wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fsmtest.Golden(t, root, "word-wrong", []fsmtest.Vector{fsmtest.NewVector("answered wrongly", wrong, "signed", w.SignedBytes(cluster), "answer", hash[:])})
+}
+
+// wrongWord is a word on a wrong answer.
+func wrongWord(k *fsmtest.Kit) []byte {
+	a, err := command.DecodeAnswer(answer(k))
+	if err != nil {
+		panic(err)
+	}
+	return k.Word(2, command.Word{Kind: command.WordWrong, About: 1, Request: command.RequestID{4}, Attempt: 1, At: k.Start, Answer: a.Hash()})
+}
+
+// TestWordForms: a word names an answer exactly when its kind is about one.
+func TestWordForms(t *testing.T) {
+	k := fsmtest.New()
+	wrong, old := wrongWord(k), k.Word(2, command.Word{Kind: command.WordUnreachable, About: 3, Request: command.RequestID{4}, Attempt: 1, At: k.Start})
+	if w, err := command.DecodeWord(wrong); err != nil || w.Answer == [32]byte{} || wrong[0] != 2 || old[0] != 1 || w.Kind.String() != "answered wrongly" {
+		t.Errorf("%+v, %v", w, err)
+	}
+	for name, b := range map[string][]byte{"kind 5 in version 1": append([]byte{1}, wrong[1:]...), "kind 2 in version 2": append([]byte{2}, old[1:]...),
+		"version 3": append([]byte{3}, wrong[1:]...)} {
+		if _, err := command.DecodeWord(b); errs.CodeOf(err) != errs.Malformed {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // TestVectorsRead: every stored vector decodes and encodes to the same bytes.

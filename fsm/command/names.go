@@ -238,5 +238,5 @@ func indexOf(names []string, s string) int {
 
 // String returns the name used in reports.
 func (k WordKind) String() string {
-	return nameAt([]string{"", "refused", "unreachable", "reachable"}, uint8(k))
+	return nameAt([]string{"", "refused", "unreachable", "reachable", "released nothing", "answered wrongly"}, uint8(k))
 }

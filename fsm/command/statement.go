@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
@@ -106,6 +107,14 @@ func (a *Answer) Encode() []byte {
 	return w.Bytes()
 }
 
+// Hash names the answer as it was signed.
+func (a *Answer) Hash() [32]byte {
+	w := wire.NewWriter(384 + 128*len(a.Items))
+	w.String("tetrad/answer-hash/v1")
+	w.Blob(a.Encode())
+	return sha256.Sum256(w.Bytes())
+}
+
 // DecodeAnswer parses the canonical form without verifying the signature.
 func DecodeAnswer(b []byte) (*Answer, error) {
 	r := wire.NewReader(b)
@@ -135,6 +144,7 @@ const (
 	WordUnreachable WordKind = 2 // by another region: it cannot reach About either
 	WordReachable   WordKind = 3 // by another region: it can reach About, which says it is ready
 	WordNothing     WordKind = 4 // by About itself: it released nothing for this attempt, and never will
+	WordWrong       WordKind = 5 // by another region: About answered the same question, under its signature, with what does not hold
 )
 
 // Word is one region's signed statement about another, the reason a second attempt
@@ -147,11 +157,20 @@ type Word struct {
 	By      identity.RegionID
 	Session identity.Fingerprint
 	At      time.Time
+	Answer  [32]byte // in WordWrong: Answer.Hash of what it got; not there in others
 	Sig     []byte
 }
 
+// version is 2 for words with an answer, which were not there from the beginning.
+func (v *Word) version() uint8 {
+	if v.Kind == WordWrong {
+		return 2
+	}
+	return 1
+}
+
 func (v *Word) write(w *wire.Writer) {
-	w.U8(1)
+	w.U8(v.version())
 	w.U8(uint8(v.Kind))
 	w.U8(uint8(v.About))
 	w.Fixed(v.Request[:])
@@ -159,6 +178,9 @@ func (v *Word) write(w *wire.Writer) {
 	w.U8(uint8(v.By))
 	w.Fixed(v.Session[:])
 	w.Time(v.At)
+	if v.Kind == WordWrong {
+		w.Fixed(v.Answer[:])
+	}
 }
 
 // SignedBytes returns what the session key signs.
@@ -188,15 +210,19 @@ func (v *Word) Encode() []byte {
 // DecodeWord parses the canonical form without verifying the signature.
 func DecodeWord(b []byte) (*Word, error) {
 	r := wire.NewReader(b)
-	if x := r.U8(); x != 1 {
-		r.Fail("word version %d", x)
-	}
+	x := r.U8()
 	v := &Word{Kind: WordKind(r.U8()), About: identity.RegionID(r.U8())}
+	if x != v.version() {
+		r.Fail("word version %d of kind %d", x, v.Kind)
+	}
 	r.Fixed(v.Request[:])
 	v.Attempt = r.U8()
 	v.By = identity.RegionID(r.U8())
 	r.Fixed(v.Session[:])
 	v.At = r.Time()
+	if v.Kind == WordWrong {
+		r.Fixed(v.Answer[:])
+	}
 	v.Sig = bytes.Clone(r.Blob(MaxSignatureLen))
 	return v, r.Done()
 }

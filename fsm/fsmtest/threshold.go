@@ -128,16 +128,22 @@ func (l *Log) ThresholdKey(tenant, name string, curve command.Curve, signers uin
 }
 
 // Commitments returns n nonce commitments of a region from a serial on; the boot is the
-// present session's.
+// present session's, higher than every boot of which the region's pool knows.
 func (l *Log) Commitments(r *Region, curve command.Curve, serial uint32, n int) []byte {
 	suite := byte(2)
 	if curve == command.Ed25519 {
 		suite = 1
 	}
+	boot := binary.BigEndian.Uint64(r.Session.Cert.Boot[:])
+	if p, ok := l.Machine.View().NoncePool(r.ID, curve); ok && p.Offered > 0 {
+		boot = p.Boot
+	} else if ok {
+		boot = max(boot, p.Boot+1)
+	}
 	var out []byte
 	for range n {
 		c := []byte{1, suite, byte(r.ID)}
-		c = append(c, r.Session.Cert.Boot[:8]...)
+		c = binary.BigEndian.AppendUint64(c, boot)
 		c = binary.BigEndian.AppendUint32(c, serial)
 		out = append(out, append(c, fake(fsm.CommitmentLen(curve)-len(c), "points", r.ID, serial)...)...)
 		serial++

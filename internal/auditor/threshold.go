@@ -27,7 +27,7 @@ type nonceSlot struct {
 	curve  command.Curve
 }
 
-// nonceMark is the last nonce that an attempt was given.
+// nonceMark is the newest nonce that an attempt was given: the highest boot, and serial in it.
 type nonceMark struct {
 	boot   uint64
 	serial uint32
@@ -146,8 +146,9 @@ func (v *verifier) given(l *audit.Leaf, o *audit.OpenedAttempt, key *fsm.Key, q 
 // fresh counts one nonce. Of a commitment it reads boot and serial, as the state machine does.
 func (v *verifier) fresh(l *audit.Leaf, request command.RequestID, at nonceSlot, c []byte) {
 	last, now := v.books.nonces[at], nonceMark{binary.BigEndian.Uint64(c[3:]), binary.BigEndian.Uint32(c[11:])}
-	if last.boot == now.boot && now.serial <= last.serial {
-		v.report.found(l.Seq, KindDraw, "request %s: nonce %d of region %d was given before, the last is %d", request, now.serial, at.region, last.serial)
+	if now.boot < last.boot || now.boot == last.boot && now.serial <= last.serial {
+		v.report.found(l.Seq, KindDraw, "request %s: nonce %d of boot %d of region %d was given before, or is older than one that was: the last is %d of boot %d", request, now.serial, now.boot, at.region, last.serial, last.boot)
+		return // the mark never goes back, or all that follow an old one would pass
 	}
 	v.books.nonces[at] = now
 }

@@ -3,9 +3,12 @@ package auditor_test
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/audit"
@@ -103,11 +106,14 @@ func (w *world) refresh(s *shared) {
 // stock are the pools of every region for one curve.
 type stock map[identity.RegionID]*frost.Pool
 
-func (w *world) stock(curve command.Curve, n int) stock {
+func (w *world) stock(curve command.Curve, n int) stock { return w.stockOf(curve, 7, n) }
+
+// stockOf are pools of a boot.
+func (w *world) stockOf(curve command.Curve, boot uint64, n int) stock {
 	w.t.Helper()
 	st := stock{}
 	for _, r := range w.Regions {
-		p := must(frost.NewPool(suiteOf(curve), uint8(r.ID), 7, bytes.Repeat([]byte{byte(r.ID)}, 32)))
+		p := must(frost.NewPool(suiteOf(curve), uint8(r.ID), boot, bytes.Repeat([]byte{byte(r.ID)}, 32)))
 		st[r.ID] = p
 		var offer []byte
 		for _, c := range must(p.Prepare(rand.Reader, n)) {
@@ -354,6 +360,46 @@ func TestNonceGivenTwice(t *testing.T) {
 	wantFinding(t, r, err, auditor.KindDraw)
 	if !slices.ContainsFunc(r.Findings, func(f auditor.Finding) bool { return strings.Contains(f.Text, "was given before") }) {
 		t.Errorf("%v", r.Findings)
+	}
+}
+
+// Nonces of an earlier boot, after those of another, would be the same ones again: all of
+// them are found, also those whose serials ascend.
+func TestNoncesOfAnOldBoot(t *testing.T) {
+	w := newWorld(t)
+	ed := w.threshold("ed", command.Ed25519, nil)
+	boots := []uint64{7, 9, 7, 7}
+	var nonces [][][]byte
+	for i, boot := range []uint64{7, 9, 11, 13} {
+		for _, r := range w.Regions {
+			w.NewSession(r, w.Now.Add(time.Duration(i+1)*time.Millisecond))
+			w.ok(w.Register(r))
+		}
+		w.complete(w.signed(ed, w.stockOf(command.Ed25519, boot, 1), pay(fmt.Sprint("payment ", i))), 1)
+	}
+	for i := range w.leaves {
+		e := must(audit.DecodeEffect(w.leaves[i].Effect))
+		if len(e.Opened) == 0 {
+			continue
+		}
+		n := e.Opened[0].Nonces
+		for r := range n {
+			binary.BigEndian.PutUint64(n[r][3:], boots[len(nonces)])
+			binary.BigEndian.PutUint32(n[r][11:], uint32(len(nonces)+1))
+		}
+		nonces = append(nonces, n)
+		w.leaves[i].Effect = e.Encode()
+	}
+	r, err := w.verify()
+	wantFinding(t, r, err, auditor.KindDraw)
+	found := 0
+	for _, f := range r.Findings {
+		if strings.Contains(f.Text, "older than one that was") {
+			found++
+		}
+	}
+	if found != 2*len(w.Regions) {
+		t.Errorf("%d found, want %d: %v", found, 2*len(w.Regions), r.Findings)
 	}
 }
 

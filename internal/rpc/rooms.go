@@ -52,6 +52,7 @@ type View interface {
 	Settings() command.Settings
 	Schedule() (fsm.Schedule, bool)
 	Refreshing() (after command.KeyID, ok bool)
+	Unrefreshed(k *fsm.Key) (awaited bool, why error)
 	Frozen() (reason string, by identity.Fingerprint, ok bool)
 	FrozenPaths() []*fsm.Key
 	Level() uint32

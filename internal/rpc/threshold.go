@@ -42,6 +42,10 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 	}
 	out.Sharing, out.Retiring, out.Addresses = showSharing(k.Sharing), showSharing(k.Retiring), k.Issued
 	out.SinceIndex = k.Since
+	awaited, why := view.Unrefreshed(k)
+	if out.RefreshAwaited = awaited; why != nil {
+		out.RefreshHindrance = why.Error()
+	}
 	if f := k.Fallback; f != nil {
 		out.Fallback = &tetradv1.Fallback{Signers: uint32(f.Signers), PublicKeys: f.PublicKeys}
 	}
@@ -69,7 +73,7 @@ func showCeremony(view View, c *fsm.Ceremony) *tetradv1.Ceremony {
 	wrap, _ := view.Wrap(c.Wrap)
 	out := &tetradv1.Ceremony{Epoch: c.ID.Epoch, Try: uint32(c.ID.Try), Step: tetradv1.CeremonyStep(c.Step), Deadline: showTime(c.Deadline),
 		WrapEpoch: c.Wrap, Threshold: uint32(c.Threshold), Dealers: showRegions(c.Dealers), Holders: showRegions(c.Holders),
-		Missing: showRegions(c.Missing(wrap)), Author: hide(c.Author, c.Author[:])}
+		Missing: showRegions(c.Missing(wrap)), Suspects: showRegions(c.Suspects()), Author: hide(c.Author, c.Author[:])}
 	for i := range c.Faults {
 		f := &c.Faults[i]
 		out.Faults = append(out.Faults, &tetradv1.CeremonyFault{Try: uint32(f.Try), Step: tetradv1.CeremonyStep(f.Step),

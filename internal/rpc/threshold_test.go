@@ -43,7 +43,7 @@ func TestThresholdKeyIsShown(t *testing.T) {
 		t.Errorf("fallback %v", f)
 	}
 	ce := k.Ceremony
-	if ce.GetStep() != tetradv1.CeremonyStep_CEREMONY_STEP_WRAP || !slices.Equal(ce.GetMissing(), []uint32{1, 2}) || len(ce.GetFaults()) != 1 || ce.Faults[0].Region != 2 {
+	if ce.GetStep() != tetradv1.CeremonyStep_CEREMONY_STEP_WRAP || !slices.Equal(ce.GetMissing(), []uint32{1, 2}) || len(ce.GetFaults()) != 1 || !slices.Equal(ce.GetSuspects(), []uint32{2}) || ce.Faults[0].Region != 2 {
 		t.Errorf("ceremony %v", ce)
 	}
 }

@@ -218,13 +218,23 @@ func (c *Ceremony) Finish() (*Result, error) {
 	}
 	out := &Result{Key: key, Transcript: transcript}
 	if holder {
-		out.Share = c.sum()
-		if err := out.Share.Matches(key); err != nil {
+		if out.Share, err = c.share(key); err != nil {
 			return nil, err
 		}
 	}
 	c.Wipe()
 	return out, nil
+}
+
+// share returns the region's share of the new key. One that is not what the key names comes
+// wiped, with the error: nobody has a use for it.
+func (c *Ceremony) share(key *PublicKey) (*Share, error) {
+	s := c.sum()
+	err := s.Matches(key)
+	if err != nil {
+		s.Wipe()
+	}
+	return s, err
 }
 
 func (c *Ceremony) sum() *Share {

@@ -405,6 +405,29 @@ func TestTermsHashBinds(t *testing.T) {
 	}
 }
 
+// A share that is not what the key names is nobody's: it is zero when Finish refuses.
+func TestWrongSumIsWiped(t *testing.T) {
+	all := beginAll(t, newTerms(Ed25519, 2), nil, rand.Reader)
+	exchange(t, all)
+	for _, to := range []uint8{1, 2} {
+		for _, r := range []uint8{1, 2, 3, 4} {
+			d, err := all[r].Dealt(to)
+			must(t, err)
+			must(t, all[to].AddDealt(r, d))
+		}
+	}
+	right, err := all[2].Finish()
+	must(t, err)
+	all[1].dealt[3].value = Ed25519.group.number(7)
+	s, err := all[1].share(right.Key)
+	if errs.CodeOf(err) != errs.Corrupt || s == nil || !s.secret.isZero() {
+		t.Errorf("%v; the share is left", err)
+	}
+	if res, err := all[1].Finish(); res != nil || errs.CodeOf(err) != errs.Corrupt {
+		t.Errorf("finished with a wrong share: %v", err)
+	}
+}
+
 // The secrets of a ceremony are zero when it ends.
 func TestCeremonyWipes(t *testing.T) {
 	all := beginAll(t, newTerms(Ed25519, 2), nil, rand.Reader)

@@ -1119,19 +1119,21 @@ type Key struct {
 	Limit        *KeyLimit              `protobuf:"bytes,18,opt,name=limit,proto3" json:"limit,omitempty"`                       // absent: as many requests as are asked for
 	Outside      bool                   `protobuf:"varint,19,opt,name=outside,proto3" json:"outside,omitempty"`                  // the whole key was brought in: it was known outside, for ever
 	// Of threshold keys, and of the beacon key as far as it goes.
-	PublicKey     []byte        `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`       // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
-	Point         []byte        `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                                // the same with its parity, 33 bytes; Ed25519: 32
-	ChainCode     []byte        `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"`       // derives children; 32 bytes
-	Sharing       *Sharing      `protobuf:"bytes,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                            // the live one
-	Retiring      *Sharing      `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                          // the one before, as long as it may still answer
-	Ceremony      *Ceremony     `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                          // the sharing that is being made, or whose making failed
-	Addresses     uint64        `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                       // given out
-	Fallback      *Fallback     `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                          // script path of its Taproot outputs; absent: none
-	Escrows       []*Escrow     `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                            // copies for officers; they stay listed for ever
-	SinceIndex    uint64        `protobuf:"varint,39,opt,name=since_index,json=sinceIndex,proto3" json:"since_index,omitempty"`   // of the beacon key: draws of later entries are under the live sharing, those up to here under the one before; 0: dealt at the genesis
-	FrozenPaths   []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children that sign nothing, ascending
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PublicKey        []byte        `protobuf:"bytes,30,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`                      // 32 bytes, as verifiers take it (BIP-340: x only); empty before it is made
+	Point            []byte        `protobuf:"bytes,31,opt,name=point,proto3" json:"point,omitempty"`                                               // the same with its parity, 33 bytes; Ed25519: 32
+	ChainCode        []byte        `protobuf:"bytes,32,opt,name=chain_code,json=chainCode,proto3" json:"chain_code,omitempty"`                      // derives children; 32 bytes
+	Sharing          *Sharing      `protobuf:"bytes,33,opt,name=sharing,proto3" json:"sharing,omitempty"`                                           // the live one
+	Retiring         *Sharing      `protobuf:"bytes,34,opt,name=retiring,proto3" json:"retiring,omitempty"`                                         // the one before, as long as it may still answer
+	Ceremony         *Ceremony     `protobuf:"bytes,35,opt,name=ceremony,proto3" json:"ceremony,omitempty"`                                         // the sharing that is being made, or whose making failed
+	Addresses        uint64        `protobuf:"varint,36,opt,name=addresses,proto3" json:"addresses,omitempty"`                                      // given out
+	Fallback         *Fallback     `protobuf:"bytes,37,opt,name=fallback,proto3" json:"fallback,omitempty"`                                         // script path of its Taproot outputs; absent: none
+	Escrows          []*Escrow     `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                                           // copies for officers; they stay listed for ever
+	SinceIndex       uint64        `protobuf:"varint,39,opt,name=since_index,json=sinceIndex,proto3" json:"since_index,omitempty"`                  // of the beacon key: draws of later entries are under the live sharing, those up to here under the one before; 0: dealt at the genesis
+	FrozenPaths      []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"`                // children that sign nothing, ascending
+	RefreshAwaited   bool          `protobuf:"varint,41,opt,name=refresh_awaited,json=refreshAwaited,proto3" json:"refresh_awaited,omitempty"`      // it lies under an older wrapping epoch, and a refresh of all that goes on has yet to come to it
+	RefreshHindrance string        `protobuf:"bytes,42,opt,name=refresh_hindrance,json=refreshHindrance,proto3" json:"refresh_hindrance,omitempty"` // likewise, and why a refresh of all would pass it by now; empty: nothing is in the way
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
@@ -1372,6 +1374,20 @@ func (x *Key) GetFrozenPaths() []*FrozenPath {
 		return x.FrozenPaths
 	}
 	return nil
+}
+
+func (x *Key) GetRefreshAwaited() bool {
+	if x != nil {
+		return x.RefreshAwaited
+	}
+	return false
+}
+
+func (x *Key) GetRefreshHindrance() string {
+	if x != nil {
+		return x.RefreshHindrance
+	}
+	return ""
 }
 
 // FrozenPath is a child of a threshold key that signs nothing, nor does anything below it.
@@ -1848,11 +1864,12 @@ type Ceremony struct {
 	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"` // of the step, by the committed clock
 	WrapEpoch     uint32                 `protobuf:"varint,5,opt,name=wrap_epoch,json=wrapEpoch,proto3" json:"wrap_epoch,omitempty"`
 	Threshold     uint32                 `protobuf:"varint,6,opt,name=threshold,proto3" json:"threshold,omitempty"`
-	Dealers       []uint32               `protobuf:"varint,7,rep,packed,name=dealers,proto3" json:"dealers,omitempty"` // ascending
-	Holders       []uint32               `protobuf:"varint,8,rep,packed,name=holders,proto3" json:"holders,omitempty"` // ascending
-	Missing       []uint32               `protobuf:"varint,9,rep,packed,name=missing,proto3" json:"missing,omitempty"` // regions that owe the step what it waits for
-	Faults        []*CeremonyFault       `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`          // of the tries so far
-	Author        []byte                 `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`          // fingerprint
+	Dealers       []uint32               `protobuf:"varint,7,rep,packed,name=dealers,proto3" json:"dealers,omitempty"`    // ascending
+	Holders       []uint32               `protobuf:"varint,8,rep,packed,name=holders,proto3" json:"holders,omitempty"`    // ascending
+	Missing       []uint32               `protobuf:"varint,9,rep,packed,name=missing,proto3" json:"missing,omitempty"`    // regions that owe the step what it waits for
+	Faults        []*CeremonyFault       `protobuf:"bytes,10,rep,name=faults,proto3" json:"faults,omitempty"`             // of the tries so far
+	Author        []byte                 `protobuf:"bytes,11,opt,name=author,proto3" json:"author,omitempty"`             // fingerprint
+	Suspects      []uint32               `protobuf:"varint,12,rep,packed,name=suspects,proto3" json:"suspects,omitempty"` // regions that explain most of the faults: while at most one lies and the others are in time, it is one of these
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1960,6 +1977,13 @@ func (x *Ceremony) GetFaults() []*CeremonyFault {
 func (x *Ceremony) GetAuthor() []byte {
 	if x != nil {
 		return x.Author
+	}
+	return nil
+}
+
+func (x *Ceremony) GetSuspects() []uint32 {
+	if x != nil {
+		return x.Suspects
 	}
 	return nil
 }
@@ -2637,7 +2661,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xa5\b\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xfb\b\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2673,7 +2697,9 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\aescrows\x18& \x03(\v2\x11.tetrad.v1.EscrowR\aescrows\x12\x1f\n" +
 	"\vsince_index\x18' \x01(\x04R\n" +
 	"sinceIndex\x128\n" +
-	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\"H\n" +
+	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\x12'\n" +
+	"\x0frefresh_awaited\x18) \x01(\bR\x0erefreshAwaited\x12+\n" +
+	"\x11refresh_hindrance\x18* \x01(\tR\x10refreshHindrance\"H\n" +
 	"\n" +
 	"FrozenPath\x12\x12\n" +
 	"\x04path\x18\x01 \x03(\rR\x04path\x12\x0e\n" +
@@ -2717,7 +2743,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"transcript\x18\x05 \x01(\fR\n" +
 	"transcript\x12\x16\n" +
-	"\x06public\x18\x06 \x01(\fR\x06public\"\xec\x02\n" +
+	"\x06public\x18\x06 \x01(\fR\x06public\"\x88\x03\n" +
 	"\bCeremony\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\rR\x05epoch\x12\x10\n" +
 	"\x03try\x18\x02 \x01(\rR\x03try\x12+\n" +
@@ -2731,7 +2757,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\amissing\x18\t \x03(\rR\amissing\x120\n" +
 	"\x06faults\x18\n" +
 	" \x03(\v2\x18.tetrad.v1.CeremonyFaultR\x06faults\x12\x16\n" +
-	"\x06author\x18\v \x01(\fR\x06author\"\x8a\x01\n" +
+	"\x06author\x18\v \x01(\fR\x06author\x12\x1a\n" +
+	"\bsuspects\x18\f \x03(\rR\bsuspects\"\x8a\x01\n" +
 	"\rCeremonyFault\x12\x10\n" +
 	"\x03try\x18\x01 \x01(\rR\x03try\x12+\n" +
 	"\x04step\x18\x02 \x01(\x0e2\x17.tetrad.v1.CeremonyStepR\x04step\x12\x16\n" +

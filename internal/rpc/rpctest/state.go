@@ -32,6 +32,14 @@ type State struct {
 	settings   command.Settings
 	schedule   *fsm.Schedule
 	index      uint64
+
+	unrefreshed map[command.KeyID]unrefreshed
+}
+
+// unrefreshed is what fsm.View.Unrefreshed returns.
+type unrefreshed struct {
+	awaited bool
+	why     error
 }
 
 func newState(cluster identity.ClusterID, lineage [32]byte) *State {
@@ -131,6 +139,23 @@ func (s *State) Schedule() (fsm.Schedule, bool) {
 }
 
 func (s *State) Refreshing() (after command.KeyID, ok bool) { return after, false }
+
+// PutUnrefreshed sets what is told of a key that a refresh of all has not brought along.
+func (s *State) PutUnrefreshed(id command.KeyID, awaited bool, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unrefreshed == nil {
+		s.unrefreshed = map[command.KeyID]unrefreshed{}
+	}
+	s.unrefreshed[id] = unrefreshed{awaited, why}
+}
+
+func (s *State) Unrefreshed(k *fsm.Key) (awaited bool, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.unrefreshed[k.ID]
+	return u.awaited, u.why
+}
 
 func (s *State) Frozen() (string, identity.Fingerprint, bool) {
 	return "", identity.Fingerprint{}, false
