@@ -180,15 +180,22 @@ func (k *Key) mayIssue(path []uint32, again bool) error {
 	if f := k.frozenOver(path); f != nil {
 		return f
 	}
-	used := len(path) == 0 && k.given().Self || len(path) > 0 && path[len(path)-1] < k.Next(path[:len(path)-1])
-	if !used || again {
+	if len(path) == 0 {
+		if k.given().Self && !again {
+			return errs.New(errs.Exists, "m of key %s was given out", k.ID).WithHint("--again gives it out once more")
+		}
 		return nil
 	}
-	err := errs.New(errs.Exists, "%s of key %s was given out or passed over", command.PathText(path), k.ID)
-	if len(path) > 0 {
-		err = errs.New(errs.Exists, "%s of key %s was given out or passed over: the next of its branch is index %d", command.PathText(path), k.ID, k.Next(path[:len(path)-1]))
+	next, i := k.Next(path[:len(path)-1]), path[len(path)-1]
+	switch {
+	case i < next && !again:
+		return errs.New(errs.Exists, "%s of key %s was given out or passed over: the next of its branch is index %d", command.PathText(path), k.ID, next).
+			WithHint("without --path the next one is given out; --again gives out this one once more")
+	case k.Asset != 0 && i > next && i-next > MaxSkip:
+		return errs.New(errs.Invalid, "%s of key %s would pass over %d addresses, at most %d", command.PathText(path), k.ID, i-next, MaxSkip).
+			WithHint("the next of its branch is index %d: what is passed over is never given out by itself", next)
 	}
-	return err.WithHint("without --path the next one is given out; --again gives out this one once more")
+	return nil
 }
 
 func (g *Given) write(w *wire.Writer) {

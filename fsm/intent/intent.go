@@ -35,7 +35,7 @@ type KeyInfo struct {
 	Chain     [32]byte
 	Fallback  *Fallback     // script path of its Taproot outputs, nil for none
 	Outside   bool          // it was known outside the vault before it was brought in
-	Asset     command.Asset // which children it has; 0: any
+	Asset     command.Asset // which children sign; 0: any
 }
 
 // Spend is one message of a threshold key: the drawn regions together make one signature
