@@ -39,6 +39,9 @@ func (k *Key) given() Given {
 	return k.Given
 }
 
+// Branches returns the branches from which addresses of the key were given out.
+func (k *Key) Branches() []Branch { return k.given().Branches }
+
 // Next returns the first index of a branch that is free to be given out.
 func (k *Key) Next(branch []uint32) uint32 {
 	g := k.given()

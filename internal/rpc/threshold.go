@@ -42,6 +42,10 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 	}
 	out.Sharing, out.Retiring, out.Addresses = showSharing(k.Sharing), showSharing(k.Retiring), k.Issued
 	out.SinceIndex = k.Since
+	out.Asset, out.SelfIssued = tetradv1.Asset(k.Asset), k.Given.Self
+	for _, b := range k.Branches() {
+		out.Branches = append(out.Branches, &tetradv1.Branch{Path: b.Path, Next: b.Next})
+	}
 	if f := k.Fallback; f != nil {
 		out.Fallback = &tetradv1.Fallback{Signers: uint32(f.Signers), PublicKeys: f.PublicKeys}
 	}
