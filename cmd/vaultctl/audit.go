@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tetrad-vault/tetrad/fsm/audit"
+	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/auditor"
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/durable"
@@ -30,6 +31,7 @@ type leafView struct {
 	Outcome   string `json:"outcome"`
 	Text      string `json:"text,omitempty"`
 	Began     string `json:"began,omitempty"` // by time alone, before the command
+	Given     string `json:"given,omitempty"` // addresses that the vault chose
 	Principal string `json:"principal"`
 	Signers   int    `json:"signatures"`
 	Hash      string `json:"leaf_hash"`
@@ -42,13 +44,26 @@ func viewLeaf(l *audit.Leaf) leafView {
 	if l.Seq == 0 {
 		v.Type = "genesis"
 	}
-	if e, err := audit.DecodeEffect(l.Effect); err == nil && e.Schedule != nil {
+	e, err := audit.DecodeEffect(l.Effect)
+	if err == nil && e.Given != nil {
+		v.Given = givenText(e.Given)
+	}
+	if err == nil && e.Schedule != nil {
 		v.Began = fmt.Sprintf("refresh of all threshold keys by schedule, under wrapping epoch %d", e.Schedule.Wrap)
 		if e.Schedule.Retry > 0 {
 			v.Began += fmt.Sprintf(", repetition %d", e.Schedule.Retry)
 		}
 	}
 	return v
+}
+
+func givenText(g *audit.GivenAddresses) string {
+	branch := command.PathText(g.Branch)
+	s := fmt.Sprintf("key %s: %s/%d", g.Key, branch, g.First)
+	if g.Count > 1 {
+		s += fmt.Sprintf(" to %s/%d", branch, g.First+g.Count-1)
+	}
+	return s
 }
 
 func (a *app) auditLog() *cobra.Command {
@@ -85,7 +100,7 @@ printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, 
 				}
 				q := viewLeaf(leaf)
 				if err := a.line(q, func(w io.Writer) {
-					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+q.Began))
+					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+q.Began+" "+q.Given))
 				}); err != nil {
 					return err
 				}
