@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -39,6 +40,7 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	b.ok("key", "reshare", "sol", "--tenant", "acme", "--holders", strings.Join([]string{b.c.Sites[0].Name, b.c.Sites[1].Name, b.c.Sites[3].Name}, ","), "--cosign-key", both)
 	b.pays(svc)
 	b.childFrozen(svc)
+	b.together()
 	b.levels()
 	t.Log(b.ok("nonce", "status"))
 	t.Log(b.ok("key", "show", "sol", "--tenant", "acme"))
@@ -63,6 +65,36 @@ func (b *bench) levels() {
 	to := strconv.Itoa(int(command.Level) + 1)
 	b.fails(errs.ExitFailure, "not every region knows level "+to, "level", "raise", "--to", to, "--reason", "eager", "--cosign-key", b.path("bob.key"))
 	b.fails(errs.ExitUsage, "--to is required", "level", "raise", "--reason", "eager")
+}
+
+// together has several people ask for addresses at once: nobody gets another's, and the audit
+// log says which ones each got.
+func (b *bench) together() {
+	t := b.t
+	t.Helper()
+	b.fails(errs.ExitFailure, "was given out or passed over", "key", "address", "sol", "--tenant", "acme", "--path", "m/0/1")
+	b.ok("key", "address", "sol", "--tenant", "acme", "--path", "m/0/1", "--again")
+	var group sync.WaitGroup
+	said := make([]string, 4)
+	for i := range said {
+		group.Go(func() {
+			code, out, errOut := b.run(context.Background(), "key", "address", "sol", "--tenant", "acme", "--count", "2")
+			if said[i] = out; code != 0 {
+				t.Errorf("exit %d: %s", code, errOut)
+			}
+		})
+	}
+	group.Wait()
+	seen := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(strings.Join(said, "")), "\n") {
+		seen[line] = true
+	}
+	if len(seen) != 8 {
+		t.Errorf("eight addresses, %d different ones: %q", len(seen), said)
+	}
+	if log := b.ok("audit", "log"); strings.Count(log, ": m/0/") < 6 {
+		t.Errorf("the audit log does not name the addresses:\n%s", log)
+	}
 }
 
 // childFrozen freezes a child of a key: acknowledged by every region, refused below, signed
