@@ -309,3 +309,27 @@ func TestNoAddressTwice(t *testing.T) {
 		t.Error("nothing was ever asked for again: the test shows less than it could")
 	}
 }
+
+// TestImportedAsset: a key from outside may have a class too, for its life.
+func TestImportedAsset(t *testing.T) {
+	l, signer := importing(t)
+	b := l.Import("acme", "old", command.Ed25519, 2)
+	b.Asset = command.AssetBitcoin
+	want(t, l, errs.Invalid, l.Dual(b))
+	b.Asset = command.AssetSolana
+	id := l.Must(l.Dual(b)).Key
+	for _, r := range l.Regions {
+		l.Must(l.By(r.Session, l.Said(r, id)))
+	}
+	k := keyOf(t, l, id)
+	if k.State != fsm.KeyActive || k.Asset != command.AssetSolana || !k.Outside {
+		t.Fatalf("%+v", k)
+	}
+	other := *k
+	other.Outside = false
+	if fsm.SharingHash(k) == fsm.SharingHash(&other) {
+		t.Error("its hash does not say that it was known outside")
+	}
+	want(t, l, errs.Invalid, l.By(signer, named(id, false, child(5))))
+	canonical(t, l)
+}
