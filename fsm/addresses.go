@@ -80,28 +80,21 @@ func (t *task) issuable(id command.KeyID, note string) (*Key, error) {
 	return k, nil
 }
 
-// nextAddresses gives out the next children of a branch in a row. A row that would hold a
-// frozen child begins behind it: a freeze of one address does not stop the branch.
+// nextAddresses gives out the next children of a branch in a row.
 func (t *task) nextAddresses(b *command.NextAddresses) (deed, error) {
 	k, err := t.issuable(b.Key, b.Note)
 	if err != nil {
 		return nil, err
 	}
-	first := k.Next(b.Branch)
-	for i := range k.FrozenPaths { // ascending
-		if p := k.FrozenPaths[i].Path; len(p) == len(b.Branch)+1 && slices.Equal(p[:len(b.Branch)], b.Branch) && p[len(b.Branch)] >= first && p[len(b.Branch)]-first < b.Count {
-			first = p[len(b.Branch)] + 1
-		}
-	}
+	first := k.room(b.Branch, b.Count)
 	if first > maxIndex+1-b.Count {
 		return nil, errs.New(errs.BadState, "branch %s of key %s has no %d addresses left", command.PathText(b.Branch), k.ID, b.Count).
 			WithHint("name another branch")
 	}
-	last := append(slices.Clone(b.Branch), first+b.Count-1)
-	if err := k.mayGive(b.Branch, last); err != nil {
+	next := first + b.Count
+	if err := k.mayGive(b.Branch, next-1); err != nil {
 		return nil, err
 	}
-	next := first + b.Count
 	given, err := k.marked(k.given(), b.Branch, next)
 	if err != nil {
 		return nil, err
@@ -113,10 +106,23 @@ func (t *task) nextAddresses(b *command.NextAddresses) (deed, error) {
 	}, nil
 }
 
-// mayGive judges the last child of a row; its template allows those before it too, and of the
-// freezes only one of the branch, or above it, is asked here.
-func (k *Key) mayGive(branch, last []uint32) error {
-	if err := k.Asset.Check(last); err != nil {
+// room returns where the next row of so many children of a branch begins: at the mark, or
+// behind the last frozen child in its way. A freeze of one address does not stop the branch.
+func (k *Key) room(branch []uint32, count uint32) uint32 {
+	first, depth := k.Next(branch), len(branch)
+	for i := range k.FrozenPaths { // ascending
+		p := k.FrozenPaths[i].Path
+		if len(p) == depth+1 && slices.Equal(p[:depth], branch) && p[depth] >= first && p[depth]-first < count {
+			first = p[depth] + 1
+		}
+	}
+	return first
+}
+
+// mayGive judges a row by its last child, as templates bound indices from above alone; of
+// freezes that of the branch, or above it, is left.
+func (k *Key) mayGive(branch []uint32, last uint32) error {
+	if err := k.Asset.Check(append(slices.Clone(branch), last)); err != nil {
 		return err
 	}
 	if f := k.frozenOver(branch); f != nil {
