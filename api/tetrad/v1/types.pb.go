@@ -1195,9 +1195,9 @@ type Key struct {
 	Escrows       []*Escrow     `protobuf:"bytes,38,rep,name=escrows,proto3" json:"escrows,omitempty"`                            // copies for officers; they stay listed for ever
 	SinceIndex    uint64        `protobuf:"varint,39,opt,name=since_index,json=sinceIndex,proto3" json:"since_index,omitempty"`   // of the beacon key: draws of later entries are under the live sharing, those up to here under the one before; 0: dealt at the genesis
 	FrozenPaths   []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"` // children that sign nothing, ascending
-	Asset         Asset         `protobuf:"varint,41,opt,name=asset,proto3,enum=tetrad.v1.Asset" json:"asset,omitempty"`          // fixed when it was created
-	Branches      []*Branch     `protobuf:"bytes,42,rep,name=branches,proto3" json:"branches,omitempty"`                          // from which addresses were given out, ascending
-	SelfIssued    bool          `protobuf:"varint,43,opt,name=self_issued,json=selfIssued,proto3" json:"self_issued,omitempty"`   // the key itself was given out as an address
+	Asset         Asset         `protobuf:"varint,43,opt,name=asset,proto3,enum=tetrad.v1.Asset" json:"asset,omitempty"`          // fixed when it was created
+	Branches      []*Branch     `protobuf:"bytes,44,rep,name=branches,proto3" json:"branches,omitempty"`                          // from which addresses were given out, ascending
+	SelfIssued    bool          `protobuf:"varint,45,opt,name=self_issued,json=selfIssued,proto3" json:"self_issued,omitempty"`   // the key itself was given out as an address
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2818,9 +2818,9 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\vsince_index\x18' \x01(\x04R\n" +
 	"sinceIndex\x128\n" +
 	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\x12&\n" +
-	"\x05asset\x18) \x01(\x0e2\x10.tetrad.v1.AssetR\x05asset\x12-\n" +
-	"\bbranches\x18* \x03(\v2\x11.tetrad.v1.BranchR\bbranches\x12\x1f\n" +
-	"\vself_issued\x18+ \x01(\bR\n" +
+	"\x05asset\x18+ \x01(\x0e2\x10.tetrad.v1.AssetR\x05asset\x12-\n" +
+	"\bbranches\x18, \x03(\v2\x11.tetrad.v1.BranchR\bbranches\x12\x1f\n" +
+	"\vself_issued\x18- \x01(\bR\n" +
 	"selfIssued\"0\n" +
 	"\x06Branch\x12\x12\n" +
 	"\x04path\x18\x01 \x03(\rR\x04path\x12\x12\n" +
