@@ -110,7 +110,7 @@ func (w *work) memorize(t *task, o Outcome) {
 	if t.idempotent() {
 		return
 	}
-	w.memos.insert(t.slot, &memo{slot: t.slot, outcome: remembered{t.hash, o.Code, o.Index, o.Key}})
+	w.memos.insert(t.slot, &memo{slot: t.slot, outcome: remembered{t.hash, o.Code, o.Index, o.Key, o.Next}})
 	w.remember(t.slot, t.command.Expiry)
 }
 
@@ -131,7 +131,7 @@ func (w *work) recall(slot command.RequestID, hash [32]byte) (Outcome, bool) {
 	if was.hash != hash {
 		return Outcome{Code: errs.Replayed, Text: "the id was used before for another command", Index: w.meta.Index}, true
 	}
-	o := Outcome{Code: was.code, Index: was.index, Key: was.key, Request: request}
+	o := Outcome{Code: was.code, Index: was.index, Key: was.key, Request: request, Next: was.next}
 	if was.code != errs.OK {
 		o.Text = "refused before; use a new id to ask again"
 	}
@@ -354,6 +354,8 @@ func (t *task) dispatch(body command.Body) (deed, error) {
 		return func(*Outcome) {}, nil
 	case *command.IssueAddresses:
 		return t.issueAddresses(b)
+	case *command.NextAddresses:
+		return t.nextAddresses(b)
 	case *command.LimitKey:
 		return t.limitKey(b)
 	case *command.RefundRequest:

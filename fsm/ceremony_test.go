@@ -108,7 +108,8 @@ func TestThresholdKeysRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) { want(t, l, tc.code, tc.cmd) })
 	}
 	l.Must(issue(signer, key, one, command.EncodePath([]uint32{2})))
-	l.Must(issue(l.Admins[0], key, one))
+	want(t, l, errs.Exists, issue(l.Admins[0], key, one))
+	l.Must(l.By(l.Admins[0], &command.IssueAddresses{Key: key, Paths: [][]byte{one}, Again: true}))
 	if k := keyOf(t, l, key); k.Issued != 3 {
 		t.Fatalf("%d addresses issued", k.Issued)
 	}

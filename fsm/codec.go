@@ -308,6 +308,7 @@ type remembered struct {
 	code  errs.Code
 	index uint64
 	key   command.KeyID
+	next  uint32 // index after the last address given out, 0 for other commands
 }
 
 func (m *memo) encode() []byte {
@@ -317,6 +318,9 @@ func (m *memo) encode() []byte {
 	w.U16(uint16(m.outcome.code))
 	w.U64(m.outcome.index)
 	w.Fixed(m.outcome.key[:])
+	if m.outcome.next != 0 { // rows of other commands are what they were
+		w.U32(m.outcome.next)
+	}
 	return w.Bytes()
 }
 
@@ -327,6 +331,11 @@ func decodeMemo(b []byte) (*memo, error) {
 	m.outcome.code = errs.Code(r.U16())
 	m.outcome.index = r.U64()
 	r.Fixed(m.outcome.key[:])
+	if r.More() {
+		if m.outcome.next = r.U32(); m.outcome.next == 0 {
+			r.Fail("addresses given out, but none")
+		}
+	}
 	return m, r.Done()
 }
 

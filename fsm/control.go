@@ -278,6 +278,7 @@ type Decision struct {
 	Code    errs.Code
 	Meta    command.Meta  // of the entry that decided it; of other commands than requests the index only
 	Key     command.KeyID // that it created
+	Next    uint32        // as of Outcome
 	Request *Request      // that it opened, as it stands; else nil
 }
 
@@ -286,7 +287,7 @@ func (v View) Decided(author identity.Fingerprint, id command.ID) (Decision, boo
 	slot := command.RequestIDOf(author, id)
 	if m, ok := lookup[*memo](v.txn(), memoTable, "id", slot[:]); ok {
 		o := &m.outcome
-		return Decision{Hash: o.hash, Code: o.code, Meta: command.Meta{Index: o.index}, Key: o.key}, true
+		return Decision{Hash: o.hash, Code: o.code, Meta: command.Meta{Index: o.index}, Key: o.key, Next: o.next}, true
 	}
 	if q, ok := v.Request(slot); ok {
 		d := Decision{Hash: q.Hash, Code: errs.OK, Meta: command.Meta{Index: q.Opened}, Request: q}

@@ -13,6 +13,8 @@ const (
 	extraLimit    = 3
 	extraOutside  = 4
 	extraPaths    = 5
+	extraAsset    = 6
+	extraGiven    = 7
 	extraSince    = 8 // of the beacon key
 )
 
@@ -32,6 +34,12 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	if len(k.FrozenPaths) > 0 {
 		w.Extra(extraPaths, k.writeFrozenPaths)
 	}
+	if k.Asset != 0 {
+		w.Extra(extraAsset, func(w *wire.Writer) { w.U8(uint8(k.Asset)) })
+	}
+	if !k.Given.empty() {
+		w.Extra(extraGiven, k.Given.write)
+	}
 	if k.Since > 0 {
 		w.Extra(extraSince, func(w *wire.Writer) { w.U64(k.Since) })
 	}
@@ -50,6 +58,10 @@ func (k *Key) readExtras(r *wire.Reader) {
 			k.readOutside(x)
 		case extraPaths:
 			k.readFrozenPaths(x)
+		case extraAsset:
+			k.readAsset(x)
+		case extraGiven:
+			k.readGiven(x)
 		case extraSince:
 			if k.Since = x.U64(); k.Since == 0 || k.Scheme != command.SchemeBeacon {
 				x.Fail("a beacon sharing of index %d in a row of scheme %s", k.Since, k.Scheme)

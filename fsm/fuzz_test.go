@@ -34,6 +34,7 @@ func FuzzApply(f *testing.F) {
 		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
 		&command.RefreshKey{Holders: []identity.RegionID{1, 2, 3}}, &command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}},
 		&command.EscrowKey{Officers: []string{"age1a", "age1b"}, M: 2, Delay: time.Hour}, &command.CancelEscrow{},
+		&command.NextAddresses{Count: 1}, &command.IssueAddresses{Paths: [][]byte{{0, 0, 0, 1}}, Again: true}, &command.CreateKey{Scheme: 2, Curve: 1, Signers: 2, Asset: 1},
 		l.Import("acme", "fuzzed", command.Ed25519, 2), &command.Configure{Settings: command.Settings{MaxSkew: time.Second, RequestMaxAge: time.Hour, MaxOpen: 9, RefreshEvery: time.Hour, Import: true}}} {
 		f.Add(l.Input(l.Dual(b)).Entry.Encode())
 	}

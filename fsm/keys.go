@@ -55,7 +55,7 @@ func (t *task) creatable(b *command.CreateKey) ([]identity.RegionID, error) {
 func (t *task) newKey(b *command.CreateKey, regions []identity.RegionID) (*Key, error) {
 	k := &Key{ID: command.KeyIDOf(t.command.Principal, t.command.ID), Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme,
 		Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind, Note: b.Note, State: KeyPending,
-		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id, Fallback: b.Fallback}
+		Created: t.meta.Index, Stamp: t.stamp, Regions: regions, Author: t.author.id, Fallback: b.Fallback, Asset: b.Asset}
 	if _, ok := t.keys.get(k.ID); ok {
 		return nil, errs.New(errs.Replayed, "key %s was made by a command of the same id", k.ID)
 	}
@@ -82,7 +82,24 @@ func checkKey(b *command.CreateKey) error {
 	case b.Signers < 2 || b.Signers > 4:
 		return errs.New(errs.Invalid, "%d signers, want 2 to 4", b.Signers)
 	}
+	if err := checkAsset(b); err != nil {
+		return err
+	}
 	return checkFallback(b)
+}
+
+// checkAsset asks for a key that has children, on the curve of its class.
+func checkAsset(b *command.CreateKey) error {
+	t := b.Asset.Template()
+	switch {
+	case b.Asset == 0:
+		return nil
+	case t == nil:
+		return errs.New(errs.Invalid, "asset class %d is unknown", b.Asset)
+	case b.Scheme != command.SchemeThreshold || b.Curve != t.Curve:
+		return errs.New(errs.Invalid, "a %s key on %s is of no asset class %s: that wants a threshold key on %s", b.Scheme, b.Curve, b.Asset, t.Curve)
+	}
+	return nil
 }
 
 // checkFallback asks for two keys at least: the script path goes past every draw.

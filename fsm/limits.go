@@ -40,6 +40,8 @@ const (
 	MaxPool        = 2048             // commitments in one pool
 	MaxEscrows     = 4                // of one key, for ever
 	MaxFrozenPaths = 128              // of one key
+	MaxBranches    = 256              // of one key, from which addresses were given out
+	MaxSkip        = 1 << 20          // indices that naming a path passes over, where an asset class has few branches
 	ImportTime     = 10 * time.Minute // for the holders of a key from outside to take it
 
 	// Of the refresh of all threshold keys by schedule. What could not be refreshed is tried

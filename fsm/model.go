@@ -17,6 +17,7 @@ type Outcome struct {
 	Index   uint64            // log index it was decided at (the first time, for a repeated id)
 	Key     command.KeyID     // set by CreateKey
 	Request command.RequestID // set by RequestSignature
+	Next    uint32            // set by NextAddresses: index after the last one given out, never 0
 }
 
 // Err returns nil for OK, else a coded error.
@@ -149,6 +150,8 @@ type Key struct {
 	Since    uint64            // of the beacon key: index whose entry made Sharing live; 0 for the genesis's
 	Ceremony *Ceremony         // the sharing being made, or whose making failed; nil at rest
 	Issued   uint64            // addresses given out
+	Given    Given             // which of them, see addresses.go
+	Asset    command.Asset     // which children there are, fixed when it was created; 0: any
 	Fallback *command.Fallback // script path of its Taproot outputs, fixed when it was created; nil: none
 	Escrows  []*Escrow         // in order of number; none unless somebody asked, see escrow.go
 	Escrowed uint32            // escrows ever asked for
@@ -171,7 +174,7 @@ func (k *Key) Attested(r identity.RegionID) *Attestation {
 // Info returns what decoding a payload must know of the key.
 func (k *Key) Info() intent.KeyInfo {
 	info := intent.KeyInfo{Curve: k.Curve, Signers: k.Signers, AllowBlind: k.AllowBlind,
-		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback), Outside: k.Outside,
+		Threshold: k.Scheme == command.SchemeThreshold, Point: k.Point, Chain: k.Chain, Fallback: (*intent.Fallback)(k.Fallback), Outside: k.Outside, Asset: k.Asset,
 		PublicKeys: make([]intent.PublicKey, len(k.Attestations))}
 	for i := range k.Attestations {
 		info.PublicKeys[i] = intent.PublicKey{Region: k.Attestations[i].Region, Key: k.Attestations[i].PublicKey}

@@ -81,6 +81,7 @@ func (t *task) freezePath(b *command.FreezePath) (deed, error) {
 // holds when that ends.
 func (t *task) brakePath(k *Key, path []uint32, reason string) (deed, error) {
 	i, found := k.frozenAt(path)
+	offTemplate := k.Asset.CheckAbove(path)
 	switch {
 	case k.Scheme != command.SchemeThreshold:
 		return nil, errs.New(errs.Invalid, "key %s is a multisig key: it has no children", k.ID).WithHint("freeze the key")
@@ -88,6 +89,8 @@ func (t *task) brakePath(k *Key, path []uint32, reason string) (deed, error) {
 		return nil, errs.New(errs.BadState, "key %s is %s", k.ID, k.State)
 	case found:
 		return func(*Outcome) {}, nil
+	case offTemplate != nil:
+		return nil, offTemplate
 	case len(k.FrozenPaths) >= MaxFrozenPaths:
 		return nil, errs.New(errs.TooLarge, "key %s has %d frozen paths, the most there may be", k.ID, len(k.FrozenPaths)).
 			WithHint("freeze a path above them, or the key")

@@ -252,45 +252,6 @@ func (w *work) keysAfter(after command.KeyID, limit int) []*Key {
 	return keys[:min(len(keys), limit)]
 }
 
-// issueAddresses counts: which ones stands in the command, and so in the audit.
-func (t *task) issueAddresses(b *command.IssueAddresses) (deed, error) {
-	k, ok := t.keys.get(b.Key)
-	if !ok || t.principal.Tenant != "" && t.principal.Tenant != k.Tenant {
-		return nil, errs.New(errs.NotFound, "there is no key %s", b.Key)
-	}
-	if t.principal.Roles&(command.RoleAdmin|command.RoleOperator|command.RoleSigner) == 0 {
-		return nil, t.denied()
-	}
-	if err := command.CheckText("note", b.Note, command.MaxNote); err != nil {
-		return nil, err
-	}
-	if k.Scheme != command.SchemeThreshold || k.State != KeyActive && k.State != KeyFrozen {
-		return nil, errs.New(errs.BadState, "key %s has no addresses to issue: it is a %s key, %s", k.ID, k.Scheme, k.State)
-	}
-	if len(b.Paths) == 0 {
-		return nil, errs.New(errs.Invalid, "no path is named")
-	}
-	seen := map[string]bool{}
-	for _, p := range b.Paths {
-		path, err := command.DecodePath(p)
-		if err != nil {
-			return nil, err
-		}
-		if f := k.frozenOver(path); f != nil {
-			return nil, f
-		}
-		if seen[string(p)] {
-			return nil, errs.New(errs.Invalid, "a path is named twice")
-		}
-		seen[string(p)] = true
-	}
-	return func(*Outcome) {
-		n := *k
-		n.Issued += uint64(len(b.Paths))
-		t.putKey(&n)
-	}, nil
-}
-
 // Unrefreshed tells of a threshold key that lies under an older wrapping epoch than the
 // newest, and of which no ceremony is running: whether a refresh of all that is going on has
 // yet to come to it, and what is in the way of one now; nil if nothing is.

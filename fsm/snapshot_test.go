@@ -42,6 +42,8 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 	l.Must(next(l, 1, open, 2, refusal(l, 2, open, 1)))
 	l.Apply(l.Shares(l.Region(2), [32]byte{9}, ids(3, 1), done))
 	l.Must(l.By(signer, &command.IssueAddresses{Key: first, Paths: [][]byte{command.EncodePath([]uint32{1})}}))
+	l.Must(l.By(signer, &command.NextAddresses{Key: first, Branch: []uint32{0}, Count: 3}))
+	l.Must(l.By(signer, &command.IssueAddresses{Key: first, Paths: [][]byte{nil, command.EncodePath([]uint32{1})}, Again: true}))
 	failed := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "failed", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
 	for range fsm.MaxTries {
 		l.Must(l.By(l.Region(1).Session, l.Said(l.Region(1), failed)))
@@ -61,7 +63,7 @@ func variedThreshold(t testing.TB) *fsmtest.Log {
 	say(l, 2, finishing)
 	k, _ := l.Machine.View().Key(dealt)
 	l.Must(l.By(l.Region(2).Session, &command.AccuseDealer{Ceremony: k.Ceremony.ID, Against: 1, Complaint: []byte{1}, Note: "its dealing"}))
-	l.Must(l.Dual(&command.CreateKey{Name: "paths", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2, Fallback: outsiders(2, 4)}))
+	l.Must(l.Dual(&command.CreateKey{Name: "paths", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2, Fallback: outsiders(2, 4), Asset: command.AssetBitcoin}))
 	given := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "given-up", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
 	l.Must(l.Dual(&command.RetireKey{Key: given}))
 	l.Must(l.Dual(&command.RefreshKey{}))

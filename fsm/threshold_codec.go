@@ -286,7 +286,8 @@ func readNonces(r *wire.Reader) NonceSet {
 }
 
 // SharingHash is what audit leaves say of a threshold key's live sharing: what all its
-// holders said alike when they finished it, the key's fallback, and that it was known outside.
+// holders said alike when they finished it, the key's fallback and asset class, and that it was
+// known outside.
 func SharingHash(k *Key) [32]byte {
 	w := wire.NewWriter(1024)
 	var fallback []byte
@@ -294,6 +295,11 @@ func SharingHash(k *Key) [32]byte {
 		fallback = k.Fallback.Encode()
 	}
 	switch {
+	case k.Asset != 0:
+		w.String("tetrad/sharing/v4")
+		w.Blob(fallback)
+		w.Bool(k.Outside)
+		w.U8(uint8(k.Asset))
 	case k.Outside:
 		w.String("tetrad/sharing/v3")
 		w.Blob(fallback)

@@ -66,7 +66,7 @@ func (v *Vault) OutcomeWord(ctx context.Context, q Inquiry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &command.OutcomeWord{Lineage: view.Lineage(), Command: d.Hash, Nonce: q.Nonce, Code: d.Code, Meta: d.Meta, Key: d.Key,
+	w := &command.OutcomeWord{Lineage: view.Lineage(), Command: d.Hash, Nonce: q.Nonce, Code: d.Code, Meta: d.Meta, Key: d.Key, Next: d.Next,
 		Applied: view.Meta().Index, Skew: view.Settings().MaxSkew, Region: v.cfg.Region, At: v.cfg.Clock.Now().Truncate(time.Millisecond)}
 	if r := d.Request; r != nil {
 		standing := r.Standing()

@@ -23,12 +23,13 @@ type said struct {
 	key      KeyID
 	request  RequestID
 	standing [32]byte // zero: nothing is shown of the request but its id
+	next     uint32
 	final    bool
 }
 
 func (s *said) by(o *command.OutcomeWord) bool {
 	shown := s.standing == [32]byte{} || o.Standing == s.standing
-	return o.Code == s.code && o.Meta.Index == s.index && o.Key == s.key && o.Request == s.request && shown
+	return o.Code == s.code && o.Meta.Index == s.index && o.Key == s.key && o.Request == s.request && o.Next == s.next && shown
 }
 
 // Proof is what an answer rests on, as the client verified it.
@@ -88,7 +89,7 @@ func (c *Client) outcome(ctx context.Context, cmd *Command, o *Outcome) (p Proof
 		}
 		p.Certified = CertifiedBy(o.Certified)
 	}
-	s := &said{author: cmd.Principal, id: cmd.ID, content: cm.Hash(c.cfg.Cluster), code: code, index: o.GetIndex()}
+	s := &said{author: cmd.Principal, id: cmd.ID, content: cm.Hash(c.cfg.Cluster), code: code, index: o.GetIndex(), next: o.GetNext()}
 	in := strict{}
 	in.fixed(s.key[:], o.GetKeyId())
 	in.fixed(s.request[:], o.GetRequestId())

@@ -90,3 +90,38 @@ func (c *Client) NoncePools(ctx context.Context) ([]*NoncePool, error) {
 	err := c.call(ctx, tetradv1.Vault_ListNonces_FullMethodName, &tetradv1.ListNoncesRequest{}, reply, false)
 	return reply.Pools, err
 }
+
+// Issue sends a command that asks for the next addresses of a branch, and returns the paths
+// that the vault chose. If it returns OutcomeUnknown, call it again with the same command: the
+// same paths come back, and nobody else gets them.
+func (c *Client) Issue(ctx context.Context, cmd *Command) ([][]uint32, error) {
+	o, err := c.Submit(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return Issued(cmd, o)
+}
+
+// Issued returns the paths that a command gave out, by its outcome.
+func Issued(cmd *Command, o *Outcome) (paths [][]uint32, err error) {
+	body, err := cmd.Body()
+	if err != nil {
+		return nil, err
+	}
+	switch b := body.(type) {
+	case *command.NextAddresses:
+		paths = b.Given(o.GetNext())
+	case *command.IssueAddresses:
+		for _, p := range b.Paths {
+			path, err := command.DecodePath(p)
+			if err != nil {
+				return nil, err
+			}
+			paths = append(paths, path)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, errs.New(errs.Malformed, "the outcome of command %s names no addresses: next index %d", cmd.ID, o.GetNext())
+	}
+	return paths, nil
+}

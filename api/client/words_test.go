@@ -228,6 +228,40 @@ func TestOneNodesOutcome(t *testing.T) {
 	unproven(t, func(ctx context.Context) error { _, err := cl.Sign(ctx, request(t, cl, "m")); return err })
 }
 
+// TestAddressesAreProven: one node cannot give an address to a second payer; the same command
+// has the same addresses however often it is sent.
+func TestAddressesAreProven(t *testing.T) {
+	c := start(t, 4)
+	key := command.KeyID{5}
+	c.State.PutKey(fsm.Key{ID: key, Name: "cold", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2, State: fsm.KeyActive,
+		Issued: 7, Given: fsm.Given{Branches: []fsm.Branch{{Path: []uint32{0}, Next: 7}}}})
+	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
+	cmd, err := cl.Command(&command.NextAddresses{Key: key, Branch: []uint32{0}, Count: 2})
+	want(t, err, errs.OK)
+	for name, next := range map[string]uint32{"others'": 5, "later ones": 10, "none": 0} {
+		c.Nodes[0].OnSubmit(func(_ context.Context, cmd *command.Command) (fsm.Outcome, error) {
+			o, err := c.State.Decide(cmd)
+			o.Next = next
+			return o, err
+		})
+		t.Log(name)
+		unproven(t, func(ctx context.Context) error { _, err := cl.Issue(ctx, cmd); return err })
+	}
+	c.Nodes[0].OnSubmit(nil)
+	for range 2 {
+		paths, err := cl.Issue(within(t, 10*time.Second), cmd)
+		want(t, err, errs.OK)
+		if len(paths) != 2 || !slices.Equal(paths[0], []uint32{0, 7}) || !slices.Equal(paths[1], []uint32{0, 8}) {
+			t.Errorf("%v", paths)
+		}
+	}
+	named, err := cl.Command(&command.IssueAddresses{Key: key, Paths: [][]byte{command.EncodePath([]uint32{3, 1})}})
+	want(t, err, errs.OK)
+	if paths, err := cl.Issue(within(t, 10*time.Second), named); err != nil || len(paths) != 1 || !slices.Equal(paths[0], []uint32{3, 1}) {
+		t.Errorf("%v, %v", paths, err)
+	}
+}
+
 // TestForgottenRefusals: what regions keep no memory of they cannot say either. It binds
 // nobody, and is reported at once.
 func TestForgottenRefusals(t *testing.T) {

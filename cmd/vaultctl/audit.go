@@ -32,6 +32,7 @@ type leafView struct {
 	Text      string `json:"text,omitempty"`
 	Began     string `json:"began,omitempty"` // by time alone, before the command
 	Words     string `json:"words,omitempty"` // of regions, on which a further attempt was opened; each is what that region says
+	Given     string `json:"given,omitempty"` // addresses that the vault chose
 	Principal string `json:"principal"`
 	Signers   int    `json:"signatures"`
 	Hash      string `json:"leaf_hash"`
@@ -44,7 +45,11 @@ func viewLeaf(l *audit.Leaf) leafView {
 	if l.Seq == 0 {
 		v.Type = "genesis"
 	}
-	if e, err := audit.DecodeEffect(l.Effect); err == nil && e.Schedule != nil {
+	e, err := audit.DecodeEffect(l.Effect)
+	if err == nil && e.Given != nil {
+		v.Given = givenText(e.Given)
+	}
+	if err == nil && e.Schedule != nil {
 		v.Began = fmt.Sprintf("refresh of all threshold keys by schedule, under wrapping epoch %d", e.Schedule.Wrap)
 		if e.Schedule.Retry > 0 {
 			v.Began += fmt.Sprintf(", repetition %d", e.Schedule.Retry)
@@ -78,6 +83,15 @@ func wordsText(l *audit.Leaf) string {
 		texts = append(texts, s)
 	}
 	return strings.Join(texts, "; ")
+}
+
+func givenText(g *audit.GivenAddresses) string {
+	branch := command.PathText(g.Branch)
+	s := fmt.Sprintf("key %s: %s/%d", g.Key, branch, g.First)
+	if g.Count > 1 {
+		s += fmt.Sprintf(" to %s/%d", branch, g.First+g.Count-1)
+	}
+	return s
 }
 
 func (a *app) auditLog() *cobra.Command {
@@ -114,7 +128,7 @@ printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, 
 				}
 				q := viewLeaf(leaf)
 				if err := a.line(q, func(w io.Writer) {
-					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.TrimSpace(q.Text+" "+strings.TrimSpace(q.Began+" "+q.Words)))
+					fmt.Fprintf(w, "%7d  %s  %-18s  %-18s  %s  %s\n", q.Seq, q.Time, q.Type, a.state(q.Outcome), q.Principal[:8], strings.Join(strings.Fields(q.Text+" "+q.Began+" "+q.Words+" "+q.Given), " "))
 				}); err != nil {
 					return err
 				}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
@@ -28,7 +27,7 @@ type childView struct {
 	Descriptor string `json:"descriptor,omitempty"`
 	Output     string `json:"output_key,omitempty"`    // of Taproot
 	Control    string `json:"control_block,omitempty"` // what a spend by the fallback's script shows
-	Address    string `json:"address"`
+	Address    string `json:"address,omitempty"`       // none where the key's asset class has none
 	Chain      string `json:"chain"`
 }
 
@@ -38,43 +37,66 @@ type chainName struct {
 	net    intent.Network
 	cosmos string // prefix
 	curve  command.Curve
+	asset  command.Asset // whose addresses these are
 }
 
 const chainsHint = "bitcoin, bitcoin-testnet, bitcoin-signet or bitcoin-regtest for a secp256k1 key, solana or cosmos:PREFIX for an ed25519 key"
 
-// parseChain reads the name of a chain; empty is the usual one of the curve.
-func parseChain(s string, curve command.Curve) (chainName, error) {
+// usualChain is where addresses of a key are unless somebody says otherwise.
+func usualChain(k intent.KeyInfo) string {
+	switch {
+	case k.Asset == command.AssetCosmos:
+		return "cosmos:cosmos"
+	case k.Asset != 0:
+		return k.Asset.String()
+	}
+	return map[command.Curve]string{command.Secp256k1: "bitcoin", command.Ed25519: "solana"}[k.Curve]
+}
+
+// parseChain reads the name of a chain; empty is the usual one of the key.
+func parseChain(s string, k intent.KeyInfo) (chainName, error) {
 	if s == "" {
-		s = map[command.Curve]string{command.Secp256k1: "bitcoin", command.Ed25519: "solana"}[curve]
+		s = usualChain(k)
 	}
 	c := chainName{text: s}
 	prefix, cosmos := strings.CutPrefix(s, "cosmos:")
 	network, bitcoin := strings.CutPrefix(s, "bitcoin-")
 	switch {
 	case s == "solana":
-		c.curve = command.Ed25519
+		c.asset = command.AssetSolana
 	case cosmos:
-		c.curve, c.cosmos = command.Ed25519, prefix
+		c.asset, c.cosmos = command.AssetCosmos, prefix
 	case s == "bitcoin" || s == "mainnet":
-		c.text, c.curve = "bitcoin", command.Secp256k1
+		c.text, c.asset = "bitcoin", command.AssetBitcoin
 	case bitcoin:
 		net, err := intent.ParseNetwork(network)
 		if err != nil {
 			return c, usageError{err}
 		}
-		c.curve, c.net = command.Secp256k1, net
+		c.asset, c.net = command.AssetBitcoinTestnet, net
+		if net == intent.Mainnet {
+			c.asset = command.AssetBitcoin
+		}
 	default:
 		return c, usagef("--chain %q: want %s", s, chainsHint)
 	}
-	if c.curve != curve {
-		return c, errs.New(errs.Invalid, "a key on %s has no address on %s", curve, s).WithHint("%s", chainsHint)
+	c.curve = c.asset.Template().Curve
+	switch {
+	case c.curve != k.Curve:
+		return c, errs.New(errs.Invalid, "a key on %s has no address on %s", k.Curve, s).WithHint("%s", chainsHint)
+	case k.Asset != 0 && k.Asset != c.asset:
+		return c, errs.New(errs.Invalid, "a key of asset class %s has no address on %s", k.Asset, s).WithHint("its class is fixed; make another key")
 	}
 	return c, nil
 }
 
-// child derives and names a child, from the key's own point and chain code alone.
+// child derives and names a child, from the key's own point and chain code alone. What the
+// key's asset class gives no address to, the key itself and its branches, has none here.
 func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 	info := keyInfo(k, on.net)
+	if err := info.Asset.CheckAbove(path); err != nil {
+		return childView{}, err
+	}
 	point, code, err := intent.Child(info.Curve, info.Point, info.Chain, path...)
 	if err != nil {
 		return childView{}, errs.Wrap(errs.CodeOf(err), err, "key %s, %s", k.Name, command.PathText(path))
@@ -84,15 +106,35 @@ func child(k *client.Key, path []uint32, on chainName) (childView, error) {
 	if info.Curve == command.Ed25519 {
 		out.SSH = sshKeyLine(point, k.Name+"/"+out.Path)
 	}
+	addressed := info.Asset.Check(path) == nil
 	switch {
+	case info.Curve == command.Secp256k1:
+		if err = out.extended(info, path, on.net); err == nil && addressed {
+			err = out.taproot(info, path, on.net)
+		}
+	case !addressed:
 	case on.cosmos != "":
 		out.Address, err = address.Cosmos(on.cosmos, point)
-	case info.Curve == command.Ed25519:
-		out.Address, err = address.Solana(point)
 	default:
-		err = out.taproot(info, path, on.net)
+		out.Address, err = address.Solana(point)
 	}
 	return out, err
+}
+
+// extended names the child as wallets take it, without its private key.
+func (c *childView) extended(info intent.KeyInfo, path []uint32, net intent.Network) error {
+	e, err := address.Root(net, info.Point, info.Chain)
+	for i := 0; err == nil && i < len(path); i++ {
+		var point []byte
+		var code [32]byte
+		if point, code, err = intent.Child(info.Curve, info.Point, info.Chain, path[:i+1]...); err == nil {
+			e, err = e.Child(path[i], point, code)
+		}
+	}
+	if err == nil {
+		c.Xpub = e.String()
+	}
+	return err
 }
 
 func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Network) error {
@@ -105,18 +147,6 @@ func (c *childView) taproot(info intent.KeyInfo, path []uint32, net intent.Netwo
 		return errs.Wrap(errs.Invalid, err, "%s", c.Path).WithHint("outputs are of the key itself and of children up to five levels down")
 	}
 	c.Output, c.Control, c.Address = hexOf(o.Key[:]), hexOf(o.ControlBlock()), o.Address(net)
-	e, err := address.Root(net, info.Point, info.Chain)
-	for i := 0; err == nil && i < len(path); i++ {
-		var point []byte
-		var code [32]byte
-		if point, code, err = intent.Child(info.Curve, info.Point, info.Chain, path[:i+1]...); err == nil {
-			e, err = e.Child(path[i], point, code)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	c.Xpub = e.String()
 	c.Descriptor, err = address.Single(o.Internal[:], info.Fallback)
 	return err
 }
@@ -151,7 +181,7 @@ given to payers are issued instead (vaultctl key address), which the audit log s
 			if err != nil {
 				return err
 			}
-			on, err := parseChain(chain, command.Curve(k.Curve))
+			on, err := parseChain(chain, keyInfo(k, intent.Mainnet))
 			if err != nil {
 				return err
 			}
@@ -168,81 +198,4 @@ given to payers are issued instead (vaultctl key address), which the audit log s
 	c.Flags().StringVar(&tenant, "tenant", "", "tenant of the key")
 	c.Flags().StringVar(&chain, "chain", "", chainsHint)
 	return c
-}
-
-func (a *app) keyAddress() *cobra.Command {
-	var tenant, chain, path, note string
-	var count uint32
-	c := a.leaf("address KEY", "Give out addresses of a threshold key", `
-Each address is a child of the key. Which ones were given out, when and by whom, is a
-command and stands in the audit log; the addresses themselves are computed here.
-Without --path the next ones in a row, m/0/N, are given out.`, cobra.ExactArgs(1), func(ctx context.Context, args []string) error {
-		if count < 1 || count > command.MaxAddresses {
-			return usagef("--count %d: want 1 to %d", count, command.MaxAddresses)
-		}
-		return a.with(ctx, func(ctx context.Context, v *vault) error {
-			id, k, err := a.made(ctx, v, tenant, args[0])
-			if err != nil {
-				return err
-			}
-			children, body, err := issue(k, id, chain, path, count)
-			if err != nil {
-				return err
-			}
-			body.Note = note
-			cmd, err := v.Command(body)
-			if err != nil {
-				return err
-			}
-			return a.submit(ctx, v, cmd, func(*vault, *command.Command, *client.Outcome, client.Proof) error { return a.addresses(children) })
-		})
-	})
-	f := c.Flags()
-	f.StringVar(&tenant, "tenant", "", "tenant of the key")
-	f.StringVar(&chain, "chain", "", chainsHint)
-	f.StringVar(&path, "path", "", "path of the first one, like m/0/5")
-	f.Uint32Var(&count, "count", 1, "how many in a row")
-	f.StringVar(&note, "note", "", "a note for people, in the audit log")
-	f.DurationVar(&a.lifetime, "lifetime", 0, "how long the command stays valid (default 10m)")
-	return c
-}
-
-// issue derives count children in a row and builds the command that gives them out: what
-// has no address here is not given out either.
-func issue(k *client.Key, id command.KeyID, chain, text string, count uint32) ([]childView, *command.IssueAddresses, error) {
-	on, err := parseChain(chain, command.Curve(k.Curve))
-	if err != nil {
-		return nil, nil, err
-	}
-	path := []uint32{0, uint32(min(k.Addresses, 1<<31-1))}
-	if text != "" {
-		if path, err = command.ParsePath(text); err != nil {
-			return nil, nil, usageError{err}
-		}
-	}
-	if len(path) == 0 && count > 1 {
-		return nil, nil, usagef("--count %d: m is one address", count)
-	}
-	body := &command.IssueAddresses{Key: id}
-	var out []childView
-	for i := range count {
-		at := append([]uint32(nil), path...)
-		if i > 0 {
-			at[len(at)-1] += i
-		}
-		c, err := child(k, at, on)
-		if err != nil {
-			return nil, nil, err
-		}
-		out, body.Paths = append(out, c), append(body.Paths, command.EncodePath(at))
-	}
-	return out, body, nil
-}
-
-func (a *app) addresses(children []childView) error {
-	return a.print(children, func(w io.Writer) {
-		for _, c := range children {
-			fmt.Fprintf(w, "%s  %s\n", c.Path, c.Address)
-		}
-	})
 }

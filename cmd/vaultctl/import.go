@@ -41,7 +41,7 @@ A key without a chain code gets one that follows from its secret, the same each 
 
 Only where two administrators allowed it (vaultctl configure --import on); two must sign.`, cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
-			n.name, n.scheme = args[0], command.SchemeThreshold.String()
+			n.name, n.scheme, n.curveOpen = args[0], command.SchemeThreshold.String(), n.curve == ""
 			return a.bringIn(ctx, &d, &n)
 		})
 	f := c.Flags()
@@ -55,7 +55,7 @@ Only where two administrators allowed it (vaultctl configure --import on); two m
 }
 
 func (a *app) bringIn(ctx context.Context, d *dual, n *bringing) error {
-	if err := need("from", n.from, "curve", n.curve); err != nil {
+	if err := need("from", n.from, "curve", n.curve+n.asset); err != nil {
 		return err
 	}
 	created, net, err := a.keyBody(&n.creation)
@@ -119,7 +119,7 @@ func (n *bringing) read(created *command.CreateKey) (*command.ImportKey, []*fros
 		return nil, nil, err
 	}
 	return &command.ImportKey{Name: created.Name, Tenant: created.Tenant, Curve: created.Curve, Signers: created.Signers, AllowBlind: created.AllowBlind,
-		Regions: created.Regions, Note: created.Note, Fallback: created.Fallback, Point: public.Compressed(), Chain: whole.Chain, Split: split.Encode()}, shares, nil
+		Regions: created.Regions, Note: created.Note, Fallback: created.Fallback, Asset: created.Asset, Point: public.Compressed(), Chain: whole.Chain, Split: split.Encode()}, shares, nil
 }
 
 func numbers(ids []identity.RegionID) (out []uint8) {
@@ -210,7 +210,7 @@ func (a *app) awaitImport(ctx context.Context, v *vault, id command.KeyID, body 
 	if hexOf(k.Point) != hexOf(body.Point) || hexOf(k.ChainCode) != hexOf(body.Chain[:]) || !k.Outside {
 		return errs.New(errs.Unverified, "key %s is shown as another key than was brought in", k.Name).WithHint("compare what other regions show, and the audit log")
 	}
-	if err := sameFallback(k, body.Fallback); err != nil {
+	if err := sameKind(k, body.Created()); err != nil {
 		return err
 	}
 	a.progress("destroy %s and every other copy of the key: the vault cannot", n.from)

@@ -72,7 +72,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 // keyInfo is what decoding payloads needs of a key.
 func keyInfo(k *client.Key, net intent.Network) intent.KeyInfo {
 	info := intent.KeyInfo{Curve: command.Curve(k.Curve), Signers: uint8(k.Signers), AllowBlind: k.AllowBlind, Network: net,
-		Threshold: isThreshold(k), Point: k.Point, Fallback: fallbackOf(k)}
+		Threshold: isThreshold(k), Point: k.Point, Fallback: fallbackOf(k), Asset: command.Asset(k.Asset)}
 	copy(info.Chain[:], k.ChainCode)
 	for _, at := range k.Attestations {
 		info.PublicKeys = append(info.PublicKeys, intent.PublicKey{Region: identity.RegionID(at.Region), Key: at.PublicKey})
@@ -124,16 +124,18 @@ func networkFlag(c *cobra.Command, to *string) {
 // creation is one use of vaultctl key create.
 type creation struct {
 	name, tenant, scheme, curve, note, network string
-	fallback                                   string
+	fallback, asset                            string
 	signers                                    uint8
 	blind, noWait                              bool
+	schemeOpen, curveOpen                      bool // not said: an asset class says it
 	regions                                    []string
 }
 
 func (a *app) keyCreate() *cobra.Command {
 	var d dual
 	var n creation
-	c := a.leaf("create NAME --tenant T [--scheme S] [--curve CURVE]", "Make a key", `
+	var c *cobra.Command
+	c = a.leaf("create NAME --tenant T [--scheme S] [--curve CURVE]", "Make a key", `
 A multisig key is a private key in the HSM of every region, which proves it; the key is
 active when all of them have verified each other's proofs. On secp256k1 it is a Bitcoin
 wallet: P2WSH, --signers of the regions.
@@ -148,10 +150,16 @@ of these keys, without the vault, should the vault be lost. They are public keys
 whose private keys their owners keep themselves, offline; the vault never signs that way.
 It cannot be changed later, and two administrators must sign for it.
 
+--asset makes a threshold key of an asset class, on the class's curve: only children of its
+template sign, are given out and frozen, so that no address is paid to that other wallets
+do not find. Where the key is thought to stand, and what its children mean, key show says.
+bitcoin has m/0/N to receive and m/1/N for change; bitcoin-testnet, solana and cosmos
+likewise. It cannot be changed later.
+
 With --allow-blind the key also signs bare digests, which two administrators must sign
 for.`, cobra.ExactArgs(1),
 		func(ctx context.Context, args []string) error {
-			n.name = args[0]
+			n.name, n.schemeOpen, n.curveOpen = args[0], !c.Flags().Changed("scheme"), !c.Flags().Changed("curve")
 			body, net, err := a.keyBody(&n)
 			if err != nil {
 				return err
@@ -163,7 +171,7 @@ for.`, cobra.ExactArgs(1),
 				a.progress("the regions are making key %s", n.name)
 				k, err := a.awaitKey(ctx, v, command.KeyIDOf(cmd.Principal, cmd.ID), body.Scheme)
 				if err == nil {
-					err = sameFallback(k, body.Fallback)
+					err = sameKind(k, body)
 				}
 				if err != nil {
 					return err
@@ -186,6 +194,7 @@ func (n *creation) flags(c *cobra.Command) {
 	f.Uint8Var(&n.signers, "signers", 2, "how many regions sign: 2, 3 or 4")
 	f.BoolVar(&n.blind, "allow-blind", false, "allow signing bare digests")
 	f.StringVar(&n.fallback, "fallback", "", "script path of a Taproot wallet: K:KEY,KEY,... (32 or 33 bytes each, hex)")
+	f.StringVar(&n.asset, "asset", "", "asset class of a threshold key: "+command.AssetNames())
 	f.StringVar(&n.note, "note", "", "a note for people")
 	f.BoolVar(&n.noWait, "no-wait", false, "do not wait until it is active")
 	networkFlag(c, &n.network)
@@ -193,6 +202,10 @@ func (n *creation) flags(c *cobra.Command) {
 
 func (a *app) keyBody(n *creation) (*command.CreateKey, intent.Network, error) {
 	if err := need("tenant", n.tenant); err != nil {
+		return nil, 0, err
+	}
+	asset, err := n.parseAsset()
+	if err != nil {
 		return nil, 0, err
 	}
 	scheme, err := command.ParseScheme(n.scheme)
@@ -210,10 +223,13 @@ func (a *app) keyBody(n *creation) (*command.CreateKey, intent.Network, error) {
 	if scheme == command.SchemeThreshold && cv == command.P256 {
 		return nil, 0, usagef("--curve p256: a threshold key is on secp256k1 or ed25519")
 	}
+	if t := asset.Template(); t != nil && (scheme != command.SchemeThreshold || cv != t.Curve) {
+		return nil, 0, usagef("--asset %s: that is a threshold key on %s", asset, t.Curve)
+	}
 	if n.signers < 2 || n.signers > 4 {
 		return nil, 0, usagef("--signers %d: want 2, 3 or 4", n.signers)
 	}
-	body := &command.CreateKey{Name: n.name, Tenant: n.tenant, Scheme: scheme, Curve: cv, Signers: n.signers, AllowBlind: n.blind, Note: n.note}
+	body := &command.CreateKey{Name: n.name, Tenant: n.tenant, Scheme: scheme, Curve: cv, Signers: n.signers, AllowBlind: n.blind, Note: n.note, Asset: asset}
 	if body.Fallback, err = parseFallback(n.fallback, body); err != nil {
 		return nil, 0, err
 	}

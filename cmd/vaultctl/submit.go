@@ -327,12 +327,14 @@ func describe(cmd *command.Command, body command.Body) []string {
 		if b.Fallback != nil {
 			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)), "warning", "these keys spend its outputs without the vault")
 		}
+		add(assetPairs(b.Asset)...)
 	case *command.ImportKey:
 		add("name", b.Name, "tenant", b.Tenant, "curve", b.Curve.String(), "public key", hexOf(b.Point), "chain code", hexOf(b.Chain[:]), "signers", strconv.Itoa(int(b.Signers)),
 			"blind signing", yesNo(b.AllowBlind), "regions", fmt.Sprint(b.Regions), "wrapping epoch", itoa(uint64(b.Wrap)), "note", b.Note)
 		if b.Fallback != nil {
 			add("fallback", fallbackText((*intent.Fallback)(b.Fallback)))
 		}
+		add(assetPairs(b.Asset)...)
 		add("warning", "the whole key was known outside: whoever still has it signs without the vault, for ever")
 	case *command.FreezeKey:
 		add("key", b.Key.String(), "reason", b.Reason)
@@ -373,7 +375,9 @@ func describe(cmd *command.Command, body command.Body) []string {
 	case *command.CancelEscrow:
 		add("key", b.Key.String(), "reason", b.Reason)
 	case *command.IssueAddresses:
-		add("key", b.Key.String(), "addresses", strconv.Itoa(len(b.Paths)), "note", b.Note)
+		add("key", b.Key.String(), "addresses", strconv.Itoa(len(b.Paths)), "again", yesNo(b.Again), "note", b.Note)
+	case *command.NextAddresses:
+		add("key", b.Key.String(), "addresses", itoa(uint64(b.Count)), "next of branch", command.PathText(b.Branch), "note", b.Note)
 	case *command.QuarantineRegion:
 		add("region", itoa(uint64(b.Region)), "quarantined", yesNo(b.Quarantined), "evidence", hexOf(b.Evidence[:]), "reason", b.Reason)
 	case *command.MuteRegion:

@@ -36,7 +36,10 @@ type thresholdView struct {
 	Descriptors []string      `json:"descriptors,omitempty"` // receive, change
 	Fallback    string        `json:"fallback"`              // script path of its outputs
 	Leaf        string        `json:"leaf_script,omitempty"` // the same as it stands in the leaf
+	Asset       string        `json:"asset,omitempty"`
+	Template    string        `json:"template,omitempty"` // what its children mean
 	Addresses   uint64        `json:"addresses_issued"`
+	Branches    []branchView  `json:"branches,omitempty"` // from which they were
 	Sharing     *sharingView  `json:"sharing,omitempty"`
 	Retiring    *sharingView  `json:"retiring,omitempty"`
 	Ceremony    *ceremonyView `json:"ceremony,omitempty"`
@@ -77,6 +80,7 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	t := &thresholdView{PublicKey: hexOf(k.PublicKey), Point: hexOf(k.Point), ChainCode: hexOf(k.ChainCode), Fallback: fallbackText(fallbackOf(k)), Addresses: k.Addresses,
 		Sharing: v.viewSharing(k.Sharing), Retiring: v.viewSharing(k.Retiring), Ceremony: v.viewCeremony(k.Ceremony), Hindrance: k.RefreshHindrance}
 	out.Threshold = t
+	t.viewPaths(k)
 	for _, e := range k.Escrows {
 		t.Escrows = append(t.Escrows, v.viewEscrow(e))
 	}
@@ -89,18 +93,22 @@ func (v *vault) viewThreshold(out *signingKeyView, k *client.Key, net intent.Net
 	info := keyInfo(k, net)
 	if out.Curve == command.Ed25519.String() {
 		out.Network = "solana"
-		out.Address, _ = address.Solana(k.Point)
+		if info.Asset == 0 {
+			out.Address, _ = address.Solana(k.Point)
+		}
 		t.SSH = sshKeyLine(k.Point, k.Name)
 		return
 	}
 	out.Network = net.String()
 	if w, err := info.Taproot(); err == nil {
 		t.Leaf = hexOf(w.LeafScript())
-		if o, err := w.Output(); err == nil {
+		if o, err := w.Output(); err == nil && info.Asset == 0 { // else nobody could spend what is paid there
 			out.Address, out.PkScript = o.Address(net), hexOf(o.PkScript())
 		}
 	}
-	out.Descriptor, _ = address.Single(k.Point, info.Fallback)
+	if info.Asset == 0 {
+		out.Descriptor, _ = address.Single(k.Point, info.Fallback)
+	}
 	if e, err := address.Root(net, k.Point, info.Chain); err == nil {
 		t.Xpub = e.String()
 		for branch := range uint32(2) {
@@ -149,7 +157,10 @@ func (t *thresholdView) pairs() []string {
 	if t.Hindrance != "" {
 		kv = append(kv, "not refreshed", t.Hindrance)
 	}
-	kv = append(kv, "fallback", t.Fallback, "leaf script", t.Leaf, "addresses issued", itoa(t.Addresses))
+	kv = append(kv, "fallback", t.Fallback, "leaf script", t.Leaf, "asset class", t.Asset, "template", t.Template, "addresses issued", itoa(t.Addresses))
+	for _, b := range t.Branches {
+		kv = append(kv, "next address", b.Next)
+	}
 	for _, s := range []struct {
 		name string
 		is   *sharingView

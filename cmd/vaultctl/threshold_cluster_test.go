@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -39,6 +40,8 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	b.ok("key", "reshare", "sol", "--tenant", "acme", "--holders", strings.Join([]string{b.c.Sites[0].Name, b.c.Sites[1].Name, b.c.Sites[3].Name}, ","), "--cosign-key", both)
 	b.pays(svc)
 	b.childFrozen(svc)
+	b.together()
+	b.classed(svc)
 	b.levels()
 	t.Log(b.ok("nonce", "status"))
 	t.Log(b.ok("key", "show", "sol", "--tenant", "acme"))
@@ -47,8 +50,8 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	t.Log(b.ok("audit", "verify", b.path("a.bin")))
 	var r auditor.Report
 	b.json(&r, "audit", "verify", b.path("a.bin"))
-	if r.Summed != 12 || r.Completed != 10 {
-		t.Errorf("%d signatures added up of %d requests, want 12 of 10", r.Summed, r.Completed)
+	if r.Summed != 13 || r.Completed != 11 {
+		t.Errorf("%d signatures added up of %d requests, want 13 of 11", r.Summed, r.Completed)
 	}
 }
 
@@ -63,6 +66,55 @@ func (b *bench) levels() {
 	to := strconv.Itoa(int(command.Level) + 1)
 	b.fails(errs.ExitFailure, "not every region knows level "+to, "level", "raise", "--to", to, "--reason", "eager", "--cosign-key", b.path("bob.key"))
 	b.fails(errs.ExitUsage, "--to is required", "level", "raise", "--reason", "eager")
+}
+
+// classed makes a key of an asset class: it gives out, signs for and freezes what its template
+// has, and nothing else.
+func (b *bench) classed(svc string) {
+	t := b.t
+	t.Helper()
+	b.ok("key", "create", "atom", "--tenant", "acme", "--asset", "cosmos")
+	var v signingKeyView
+	if b.json(&v, "key", "show", "atom", "--tenant", "acme"); v.Threshold.Asset != "cosmos" || v.Curve != "ed25519" || v.Address != "" {
+		t.Errorf("%+v %+v", v, v.Threshold)
+	}
+	if out := b.ok("key", "address", "atom", "--tenant", "acme", "--key-file", svc); !strings.HasPrefix(out, "m/0/0  cosmos1") {
+		t.Errorf("%s", out)
+	}
+	msg := b.write("msg", []byte("hello"))
+	b.ok("sign", "--key", "atom", "--message", msg, "--path", "m/0/0", "--wait", "--key-file", svc)
+	b.fails(errs.ExitFailure, "not of the template", "sign", "--key", "atom", "--message", msg, "--wait", "--key-file", svc)
+	b.fails(errs.ExitFailure, "not of the template", "freeze", "atom", "--tenant", "acme", "--path", "m/1", "--reason", "drill")
+}
+
+// together has several people ask for addresses at once: nobody gets another's, and the audit
+// log says which ones each got.
+func (b *bench) together() {
+	t := b.t
+	t.Helper()
+	b.fails(errs.ExitFailure, "was given out or passed over", "key", "address", "sol", "--tenant", "acme", "--path", "m/0/1")
+	b.ok("key", "address", "sol", "--tenant", "acme", "--path", "m/0/1", "--again")
+	var group sync.WaitGroup
+	said := make([]string, 4)
+	for i := range said {
+		group.Go(func() {
+			code, out, errOut := b.run(context.Background(), "key", "address", "sol", "--tenant", "acme", "--count", "2")
+			if said[i] = out; code != 0 {
+				t.Errorf("exit %d: %s", code, errOut)
+			}
+		})
+	}
+	group.Wait()
+	seen := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(strings.Join(said, "")), "\n") {
+		seen[line] = true
+	}
+	if len(seen) != 8 {
+		t.Errorf("eight addresses, %d different ones: %q", len(seen), said)
+	}
+	if log := b.ok("audit", "log"); strings.Count(log, ": m/0/") < 6 {
+		t.Errorf("the audit log does not name the addresses:\n%s", log)
+	}
 }
 
 // childFrozen freezes a child of a key: acknowledged by every region, refused below, signed

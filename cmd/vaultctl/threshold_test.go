@@ -91,7 +91,15 @@ func (s *stage) submit(_ context.Context, c *command.Command) (fsm.Outcome, erro
 		s.issued = append(s.issued, b.Paths...)
 		s.mu.Unlock()
 	}
-	return s.c.State.Decide(c)
+	o, err := s.c.State.Decide(c)
+	if b, ok := body.(*command.NextAddresses); ok && err == nil {
+		s.mu.Lock()
+		for _, p := range b.Given(o.Next) {
+			s.issued = append(s.issued, command.EncodePath(p))
+		}
+		s.mu.Unlock()
+	}
+	return o, err
 }
 
 // sign completes a request at once, as one of a threshold key.

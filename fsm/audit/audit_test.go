@@ -56,6 +56,34 @@ func scheduled() audit.Effect {
 	return e
 }
 
+// given is an effect of format 3: which addresses were chosen.
+func given() audit.Effect {
+	return audit.Effect{Given: &audit.GivenAddresses{Key: command.KeyID{1, 2}, Branch: []uint32{0, 5}, First: 7, Count: 256}}
+}
+
+// TestGivenAddresses: an effect names a row of addresses that there can be, or is none.
+func TestGivenAddresses(t *testing.T) {
+	e := given()
+	for _, branch := range [][]uint32{{0, 5}, nil, {1, 2, 3, 4, 5, 6, 7}} {
+		e.Given.Branch = branch
+		if got, err := audit.DecodeEffect(e.Encode()); err != nil || !reflect.DeepEqual(*got, e) {
+			t.Errorf("%+v came back as %+v, %v", e.Given, got, err)
+		}
+	}
+	key := command.KeyID{1}
+	for name, g := range map[string]audit.GivenAddresses{
+		"none":      {Key: key, First: 1},
+		"many":      {Key: key, Count: command.MaxAddresses + 1},
+		"hardened":  {Key: key, First: 1<<31 - 1, Count: 2},
+		"too deep":  {Key: key, Branch: make([]uint32, command.MaxDepth), Count: 1},
+		"no branch": {Key: key, Branch: []uint32{1 << 31}, Count: 1},
+	} {
+		if _, err := audit.DecodeEffect((&audit.Effect{Given: &g}).Encode()); errs.CodeOf(err) != errs.Malformed && errs.CodeOf(err) != errs.TooLarge {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestEffectExtras: format 3 is for what has extras, each once, in order, known and whole.
 func TestEffectExtras(t *testing.T) {
 	full := scheduled()

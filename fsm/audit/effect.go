@@ -30,6 +30,7 @@ type Effect struct {
 	Principals []PrincipalChange
 	Vault      *VaultChange // frozen or unfrozen
 	Schedule   *ScheduledRefresh
+	Given      *GivenAddresses // which addresses the state machine chose
 }
 
 // OpenedAttempt is one draw: with the leaf's Meta (the beacon's input) and the beacon
@@ -77,6 +78,15 @@ type PrincipalChange struct {
 type ScheduledRefresh struct {
 	Wrap  uint32 // wrapping epoch every key is to come under
 	Retry uint8  // 0: the first time in the period; else of those that did not come along
+}
+
+// GivenAddresses names the children of a threshold key that were given out because a command
+// asked for the next ones: First to First+Count-1 below a branch.
+type GivenAddresses struct {
+	Key    command.KeyID
+	Branch []uint32
+	First  uint32
+	Count  uint32
 }
 
 // VaultChange says whether the whole vault is frozen after the command.

@@ -36,6 +36,8 @@ func FuzzDecodeEffect(f *testing.F) {
 	f.Add(e.Encode())
 	e = scheduled()
 	f.Add(e.Encode())
+	e = given()
+	f.Add(e.Encode())
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if e, err := audit.DecodeEffect(b); err == nil && !bytes.Equal(e.Encode(), b) {

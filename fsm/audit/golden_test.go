@@ -40,7 +40,7 @@ func golden(t *testing.T, name string, got []byte) {
 
 // Stored formats never change under their version.
 func TestGolden(t *testing.T) {
-	l, e, e2, e3 := sample(), everything(), threshold(), scheduled()
+	l, e, e2, e3, e4 := sample(), everything(), threshold(), scheduled(), given()
 	hash := l.Hash()
 	redacted := l.Redact(func(i int) bool { return i != 3 })
 	genesis := audit.GenesisLeaf([]byte("genesis"), [32]byte{1}, l.Stamp)
@@ -50,7 +50,7 @@ func TestGolden(t *testing.T) {
 		Signatures: []audit.CheckpointSignature{{Region: 2, Session: identity.Fingerprint{3}, At: l.Stamp, Sig: bytes.Repeat([]byte{4}, 64)}}}
 	for name, b := range map[string][]byte{
 		"leaf": l.Encode(), "leaf-canonical": l.Canonical(), "leaf-hash": hash[:], "leaf-redacted": redacted.Encode(),
-		"leaf-genesis": genesis.Encode(), "effect": e.Encode(), "effect-threshold": e2.Encode(), "effect-scheduled": e3.Encode(), "frontier": edges[7].Encode(), "frontier-root": root[:],
+		"leaf-genesis": genesis.Encode(), "effect": e.Encode(), "effect-threshold": e2.Encode(), "effect-scheduled": e3.Encode(), "effect-given": e4.Encode(), "frontier": edges[7].Encode(), "frontier-root": root[:],
 		"checkpoint": c.Encode(), "checkpoint-signed": c.SignedBytes(2, l.Stamp)} {
 		golden(t, name, b)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, file := range []string{"command", "command-certified", "command-paths", "command-level", "command-import"} {
+	for _, file := range []string{"command", "command-certified", "command-paths", "command-level", "command-import", "command-addresses"} {
 		for _, b := range fsmtest.Vectors(f, root, file) {
 			f.Add(b)
 		}
@@ -85,6 +85,7 @@ func FuzzDecodeWord(f *testing.F) {
 func FuzzDecodeOutcomeWord(f *testing.F) {
 	f.Add(fsmtest.Vectors(f, root, "statement")["outcome word"])
 	f.Add(fsmtest.Vectors(f, root, "statement")["outcome word without place"])
+	f.Add(fsmtest.Vectors(f, root, "command-addresses")["outcome word"])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if a, err := command.DecodeOutcomeWord(b); err == nil && !bytes.Equal(a.Encode(), b) {
 			t.Fatal("two encodings of one outcome word")

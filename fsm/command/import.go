@@ -25,6 +25,7 @@ type ImportKey struct {
 	Split      []byte   // frost.Split
 	Boxes      [][]byte // frost.Share of epoch 1 sealed to each of Regions, in their order; bound to ImportInfo
 	Fallback   *Fallback
+	Asset      Asset
 }
 
 func (*ImportKey) Type() Type { return TypeImportKey }
@@ -42,15 +43,13 @@ func (b *ImportKey) fields(f *fields) {
 	f.fixed("chain", b.Chain[:])
 	f.bytes("split", &b.Split, MaxSplit)
 	f.list("boxes", &b.Boxes, MaxRegions, MaxSealedShare)
-	if !f.absent("fallback", b.Fallback == nil) {
-		f.fallback("fallback", &b.Fallback)
-	}
+	f.fixedFor(&b.Fallback, &b.Asset)
 }
 
 // Created returns what the key is asked to be, as CreateKey says it.
 func (b *ImportKey) Created() *CreateKey {
 	return &CreateKey{Name: b.Name, Tenant: b.Tenant, Scheme: SchemeThreshold, Curve: b.Curve, Signers: b.Signers, AllowBlind: b.AllowBlind,
-		Regions: b.Regions, Note: b.Note, Fallback: b.Fallback}
+		Regions: b.Regions, Note: b.Note, Fallback: b.Fallback, Asset: b.Asset}
 }
 
 // ImportInfo is what the box with a region's share of an imported key is bound to: taken

@@ -25,6 +25,7 @@ type OutcomeWord struct {
 	Key      KeyID         // that it created, else zero
 	Request  RequestID     // that it opened, else zero
 	Standing [32]byte      // Standing.Hash of that request, else zero
+	Next     uint32        // index after the last address that it had the vault choose, else zero
 	Applied  uint64        // index the region had applied when it signed, at least Meta.Index
 	Skew     time.Duration // MaxSkew of the settings the region holds, which bounds the wait after a freeze
 	Region   identity.RegionID
@@ -34,7 +35,7 @@ type OutcomeWord struct {
 }
 
 func (o *OutcomeWord) write(w *wire.Writer) {
-	w.U8(1)
+	w.U8(o.version())
 	w.Fixed(o.Lineage[:])
 	w.Fixed(o.Command[:])
 	w.Fixed(o.Nonce[:])
@@ -45,11 +46,22 @@ func (o *OutcomeWord) write(w *wire.Writer) {
 	w.Fixed(o.Key[:])
 	w.Fixed(o.Request[:])
 	w.Fixed(o.Standing[:])
+	if o.Next != 0 {
+		w.U32(o.Next)
+	}
 	w.U64(o.Applied)
 	w.U64(uint64(o.Skew.Milliseconds()))
 	w.U8(uint8(o.Region))
 	w.Fixed(o.Session[:])
 	w.Time(o.At)
+}
+
+// version is 2 for words on addresses given out, 1 for all others.
+func (o *OutcomeWord) version() uint8 {
+	if o.Next != 0 {
+		return 2
+	}
+	return 1
 }
 
 // SignedBytes returns what the session key signs.
@@ -87,7 +99,7 @@ func (o *OutcomeWord) Agrees(p *OutcomeWord) bool {
 		a.Meta, b.Meta = Meta{Index: a.Meta.Index}, Meta{Index: b.Meta.Index}
 	}
 	return a.Lineage == b.Lineage && a.Command == b.Command && a.Code == b.Code && a.Meta == b.Meta &&
-		a.Key == b.Key && a.Request == b.Request && a.Standing == b.Standing
+		a.Key == b.Key && a.Request == b.Request && a.Standing == b.Standing && a.Next == b.Next
 }
 
 // Encode returns the canonical form.
@@ -101,7 +113,8 @@ func (o *OutcomeWord) Encode() []byte {
 // DecodeOutcomeWord parses the canonical form without verifying the signature.
 func DecodeOutcomeWord(b []byte) (*OutcomeWord, error) {
 	r := wire.NewReader(b)
-	if v := r.U8(); v != 1 {
+	v := r.U8()
+	if v != 1 && v != 2 {
 		r.Fail("outcome word version %d", v)
 	}
 	o := &OutcomeWord{}
@@ -114,6 +127,11 @@ func DecodeOutcomeWord(b []byte) (*OutcomeWord, error) {
 	r.Fixed(o.Key[:])
 	r.Fixed(o.Request[:])
 	r.Fixed(o.Standing[:])
+	if v == 2 {
+		if o.Next = r.U32(); o.Next == 0 {
+			r.Fail("addresses given out, but none")
+		}
+	}
 	o.Applied = r.U64()
 	skew := r.U64()
 	if skew > uint64(MaxSkew.Milliseconds()) {

@@ -19,14 +19,6 @@ type RefreshKey struct {
 	Reason  string
 }
 
-// IssueAddresses says for the audit which children of a threshold key are given out, and
-// by whom. Paths are EncodePath's form.
-type IssueAddresses struct {
-	Key   KeyID
-	Paths [][]byte
-	Note  string
-}
-
 // CeremonyID names one try at one sharing of a key.
 type CeremonyID struct {
 	Key   KeyID
@@ -97,27 +89,20 @@ type OfferNonces struct {
 	Commitments []byte
 }
 
-func (*RefreshKey) Type() Type     { return TypeRefreshKey }
-func (*IssueAddresses) Type() Type { return TypeIssueAddresses }
-func (*OfferWrap) Type() Type      { return TypeOfferWrap }
-func (*HashDealing) Type() Type    { return TypeHashDealing }
-func (*Deal) Type() Type           { return TypeDeal }
-func (*DealShares) Type() Type     { return TypeDealShares }
-func (*FinishShare) Type() Type    { return TypeFinishShare }
-func (*AccuseDealer) Type() Type   { return TypeAccuseDealer }
-func (*DropWrap) Type() Type       { return TypeDropWrap }
-func (*OfferNonces) Type() Type    { return TypeOfferNonces }
+func (*RefreshKey) Type() Type   { return TypeRefreshKey }
+func (*OfferWrap) Type() Type    { return TypeOfferWrap }
+func (*HashDealing) Type() Type  { return TypeHashDealing }
+func (*Deal) Type() Type         { return TypeDeal }
+func (*DealShares) Type() Type   { return TypeDealShares }
+func (*FinishShare) Type() Type  { return TypeFinishShare }
+func (*AccuseDealer) Type() Type { return TypeAccuseDealer }
+func (*DropWrap) Type() Type     { return TypeDropWrap }
+func (*OfferNonces) Type() Type  { return TypeOfferNonces }
 
 func (b *RefreshKey) fields(f *fields) {
 	f.fixed("key", b.Key[:])
 	f.regions("holders", &b.Holders)
 	f.text("reason", &b.Reason, MaxNote)
-}
-
-func (b *IssueAddresses) fields(f *fields) {
-	f.fixed("key", b.Key[:])
-	f.list("paths", &b.Paths, MaxAddresses, 4*MaxDepth)
-	f.text("note", &b.Note, MaxNote)
 }
 
 func (c *CeremonyID) fields(f *fields) {

@@ -28,6 +28,7 @@ const (
 	TypeIssueAddresses   Type = 14
 	TypeEscrowKey        Type = 15
 	TypeCancelEscrow     Type = 16
+	TypeNextAddresses    Type = 17
 	TypeLimitKey         Type = 20
 	TypeFreezePath       Type = 21
 	TypeUnfreezePath     Type = 22
@@ -92,6 +93,7 @@ var bodies = map[Type]func() Body{
 	TypeRegionFreeze:     func() Body { return &RegionFreeze{} },
 	TypeRefreshKey:       func() Body { return &RefreshKey{} },
 	TypeIssueAddresses:   func() Body { return &IssueAddresses{} },
+	TypeNextAddresses:    func() Body { return &NextAddresses{} },
 	TypeOfferWrap:        func() Body { return &OfferWrap{} },
 	TypeHashDealing:      func() Body { return &HashDealing{} },
 	TypeDeal:             func() Body { return &Deal{} },
@@ -127,7 +129,7 @@ var typeNames = map[Type]string{
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
 	TypeRaiseLevel: "raise-level", TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
-	TypeImportKey: "import-key",
+	TypeImportKey: "import-key", TypeNextAddresses: "next-addresses",
 }
 
 // Known reports whether this version has a body for t.
@@ -237,6 +239,7 @@ type CreateKey struct {
 	Regions    []identity.RegionID
 	Note       string
 	Fallback   *Fallback // of threshold keys on secp256k1; needs two administrators. nil: none
+	Asset      Asset     // of threshold keys: which children there are. 0: any
 }
 
 // RequestSignature asks for signatures over everything Payload names.
@@ -406,9 +409,7 @@ func (b *CreateKey) fields(f *fields) {
 	f.flag("allow_blind", &b.AllowBlind)
 	f.regions("regions", &b.Regions)
 	f.text("note", &b.Note, MaxNote)
-	if !f.absent("fallback", b.Fallback == nil) {
-		f.fallback("fallback", &b.Fallback)
-	}
+	f.fixedFor(&b.Fallback, &b.Asset)
 }
 
 func (b *RequestSignature) fields(f *fields) {

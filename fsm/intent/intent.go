@@ -33,8 +33,9 @@ type KeyInfo struct {
 	Threshold bool
 	Point     []byte // 33 bytes compressed, or 32 for Ed25519
 	Chain     [32]byte
-	Fallback  *Fallback // script path of its Taproot outputs, nil for none
-	Outside   bool      // it was known outside the vault before it was brought in
+	Fallback  *Fallback     // script path of its Taproot outputs, nil for none
+	Outside   bool          // it was known outside the vault before it was brought in
+	Asset     command.Asset // which children sign; 0: any
 }
 
 // Spend is one message of a threshold key: the drawn regions together make one signature

@@ -17,9 +17,10 @@ import (
 
 // TaprootKey is what must be known of a threshold key on secp256k1.
 type TaprootKey struct {
-	Key       []byte    // the key with its parity, 33 bytes; as internal key its x alone counts
-	ChainCode []byte    // 32 bytes of BIP-32, or nil: nothing is derived
-	Fallback  *Fallback // script path, nil for none
+	Key       []byte        // the key with its parity, 33 bytes; as internal key its x alone counts
+	ChainCode []byte        // 32 bytes of BIP-32, or nil: nothing is derived
+	Fallback  *Fallback     // script path, nil for none
+	Asset     command.Asset // which children sign; 0: any
 }
 
 // Fallback is the script tree of an output: one leaf, k of n keys by OP_CHECKSIGADD. The
@@ -37,6 +38,7 @@ type Taproot struct {
 	extended *hdkeychain.ExtendedKey // nil where nothing is derived
 	leaf     []byte                  // nil without a tree
 	root     []byte                  // Merkle root, nil without a tree
+	asset    command.Asset
 }
 
 // NewTaproot derives the wallet. The error is Invalid.
@@ -44,7 +46,7 @@ func NewTaproot(k TaprootKey) (*Taproot, error) {
 	if err := CheckPublicKey(command.Secp256k1, k.Key); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "taproot wallet")
 	}
-	w := &Taproot{key: bytes.Clone(k.Key)}
+	w := &Taproot{key: bytes.Clone(k.Key), asset: k.Asset}
 	switch len(k.ChainCode) {
 	case 0:
 	case 32:

@@ -100,6 +100,9 @@ func (s *keyPath) addInput(i int, op wire.OutPoint, f fields) error {
 		return err
 	}
 	path, err := f.path(s.w, inTapKey, inTapDerivation)
+	if err == nil {
+		err = s.w.asset.Check(path)
+	}
 	if err != nil {
 		return errs.Wrap(errs.PayloadRejected, err, "psbt: input %d", i)
 	}
@@ -188,13 +191,13 @@ func (s *keyPath) spends() []KeySpend {
 }
 
 // change reports whether an output pays the wallet: the key itself, or the child that the
-// output's own fields name.
+// output's own fields name. What the key's asset class lets nobody sign for is lost, not change.
 func (s *keyPath) change(i int, script []byte) bool {
-	if root, err := s.children.output(nil); err == nil && bytes.Equal(root.PkScript(), script) {
+	if root, err := s.children.output(nil); err == nil && s.w.asset.Check(nil) == nil && bytes.Equal(root.PkScript(), script) {
 		return true
 	}
 	path, err := s.packet.outputs[i].path(s.w, outTapKey, outTapDerivation)
-	if err != nil || !txscript.IsPayToTaproot(script) {
+	if err != nil || s.w.asset.Check(path) != nil || !txscript.IsPayToTaproot(script) {
 		return false
 	}
 	out, err := s.children.output(path)

@@ -37,7 +37,7 @@ func (in *Intent) decodeThreshold(payload []byte, k KeyInfo, path []uint32, show
 	if len(k.Point) != k.Curve.PublicKeyLen() || k.Curve != command.Ed25519 && k.Curve != command.Secp256k1 {
 		return errs.New(errs.PayloadRejected, "%s payload: no threshold key on %s has a public key of %d bytes", in.Kind, k.Curve, len(k.Point))
 	}
-	if _, err := command.DecodePath(command.EncodePath(path)); err != nil {
+	if err := k.checkPath(path); err != nil {
 		return errs.Wrap(errs.PayloadRejected, err, "%s payload: the key that signs", in.Kind)
 	}
 	if show || in.Kind == command.KindSolana { // deriving costs as much as signing: every replica judges every request
@@ -60,6 +60,14 @@ func (in *Intent) decodeThreshold(payload []byte, k KeyInfo, path []uint32, show
 	}
 	in.Key, in.Spends = child, []Spend{{Message: in.Messages[0], Path: slices.Clone(path)}}
 	return nil
+}
+
+// checkPath reports why no child of the key at a path signs.
+func (k KeyInfo) checkPath(path []uint32) error {
+	if _, err := command.DecodePath(command.EncodePath(path)); err != nil {
+		return err
+	}
+	return k.Asset.Check(path)
 }
 
 func (in *Intent) decodeTaproot(payload []byte, k KeyInfo, path []uint32, show bool) error {
@@ -113,7 +121,7 @@ func (k KeyInfo) Taproot() (*Taproot, error) {
 	if !k.Threshold || k.Curve != command.Secp256k1 {
 		return nil, rejected("only a threshold key on secp256k1 has a Taproot wallet")
 	}
-	return NewTaproot(TaprootKey{Key: k.Point, ChainCode: k.Chain[:], Fallback: k.Fallback})
+	return NewTaproot(TaprootKey{Key: k.Point, ChainCode: k.Chain[:], Fallback: k.Fallback, Asset: k.Asset})
 }
 
 // Key returns the 32 bytes under which the spend's one signature verifies: the child at

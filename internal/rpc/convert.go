@@ -39,11 +39,11 @@ func showRegions(in []identity.RegionID) []uint32 {
 
 func showOutcome(o fsm.Outcome) *tetradv1.Outcome {
 	return &tetradv1.Outcome{Code: uint32(o.Code), CodeName: o.Code.String(), Text: o.Text, Index: o.Index,
-		KeyId: hide(o.Key, o.Key[:]), RequestId: hide(o.Request, o.Request[:])}
+		KeyId: hide(o.Key, o.Key[:]), RequestId: hide(o.Request, o.Request[:]), Next: o.Next}
 }
 
 func readOutcome(o *tetradv1.Outcome) (fsm.Outcome, error) {
-	out := fsm.Outcome{Code: errs.Code(o.GetCode()), Text: o.GetText(), Index: o.GetIndex()}
+	out := fsm.Outcome{Code: errs.Code(o.GetCode()), Text: o.GetText(), Index: o.GetIndex(), Next: o.GetNext()}
 	if o == nil || o.Code == 0 || o.Code > 1<<16-1 {
 		return out, errs.New(errs.Malformed, "outcome without a code")
 	}

@@ -46,6 +46,10 @@ func showThreshold(out *tetradv1.Key, view View, k *fsm.Key) {
 	if out.RefreshAwaited = awaited; why != nil {
 		out.RefreshHindrance = why.Error()
 	}
+	out.Asset, out.SelfIssued = tetradv1.Asset(k.Asset), k.Given.Self
+	for _, b := range k.Branches() {
+		out.Branches = append(out.Branches, &tetradv1.Branch{Path: b.Path, Next: b.Next})
+	}
 	if f := k.Fallback; f != nil {
 		out.Fallback = &tetradv1.Fallback{Signers: uint32(f.Signers), PublicKeys: f.PublicKeys}
 	}

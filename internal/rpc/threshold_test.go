@@ -17,6 +17,7 @@ import (
 
 var thresholdKey = fsm.Key{ID: command.KeyID{7}, Name: "cold", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Secp256k1, Signers: 2,
 	State: fsm.KeyActive, Point: append([]byte{3}, bytes.Repeat([]byte{8}, 32)...), Chain: [32]byte{9}, Issued: 5,
+	Asset: command.AssetBitcoin, Given: fsm.Given{Self: true, Branches: []fsm.Branch{{Path: []uint32{0}, Next: 4}, {Path: []uint32{1}, Next: 1}}},
 	Fallback: &command.Fallback{Signers: 2, PublicKeys: [][]byte{{1}, {2}, {3}}},
 	Sharing:  &fsm.Sharing{Epoch: 2, Wrap: 3, Threshold: 2, Public: []byte("public"), Shares: []fsm.Sealed{{Region: 1, Box: []byte("for one alone")}, {Region: 4, Box: []byte("for four alone")}}},
 	Ceremony: &fsm.Ceremony{ID: command.CeremonyID{Epoch: 3, Try: 1}, Wrap: 4, Step: fsm.StepWrap, Deadline: time.Unix(1700000030, 0),
@@ -41,6 +42,9 @@ func TestThresholdKeyIsShown(t *testing.T) {
 	}
 	if f := k.Fallback; f.GetSigners() != 2 || len(f.GetPublicKeys()) != 3 || f.PublicKeys[2][0] != 3 {
 		t.Errorf("fallback %v", f)
+	}
+	if b := k.Branches; k.Asset != tetradv1.Asset_ASSET_BITCOIN || !k.SelfIssued || len(b) != 2 || b[0].Next != 4 || !slices.Equal(b[1].Path, []uint32{1}) {
+		t.Errorf("class %v, branches %v", k.Asset, b)
 	}
 	ce := k.Ceremony
 	if ce.GetStep() != tetradv1.CeremonyStep_CEREMONY_STEP_WRAP || !slices.Equal(ce.GetMissing(), []uint32{1, 2}) || len(ce.GetFaults()) != 1 || !slices.Equal(ce.GetSuspects(), []uint32{2}) || ce.Faults[0].Region != 2 {

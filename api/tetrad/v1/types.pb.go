@@ -136,6 +136,63 @@ func (Scheme) EnumDescriptor() ([]byte, []int) {
 	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{1}
 }
 
+// Asset class of a threshold key: which children it has and what they mean
+// (spec/command.md).
+type Asset int32
+
+const (
+	Asset_ASSET_UNSPECIFIED     Asset = 0 // any child
+	Asset_ASSET_BITCOIN         Asset = 1
+	Asset_ASSET_BITCOIN_TESTNET Asset = 2
+	Asset_ASSET_SOLANA          Asset = 3
+	Asset_ASSET_COSMOS          Asset = 4
+)
+
+// Enum value maps for Asset.
+var (
+	Asset_name = map[int32]string{
+		0: "ASSET_UNSPECIFIED",
+		1: "ASSET_BITCOIN",
+		2: "ASSET_BITCOIN_TESTNET",
+		3: "ASSET_SOLANA",
+		4: "ASSET_COSMOS",
+	}
+	Asset_value = map[string]int32{
+		"ASSET_UNSPECIFIED":     0,
+		"ASSET_BITCOIN":         1,
+		"ASSET_BITCOIN_TESTNET": 2,
+		"ASSET_SOLANA":          3,
+		"ASSET_COSMOS":          4,
+	}
+)
+
+func (x Asset) Enum() *Asset {
+	p := new(Asset)
+	*p = x
+	return p
+}
+
+func (x Asset) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Asset) Descriptor() protoreflect.EnumDescriptor {
+	return file_tetrad_v1_types_proto_enumTypes[2].Descriptor()
+}
+
+func (Asset) Type() protoreflect.EnumType {
+	return &file_tetrad_v1_types_proto_enumTypes[2]
+}
+
+func (x Asset) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Asset.Descriptor instead.
+func (Asset) EnumDescriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{2}
+}
+
 // Kind of payload.
 type Kind int32
 
@@ -176,11 +233,11 @@ func (x Kind) String() string {
 }
 
 func (Kind) Descriptor() protoreflect.EnumDescriptor {
-	return file_tetrad_v1_types_proto_enumTypes[2].Descriptor()
+	return file_tetrad_v1_types_proto_enumTypes[3].Descriptor()
 }
 
 func (Kind) Type() protoreflect.EnumType {
-	return &file_tetrad_v1_types_proto_enumTypes[2]
+	return &file_tetrad_v1_types_proto_enumTypes[3]
 }
 
 func (x Kind) Number() protoreflect.EnumNumber {
@@ -189,7 +246,7 @@ func (x Kind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Kind.Descriptor instead.
 func (Kind) EnumDescriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{2}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
 // Hash declared for a message.
@@ -232,11 +289,11 @@ func (x Hash) String() string {
 }
 
 func (Hash) Descriptor() protoreflect.EnumDescriptor {
-	return file_tetrad_v1_types_proto_enumTypes[3].Descriptor()
+	return file_tetrad_v1_types_proto_enumTypes[4].Descriptor()
 }
 
 func (Hash) Type() protoreflect.EnumType {
-	return &file_tetrad_v1_types_proto_enumTypes[3]
+	return &file_tetrad_v1_types_proto_enumTypes[4]
 }
 
 func (x Hash) Number() protoreflect.EnumNumber {
@@ -245,7 +302,7 @@ func (x Hash) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Hash.Descriptor instead.
 func (Hash) EnumDescriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 // KeyState is a key's place in its life.
@@ -288,11 +345,11 @@ func (x KeyState) String() string {
 }
 
 func (KeyState) Descriptor() protoreflect.EnumDescriptor {
-	return file_tetrad_v1_types_proto_enumTypes[4].Descriptor()
+	return file_tetrad_v1_types_proto_enumTypes[5].Descriptor()
 }
 
 func (KeyState) Type() protoreflect.EnumType {
-	return &file_tetrad_v1_types_proto_enumTypes[4]
+	return &file_tetrad_v1_types_proto_enumTypes[5]
 }
 
 func (x KeyState) Number() protoreflect.EnumNumber {
@@ -301,7 +358,7 @@ func (x KeyState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use KeyState.Descriptor instead.
 func (KeyState) EnumDescriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 // RequestState is a signature request's place in its life.
@@ -344,11 +401,11 @@ func (x RequestState) String() string {
 }
 
 func (RequestState) Descriptor() protoreflect.EnumDescriptor {
-	return file_tetrad_v1_types_proto_enumTypes[5].Descriptor()
+	return file_tetrad_v1_types_proto_enumTypes[6].Descriptor()
 }
 
 func (RequestState) Type() protoreflect.EnumType {
-	return &file_tetrad_v1_types_proto_enumTypes[5]
+	return &file_tetrad_v1_types_proto_enumTypes[6]
 }
 
 func (x RequestState) Number() protoreflect.EnumNumber {
@@ -357,7 +414,7 @@ func (x RequestState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RequestState.Descriptor instead.
 func (RequestState) EnumDescriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 // CeremonyStep is what a ceremony waits for.
@@ -406,11 +463,11 @@ func (x CeremonyStep) String() string {
 }
 
 func (CeremonyStep) Descriptor() protoreflect.EnumDescriptor {
-	return file_tetrad_v1_types_proto_enumTypes[6].Descriptor()
+	return file_tetrad_v1_types_proto_enumTypes[7].Descriptor()
 }
 
 func (CeremonyStep) Type() protoreflect.EnumType {
-	return &file_tetrad_v1_types_proto_enumTypes[6]
+	return &file_tetrad_v1_types_proto_enumTypes[7]
 }
 
 func (x CeremonyStep) Number() protoreflect.EnumNumber {
@@ -419,7 +476,7 @@ func (x CeremonyStep) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CeremonyStep.Descriptor instead.
 func (CeremonyStep) EnumDescriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 // Outcome is what the state machine decided about one command. Refused commands
@@ -432,6 +489,7 @@ type Outcome struct {
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`                         // log index of the decision: the first one, for a repeated id
 	KeyId         []byte                 `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`             // set when a key was created
 	RequestId     []byte                 `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // set when a signature was requested
+	Next          uint32                 `protobuf:"varint,7,opt,name=next,proto3" json:"next,omitempty"`                           // set when the next addresses of a branch were given out: index after the last of them
 	Certified     *Certified             `protobuf:"bytes,20,opt,name=certified,proto3" json:"certified,omitempty"`                 // of the entry at index
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -507,6 +565,13 @@ func (x *Outcome) GetRequestId() []byte {
 		return x.RequestId
 	}
 	return nil
+}
+
+func (x *Outcome) GetNext() uint32 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
 }
 
 func (x *Outcome) GetCertified() *Certified {
@@ -1132,6 +1197,9 @@ type Key struct {
 	FrozenPaths      []*FrozenPath `protobuf:"bytes,40,rep,name=frozen_paths,json=frozenPaths,proto3" json:"frozen_paths,omitempty"`                // children that sign nothing, ascending
 	RefreshAwaited   bool          `protobuf:"varint,41,opt,name=refresh_awaited,json=refreshAwaited,proto3" json:"refresh_awaited,omitempty"`      // it lies under an older wrapping epoch, and a refresh of all that goes on has yet to come to it
 	RefreshHindrance string        `protobuf:"bytes,42,opt,name=refresh_hindrance,json=refreshHindrance,proto3" json:"refresh_hindrance,omitempty"` // likewise, and why a refresh of all would pass it by now; empty: nothing is in the way
+	Asset            Asset         `protobuf:"varint,43,opt,name=asset,proto3,enum=tetrad.v1.Asset" json:"asset,omitempty"`                         // fixed when it was created
+	Branches         []*Branch     `protobuf:"bytes,44,rep,name=branches,proto3" json:"branches,omitempty"`                                         // from which addresses were given out, ascending
+	SelfIssued       bool          `protobuf:"varint,45,opt,name=self_issued,json=selfIssued,proto3" json:"self_issued,omitempty"`                  // the key itself was given out as an address
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1390,6 +1458,81 @@ func (x *Key) GetRefreshHindrance() string {
 	return ""
 }
 
+func (x *Key) GetAsset() Asset {
+	if x != nil {
+		return x.Asset
+	}
+	return Asset_ASSET_UNSPECIFIED
+}
+
+func (x *Key) GetBranches() []*Branch {
+	if x != nil {
+		return x.Branches
+	}
+	return nil
+}
+
+func (x *Key) GetSelfIssued() bool {
+	if x != nil {
+		return x.SelfIssued
+	}
+	return false
+}
+
+// Branch is the children of a threshold key with one parent. Those below next were given out
+// or passed over.
+type Branch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []uint32               `protobuf:"varint,1,rep,packed,name=path,proto3" json:"path,omitempty"` // of the parent; empty: the key itself
+	Next          uint32                 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"`        // index that is given out next
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Branch) Reset() {
+	*x = Branch{}
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Branch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Branch) ProtoMessage() {}
+
+func (x *Branch) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Branch.ProtoReflect.Descriptor instead.
+func (*Branch) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Branch) GetPath() []uint32 {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Branch) GetNext() uint32 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
 // FrozenPath is a child of a threshold key that signs nothing, nor does anything below it.
 type FrozenPath struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1402,7 +1545,7 @@ type FrozenPath struct {
 
 func (x *FrozenPath) Reset() {
 	*x = FrozenPath{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1557,7 @@ func (x *FrozenPath) String() string {
 func (*FrozenPath) ProtoMessage() {}
 
 func (x *FrozenPath) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[8]
+	mi := &file_tetrad_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1570,7 @@ func (x *FrozenPath) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrozenPath.ProtoReflect.Descriptor instead.
 func (*FrozenPath) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{8}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FrozenPath) GetPath() []uint32 {
@@ -1463,7 +1606,7 @@ type Fallback struct {
 
 func (x *Fallback) Reset() {
 	*x = Fallback{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1618,7 @@ func (x *Fallback) String() string {
 func (*Fallback) ProtoMessage() {}
 
 func (x *Fallback) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[9]
+	mi := &file_tetrad_v1_types_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1631,7 @@ func (x *Fallback) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fallback.ProtoReflect.Descriptor instead.
 func (*Fallback) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{9}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Fallback) GetSigners() uint32 {
@@ -1529,7 +1672,7 @@ type Escrow struct {
 
 func (x *Escrow) Reset() {
 	*x = Escrow{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1684,7 @@ func (x *Escrow) String() string {
 func (*Escrow) ProtoMessage() {}
 
 func (x *Escrow) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[10]
+	mi := &file_tetrad_v1_types_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1697,7 @@ func (x *Escrow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Escrow.ProtoReflect.Descriptor instead.
 func (*Escrow) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{10}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Escrow) GetNumber() uint32 {
@@ -1659,7 +1802,7 @@ type EscrowBox struct {
 
 func (x *EscrowBox) Reset() {
 	*x = EscrowBox{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +1814,7 @@ func (x *EscrowBox) String() string {
 func (*EscrowBox) ProtoMessage() {}
 
 func (x *EscrowBox) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[11]
+	mi := &file_tetrad_v1_types_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +1827,7 @@ func (x *EscrowBox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EscrowBox.ProtoReflect.Descriptor instead.
 func (*EscrowBox) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{11}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EscrowBox) GetRegion() uint32 {
@@ -1714,7 +1857,7 @@ type KeyLimit struct {
 
 func (x *KeyLimit) Reset() {
 	*x = KeyLimit{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1869,7 @@ func (x *KeyLimit) String() string {
 func (*KeyLimit) ProtoMessage() {}
 
 func (x *KeyLimit) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[12]
+	mi := &file_tetrad_v1_types_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1882,7 @@ func (x *KeyLimit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyLimit.ProtoReflect.Descriptor instead.
 func (*KeyLimit) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{12}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *KeyLimit) GetRequests() uint32 {
@@ -1785,7 +1928,7 @@ type Sharing struct {
 
 func (x *Sharing) Reset() {
 	*x = Sharing{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1940,7 @@ func (x *Sharing) String() string {
 func (*Sharing) ProtoMessage() {}
 
 func (x *Sharing) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[13]
+	mi := &file_tetrad_v1_types_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1953,7 @@ func (x *Sharing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sharing.ProtoReflect.Descriptor instead.
 func (*Sharing) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{13}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Sharing) GetEpoch() uint32 {
@@ -1876,7 +2019,7 @@ type Ceremony struct {
 
 func (x *Ceremony) Reset() {
 	*x = Ceremony{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2031,7 @@ func (x *Ceremony) String() string {
 func (*Ceremony) ProtoMessage() {}
 
 func (x *Ceremony) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[14]
+	mi := &file_tetrad_v1_types_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2044,7 @@ func (x *Ceremony) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceremony.ProtoReflect.Descriptor instead.
 func (*Ceremony) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{14}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Ceremony) GetEpoch() uint32 {
@@ -2002,7 +2145,7 @@ type CeremonyFault struct {
 
 func (x *CeremonyFault) Reset() {
 	*x = CeremonyFault{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2014,7 +2157,7 @@ func (x *CeremonyFault) String() string {
 func (*CeremonyFault) ProtoMessage() {}
 
 func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[15]
+	mi := &file_tetrad_v1_types_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2027,7 +2170,7 @@ func (x *CeremonyFault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CeremonyFault.ProtoReflect.Descriptor instead.
 func (*CeremonyFault) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{15}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CeremonyFault) GetTry() uint32 {
@@ -2080,7 +2223,7 @@ type WrapEpoch struct {
 
 func (x *WrapEpoch) Reset() {
 	*x = WrapEpoch{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2235,7 @@ func (x *WrapEpoch) String() string {
 func (*WrapEpoch) ProtoMessage() {}
 
 func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[16]
+	mi := &file_tetrad_v1_types_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2248,7 @@ func (x *WrapEpoch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapEpoch.ProtoReflect.Descriptor instead.
 func (*WrapEpoch) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{16}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WrapEpoch) GetEpoch() uint32 {
@@ -2164,7 +2307,7 @@ type WrapKey struct {
 
 func (x *WrapKey) Reset() {
 	*x = WrapKey{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2319,7 @@ func (x *WrapKey) String() string {
 func (*WrapKey) ProtoMessage() {}
 
 func (x *WrapKey) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[17]
+	mi := &file_tetrad_v1_types_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2332,7 @@ func (x *WrapKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WrapKey.ProtoReflect.Descriptor instead.
 func (*WrapKey) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{17}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WrapKey) GetRegion() uint32 {
@@ -2242,7 +2385,7 @@ type NoncePool struct {
 
 func (x *NoncePool) Reset() {
 	*x = NoncePool{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2397,7 @@ func (x *NoncePool) String() string {
 func (*NoncePool) ProtoMessage() {}
 
 func (x *NoncePool) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[18]
+	mi := &file_tetrad_v1_types_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2410,7 @@ func (x *NoncePool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NoncePool.ProtoReflect.Descriptor instead.
 func (*NoncePool) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{18}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NoncePool) GetRegion() uint32 {
@@ -2329,7 +2472,7 @@ type Principal struct {
 
 func (x *Principal) Reset() {
 	*x = Principal{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[19]
+	mi := &file_tetrad_v1_types_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2341,7 +2484,7 @@ func (x *Principal) String() string {
 func (*Principal) ProtoMessage() {}
 
 func (x *Principal) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[19]
+	mi := &file_tetrad_v1_types_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2354,7 +2497,7 @@ func (x *Principal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Principal.ProtoReflect.Descriptor instead.
 func (*Principal) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{19}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Principal) GetId() []byte {
@@ -2439,7 +2582,7 @@ type Region struct {
 
 func (x *Region) Reset() {
 	*x = Region{}
-	mi := &file_tetrad_v1_types_proto_msgTypes[20]
+	mi := &file_tetrad_v1_types_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2594,7 @@ func (x *Region) String() string {
 func (*Region) ProtoMessage() {}
 
 func (x *Region) ProtoReflect() protoreflect.Message {
-	mi := &file_tetrad_v1_types_proto_msgTypes[20]
+	mi := &file_tetrad_v1_types_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2607,7 @@ func (x *Region) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Region.ProtoReflect.Descriptor instead.
 func (*Region) Descriptor() ([]byte, []int) {
-	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{20}
+	return file_tetrad_v1_types_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Region) GetId() uint32 {
@@ -2590,7 +2733,7 @@ var File_tetrad_v1_types_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n" +
+	"\x15tetrad/v1/types.proto\x12\ttetrad.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n" +
 	"\aOutcome\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x1b\n" +
 	"\tcode_name\x18\x02 \x01(\tR\bcodeName\x12\x12\n" +
@@ -2598,7 +2741,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x15\n" +
 	"\x06key_id\x18\x05 \x01(\fR\x05keyId\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\fR\trequestId\x122\n" +
+	"request_id\x18\x06 \x01(\fR\trequestId\x12\x12\n" +
+	"\x04next\x18\a \x01(\rR\x04next\x122\n" +
 	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"S\n" +
 	"\tCertified\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
@@ -2661,7 +2805,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xfb\b\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xf3\t\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2699,7 +2843,14 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"sinceIndex\x128\n" +
 	"\ffrozen_paths\x18( \x03(\v2\x15.tetrad.v1.FrozenPathR\vfrozenPaths\x12'\n" +
 	"\x0frefresh_awaited\x18) \x01(\bR\x0erefreshAwaited\x12+\n" +
-	"\x11refresh_hindrance\x18* \x01(\tR\x10refreshHindrance\"H\n" +
+	"\x11refresh_hindrance\x18* \x01(\tR\x10refreshHindrance\x12&\n" +
+	"\x05asset\x18+ \x01(\x0e2\x10.tetrad.v1.AssetR\x05asset\x12-\n" +
+	"\bbranches\x18, \x03(\v2\x11.tetrad.v1.BranchR\bbranches\x12\x1f\n" +
+	"\vself_issued\x18- \x01(\bR\n" +
+	"selfIssued\"0\n" +
+	"\x06Branch\x12\x12\n" +
+	"\x04path\x18\x01 \x03(\rR\x04path\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\rR\x04next\"H\n" +
 	"\n" +
 	"FrozenPath\x12\x12\n" +
 	"\x04path\x18\x01 \x03(\rR\x04path\x12\x0e\n" +
@@ -2829,7 +2980,13 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x12SCHEME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fSCHEME_MULTISIG\x10\x01\x12\x14\n" +
 	"\x10SCHEME_THRESHOLD\x10\x02\x12\x11\n" +
-	"\rSCHEME_BEACON\x10\x03*_\n" +
+	"\rSCHEME_BEACON\x10\x03*p\n" +
+	"\x05Asset\x12\x15\n" +
+	"\x11ASSET_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rASSET_BITCOIN\x10\x01\x12\x19\n" +
+	"\x15ASSET_BITCOIN_TESTNET\x10\x02\x12\x10\n" +
+	"\fASSET_SOLANA\x10\x03\x12\x10\n" +
+	"\fASSET_COSMOS\x10\x04*_\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tKIND_PSBT\x10\x01\x12\x10\n" +
@@ -2875,78 +3032,82 @@ func file_tetrad_v1_types_proto_rawDescGZIP() []byte {
 	return file_tetrad_v1_types_proto_rawDescData
 }
 
-var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_tetrad_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_tetrad_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_tetrad_v1_types_proto_goTypes = []any{
 	(Curve)(0),                    // 0: tetrad.v1.Curve
 	(Scheme)(0),                   // 1: tetrad.v1.Scheme
-	(Kind)(0),                     // 2: tetrad.v1.Kind
-	(Hash)(0),                     // 3: tetrad.v1.Hash
-	(KeyState)(0),                 // 4: tetrad.v1.KeyState
-	(RequestState)(0),             // 5: tetrad.v1.RequestState
-	(CeremonyStep)(0),             // 6: tetrad.v1.CeremonyStep
-	(*Outcome)(nil),               // 7: tetrad.v1.Outcome
-	(*Certified)(nil),             // 8: tetrad.v1.Certified
-	(*Fault)(nil),                 // 9: tetrad.v1.Fault
-	(*Attempt)(nil),               // 10: tetrad.v1.Attempt
-	(*SignatureSet)(nil),          // 11: tetrad.v1.SignatureSet
-	(*Request)(nil),               // 12: tetrad.v1.Request
-	(*Attestation)(nil),           // 13: tetrad.v1.Attestation
-	(*Key)(nil),                   // 14: tetrad.v1.Key
-	(*FrozenPath)(nil),            // 15: tetrad.v1.FrozenPath
-	(*Fallback)(nil),              // 16: tetrad.v1.Fallback
-	(*Escrow)(nil),                // 17: tetrad.v1.Escrow
-	(*EscrowBox)(nil),             // 18: tetrad.v1.EscrowBox
-	(*KeyLimit)(nil),              // 19: tetrad.v1.KeyLimit
-	(*Sharing)(nil),               // 20: tetrad.v1.Sharing
-	(*Ceremony)(nil),              // 21: tetrad.v1.Ceremony
-	(*CeremonyFault)(nil),         // 22: tetrad.v1.CeremonyFault
-	(*WrapEpoch)(nil),             // 23: tetrad.v1.WrapEpoch
-	(*WrapKey)(nil),               // 24: tetrad.v1.WrapKey
-	(*NoncePool)(nil),             // 25: tetrad.v1.NoncePool
-	(*Principal)(nil),             // 26: tetrad.v1.Principal
-	(*Region)(nil),                // 27: tetrad.v1.Region
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
+	(Asset)(0),                    // 2: tetrad.v1.Asset
+	(Kind)(0),                     // 3: tetrad.v1.Kind
+	(Hash)(0),                     // 4: tetrad.v1.Hash
+	(KeyState)(0),                 // 5: tetrad.v1.KeyState
+	(RequestState)(0),             // 6: tetrad.v1.RequestState
+	(CeremonyStep)(0),             // 7: tetrad.v1.CeremonyStep
+	(*Outcome)(nil),               // 8: tetrad.v1.Outcome
+	(*Certified)(nil),             // 9: tetrad.v1.Certified
+	(*Fault)(nil),                 // 10: tetrad.v1.Fault
+	(*Attempt)(nil),               // 11: tetrad.v1.Attempt
+	(*SignatureSet)(nil),          // 12: tetrad.v1.SignatureSet
+	(*Request)(nil),               // 13: tetrad.v1.Request
+	(*Attestation)(nil),           // 14: tetrad.v1.Attestation
+	(*Key)(nil),                   // 15: tetrad.v1.Key
+	(*Branch)(nil),                // 16: tetrad.v1.Branch
+	(*FrozenPath)(nil),            // 17: tetrad.v1.FrozenPath
+	(*Fallback)(nil),              // 18: tetrad.v1.Fallback
+	(*Escrow)(nil),                // 19: tetrad.v1.Escrow
+	(*EscrowBox)(nil),             // 20: tetrad.v1.EscrowBox
+	(*KeyLimit)(nil),              // 21: tetrad.v1.KeyLimit
+	(*Sharing)(nil),               // 22: tetrad.v1.Sharing
+	(*Ceremony)(nil),              // 23: tetrad.v1.Ceremony
+	(*CeremonyFault)(nil),         // 24: tetrad.v1.CeremonyFault
+	(*WrapEpoch)(nil),             // 25: tetrad.v1.WrapEpoch
+	(*WrapKey)(nil),               // 26: tetrad.v1.WrapKey
+	(*NoncePool)(nil),             // 27: tetrad.v1.NoncePool
+	(*Principal)(nil),             // 28: tetrad.v1.Principal
+	(*Region)(nil),                // 29: tetrad.v1.Region
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
 }
 var file_tetrad_v1_types_proto_depIdxs = []int32{
-	8,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
-	28, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
-	2,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
-	3,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
-	28, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
-	5,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
-	10, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
-	11, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
-	8,  // 8: tetrad.v1.Request.certified:type_name -> tetrad.v1.Certified
+	9,  // 0: tetrad.v1.Outcome.certified:type_name -> tetrad.v1.Certified
+	30, // 1: tetrad.v1.Attempt.stamp:type_name -> google.protobuf.Timestamp
+	3,  // 2: tetrad.v1.Request.kind:type_name -> tetrad.v1.Kind
+	4,  // 3: tetrad.v1.Request.hash:type_name -> tetrad.v1.Hash
+	30, // 4: tetrad.v1.Request.expiry:type_name -> google.protobuf.Timestamp
+	6,  // 5: tetrad.v1.Request.state:type_name -> tetrad.v1.RequestState
+	11, // 6: tetrad.v1.Request.attempts:type_name -> tetrad.v1.Attempt
+	12, // 7: tetrad.v1.Request.results:type_name -> tetrad.v1.SignatureSet
+	9,  // 8: tetrad.v1.Request.certified:type_name -> tetrad.v1.Certified
 	1,  // 9: tetrad.v1.Key.scheme:type_name -> tetrad.v1.Scheme
 	0,  // 10: tetrad.v1.Key.curve:type_name -> tetrad.v1.Curve
-	4,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
-	28, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
-	13, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
-	19, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
-	20, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
-	20, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
-	21, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
-	16, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
-	17, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
-	15, // 20: tetrad.v1.Key.frozen_paths:type_name -> tetrad.v1.FrozenPath
-	28, // 21: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
-	28, // 22: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
-	29, // 23: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
-	28, // 24: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
-	6,  // 25: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
-	28, // 26: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
-	22, // 27: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
-	6,  // 28: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
-	24, // 29: tetrad.v1.WrapEpoch.keys:type_name -> tetrad.v1.WrapKey
-	0,  // 30: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
-	0,  // 31: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	5,  // 11: tetrad.v1.Key.state:type_name -> tetrad.v1.KeyState
+	30, // 12: tetrad.v1.Key.created:type_name -> google.protobuf.Timestamp
+	14, // 13: tetrad.v1.Key.attestations:type_name -> tetrad.v1.Attestation
+	21, // 14: tetrad.v1.Key.limit:type_name -> tetrad.v1.KeyLimit
+	22, // 15: tetrad.v1.Key.sharing:type_name -> tetrad.v1.Sharing
+	22, // 16: tetrad.v1.Key.retiring:type_name -> tetrad.v1.Sharing
+	23, // 17: tetrad.v1.Key.ceremony:type_name -> tetrad.v1.Ceremony
+	18, // 18: tetrad.v1.Key.fallback:type_name -> tetrad.v1.Fallback
+	19, // 19: tetrad.v1.Key.escrows:type_name -> tetrad.v1.Escrow
+	17, // 20: tetrad.v1.Key.frozen_paths:type_name -> tetrad.v1.FrozenPath
+	2,  // 21: tetrad.v1.Key.asset:type_name -> tetrad.v1.Asset
+	16, // 22: tetrad.v1.Key.branches:type_name -> tetrad.v1.Branch
+	30, // 23: tetrad.v1.Escrow.not_before:type_name -> google.protobuf.Timestamp
+	30, // 24: tetrad.v1.Escrow.since:type_name -> google.protobuf.Timestamp
+	31, // 25: tetrad.v1.KeyLimit.window:type_name -> google.protobuf.Duration
+	30, // 26: tetrad.v1.KeyLimit.room:type_name -> google.protobuf.Timestamp
+	7,  // 27: tetrad.v1.Ceremony.step:type_name -> tetrad.v1.CeremonyStep
+	30, // 28: tetrad.v1.Ceremony.deadline:type_name -> google.protobuf.Timestamp
+	24, // 29: tetrad.v1.Ceremony.faults:type_name -> tetrad.v1.CeremonyFault
+	7,  // 30: tetrad.v1.CeremonyFault.step:type_name -> tetrad.v1.CeremonyStep
+	26, // 31: tetrad.v1.WrapEpoch.keys:type_name -> tetrad.v1.WrapKey
+	0,  // 32: tetrad.v1.NoncePool.curve:type_name -> tetrad.v1.Curve
+	0,  // 33: tetrad.v1.Region.curves:type_name -> tetrad.v1.Curve
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_tetrad_v1_types_proto_init() }
@@ -2959,8 +3120,8 @@ func file_tetrad_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_types_proto_rawDesc), len(file_tetrad_v1_types_proto_rawDesc)),
-			NumEnums:      7,
-			NumMessages:   21,
+			NumEnums:      8,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

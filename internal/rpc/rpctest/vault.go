@@ -67,7 +67,13 @@ func (s *State) Decide(c *command.Command) (fsm.Outcome, error) {
 	case *command.CreateKey:
 		o.Key = command.KeyIDOf(c.Principal, c.ID)
 		s.PutKey(fsm.Key{ID: o.Key, Name: b.Name, Tenant: b.Tenant, Scheme: b.Scheme, Curve: b.Curve, Signers: b.Signers,
-			State: fsm.KeyActive, Regions: []identity.RegionID{1, 2, 3, 4}})
+			State: fsm.KeyActive, Regions: []identity.RegionID{1, 2, 3, 4}, Asset: b.Asset})
+	case *command.NextAddresses:
+		k, _ := s.Key(b.Key)
+		n := *k // as if there were no other branch
+		o.Next = k.Next(b.Branch) + b.Count
+		n.Issued, n.Given = k.Issued+uint64(b.Count), fsm.Given{Branches: []fsm.Branch{{Path: b.Branch, Next: o.Next}}}
+		s.PutKey(n)
 	case *command.RequestSignature:
 		if k, ok := s.Key(b.Key); !ok || k.Tenant != p.Tenant {
 			o = fsm.Outcome{Code: errs.NotFound, Text: "key does not exist", Index: o.Index}

@@ -46,7 +46,7 @@ func (w *words) OutcomeWord(ctx context.Context, q vault.Inquiry) ([]byte, error
 		return nil, errs.New(errs.NotReady, "region %d has not applied command %s", w.n.Region, q.Command)
 	}
 	at := Place(o.Index)
-	out := &command.OutcomeWord{Lineage: s.Lineage(), Command: content, Nonce: q.Nonce, Code: o.Code, Key: o.Key, Region: w.n.Region, Applied: 1 << 40,
+	out := &command.OutcomeWord{Lineage: s.Lineage(), Command: content, Nonce: q.Nonce, Code: o.Code, Key: o.Key, Next: o.Next, Region: w.n.Region, Applied: 1 << 40,
 		Meta: command.Meta{Index: at.Index, Term: at.Term, Chain: at.Hash}, Skew: time.Second, At: time.Now()}
 	if r, ok := s.Request(o.Request); ok {
 		if q.Final && r.State == fsm.RequestOpen {
