@@ -20,15 +20,18 @@ func (s CeremonyStep) String() string {
 }
 
 // begin starts the ceremony of a key's next sharing. Tries of one sharing are never
-// numbered twice: what was said in one is of no use in another.
+// numbered twice: what was said in one is of no use in another. When all 255 numbers are
+// used up, the next sharing is the one after: epochs ascend, not always by one.
 func (w *work) begin(k *Key, wrap uint32, dealers, holders []identity.RegionID, author identity.Fingerprint) {
 	c := &Ceremony{ID: command.CeremonyID{Key: k.ID, Epoch: 1, Try: 1}, Wrap: wrap, Threshold: k.Signers,
 		Dealers: dealers, Holders: holders, Author: author}
 	if k.Sharing != nil {
 		c.ID.Epoch = k.Sharing.Epoch + 1
 	}
-	if k.Ceremony != nil {
-		c.ID.Try = k.Ceremony.ID.Try + 1
+	if was := k.Ceremony; was != nil && was.ID.Try < 255 {
+		c.ID.Epoch, c.ID.Try = was.ID.Epoch, was.ID.Try+1
+	} else if was != nil {
+		c.ID.Epoch = was.ID.Epoch + 1
 	}
 	c.Last = uint8(min(int(c.ID.Try)+MaxTries-1, 255))
 	w.startTry(c)
@@ -37,8 +40,11 @@ func (w *work) begin(k *Key, wrap uint32, dealers, holders []identity.RegionID, 
 	w.putKey(&n)
 }
 
-// exhausted reports whether no try at a key's next sharing is left to be numbered.
-func (k *Key) exhausted() bool { return k.Ceremony != nil && k.Ceremony.ID.Try == 255 }
+// exhausted reports whether no try at a new key is left to be numbered: its first sharing
+// is of epoch 1 and no other.
+func (k *Key) exhausted() bool {
+	return k.Sharing == nil && k.Ceremony != nil && k.Ceremony.ID.Try == 255
+}
 
 func (w *work) startTry(c *Ceremony) {
 	c.Parts, c.Step = nil, StepWrap

@@ -220,6 +220,55 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
+// TestTriesBeginAnew: after 255 tries at one sharing the next has another epoch, and no two
+// ceremonies ever the same id. A new key has but one first sharing.
+func TestTriesBeginAnew(t *testing.T) {
+	l, _, id := fsmtest.New().ReadyThreshold(fsm.Options{})
+	young := l.Must(l.By(l.Admins[0], &command.CreateKey{Name: "young", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2})).Key
+	seen := map[command.CeremonyID]bool{}
+	fail := func(key command.KeyID) {
+		t.Helper()
+		for try := uint8(0); try < 255; {
+			if k := keyOf(t, l, key); !k.Ceremony.Running() {
+				l.Must(l.Dual(&command.RefreshKey{Key: key}))
+			}
+			c := keyOf(t, l, key).Ceremony
+			if try = c.ID.Try; seen[c.ID] {
+				t.Fatalf("%+v again", c.ID)
+			}
+			seen[c.ID] = true
+			later(l, fsm.StepTime)
+		}
+		if k := keyOf(t, l, key); k.Ceremony.Running() {
+			t.Fatalf("after the last number: %+v", k.Ceremony)
+		}
+	}
+	for _, key := range []command.KeyID{id, command.BeaconKey} {
+		before := keyOf(t, l, key).Sharing.Epoch
+		fail(key)
+		l.Must(l.Dual(&command.RefreshKey{Key: key}))
+		if c := keyOf(t, l, key).Ceremony; c.ID.Epoch != before+2 || c.ID.Try != 1 || c.Last != fsm.MaxTries {
+			t.Fatalf("begun anew: %+v", c)
+		}
+		fail(key)
+		l.Must(l.Dual(&command.RefreshKey{Key: key}))
+		l.Hold(key)
+		if k := keyOf(t, l, key); k.Sharing.Epoch != before+3 || k.Retiring.Epoch != before {
+			t.Fatalf("sharing %d after %d", k.Sharing.Epoch, k.Retiring.Epoch)
+		}
+		later(l, fsm.RetireTime)
+		l.Must(l.Dual(&command.RefreshKey{Key: key}))
+		if c := keyOf(t, l, key).Ceremony; c.ID.Epoch != before+4 || c.ID.Try != 1 {
+			t.Fatalf("the one after: %+v", c)
+		}
+		l.Hold(key)
+		later(l, fsm.RetireTime)
+	}
+	fail(young)
+	want(t, l, errs.BadState, l.Dual(&command.RefreshKey{Key: young}))
+	l.Must(l.Dual(&command.RetireKey{Key: young}))
+}
+
 // TestAccusations: one region's word ends nothing, two others' does.
 func TestAccusations(t *testing.T) {
 	l, id := at(t, fsm.StepShares)

@@ -46,7 +46,7 @@ const (
 
 	// Of the refresh of all threshold keys by schedule. What could not be refreshed is tried
 	// again after a part of the period, some times; a key at which many tries failed is left
-	// to people, who need some that are left.
+	// to people.
 	refreshParts  = 16
 	MinRetry      = 5 * time.Minute
 	MaxRetry      = 6 * time.Hour

@@ -133,11 +133,8 @@ func (w *work) refreshable(k *Key, listed []identity.RegionID) ([]identity.Regio
 }
 
 func (k *Key) usedUp() error {
-	err := errs.New(errs.BadState, "all tries at the next sharing of key %s are used up", k.ID)
-	if k.Scheme == command.SchemeBeacon {
-		return err.WithHint("it goes on with the sharing it has, for ever")
-	}
-	return err.WithHint("move what it holds to a new key and retire it")
+	return errs.New(errs.BadState, "all 255 tries at making key %s are used up", k.ID).
+		WithHint("retire it, its name is free then, and make another")
 }
 
 // holders returns the regions that are to hold a sharing: those listed, or every active

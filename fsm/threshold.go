@@ -12,7 +12,7 @@ import (
 // its holder's wrapping key. What stands in Public is the regions' word: all holders
 // signed the same transcript.
 type Sharing struct {
-	Epoch      uint32 // 1 for the first; one more for each refresh or reshare
+	Epoch      uint32 // 1 for the first; more for each refresh or reshare, by one unless 255 tries failed
 	Wrap       uint32 // epoch of the wrapping keys the shares are sealed to
 	Threshold  uint8
 	Transcript [32]byte

@@ -405,6 +405,21 @@ func TestTermsHashBinds(t *testing.T) {
 	}
 }
 
+// The next sharing's epoch is higher, not always by one.
+func TestEpochsAscend(t *testing.T) {
+	w := newWorld(t, Ed25519, 2, rand.Reader)
+	terms := Refresh(w.key, session("again"), "test", []uint8{1, 2})
+	terms.Epoch = 7
+	fresh := runCeremony(t, terms, only(w.shares, []uint8{1, 2}), rand.Reader)
+	if !bytes.Equal(fresh.key.Bytes(), w.key.Bytes()) || fresh.key.Epoch() != 7 {
+		t.Fatalf("the key changed: %v", fresh.key)
+	}
+	fresh.sign(t, fresh.key, message(1), []uint8{2, 4})
+	back := Refresh(fresh.key, session("back"), "test", []uint8{1, 2})
+	back.Epoch = 6
+	wants(t, "an epoch of before", back.Check(), errs.Invalid)
+}
+
 // A share that is not what the key names is nobody's: it is zero when Finish refuses.
 func TestWrongSumIsWiped(t *testing.T) {
 	all := beginAll(t, newTerms(Ed25519, 2), nil, rand.Reader)

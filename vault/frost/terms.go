@@ -62,7 +62,7 @@ func (t *Terms) Check() error {
 
 func (t *Terms) checkPrevious() error {
 	old := t.Previous
-	if old.suite != t.Suite || t.Epoch != old.epoch+1 || old.epoch+1 == 0 {
+	if old.suite != t.Suite || t.Epoch <= old.epoch {
 		return errs.New(errs.Invalid, "key ceremony: %v of epoch %d cannot follow %v of epoch %d", t.Suite, t.Epoch, old.suite, old.epoch)
 	}
 	if err := checkRegions(t.Dealers); err != nil {
