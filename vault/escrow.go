@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -31,7 +30,7 @@ func (e *escrower) run(ctx context.Context) {
 		return
 	}
 	pause := e.cfg.Timing.Retry
-	alarm := time.NewTimer(0)
+	alarm := promptly()
 	defer alarm.Stop()
 	for {
 		select {

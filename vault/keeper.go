@@ -44,7 +44,7 @@ func (k *keeper) signal() {
 
 func (k *keeper) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
-	alarm := time.NewTimer(0)
+	alarm := promptly()
 	defer alarm.Stop()
 	woken := false
 	for {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"slices"
-	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -48,7 +47,7 @@ func (k *keymaker) scan() {
 
 func (k *keymaker) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
-	alarm := time.NewTimer(0)
+	alarm := promptly()
 	defer alarm.Stop()
 	for {
 		whole := false

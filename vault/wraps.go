@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -43,7 +42,7 @@ func (w *wraps) signal() {
 
 func (w *wraps) run(ctx context.Context) {
 	pause := w.cfg.Timing.Retry
-	alarm := time.NewTimer(0)
+	alarm := promptly()
 	defer alarm.Stop()
 	for {
 		select {
