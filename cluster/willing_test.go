@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,20 +78,18 @@ func TestUnwillingLeaderIsLeft(t *testing.T) {
 				c := a.Command()
 				a.Followers(l)[0].C.Brought(c)
 				began := time.Now()
-				stop := make(chan struct{})
-				defer close(stop)
-				go func() {
-					for {
-						select {
-						case <-stop:
-							return
-						case <-time.After(100 * time.Millisecond):
-							ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-							_, _ = l.C.Propose(ctx, a.Command())
-							cancel()
-						}
+				var asking sync.WaitGroup
+				defer asking.Wait()
+				others, stop := context.WithCancel(context.Background())
+				defer stop()
+				asking.Go(func() {
+					for others.Err() == nil {
+						time.Sleep(100 * time.Millisecond)
+						ctx, cancel := context.WithTimeout(others, time.Second)
+						_, _ = l.C.Propose(ctx, a.Command())
+						cancel()
 					}
-				}()
+				})
 				a.Eventually(30*time.Second, "a decision", decided(a, c))
 				t.Logf("brought to decided: %s", time.Since(began))
 				if took, most := time.Since(began), 10*time.Second; took > most && name != "wan" || took > 2*most { // an election may need a second round
