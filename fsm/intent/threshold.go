@@ -12,6 +12,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/intent/solana"
+	"github.com/tetrad-vault/tetrad/internal/edtable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
@@ -149,10 +150,14 @@ func (s Spend) Verify(k KeyInfo, sig []byte) bool {
 	case err != nil:
 		return false
 	case k.Curve == command.Ed25519:
-		return Verify(command.Ed25519, key, s.Message, sig)
+		return signing.Verify(key, s.Message, sig)
 	}
 	return VerifyBIP340(key, s.Message, sig)
 }
+
+// signing remembers tables of the Ed25519 keys that sign most. Those that sign once push
+// nobody else's out.
+var signing = edtable.NewKeys(64)
 
 var tapSighash = sha256.Sum256([]byte("TapSighash"))
 
