@@ -82,3 +82,32 @@ func filedByALiar(t *testing.T, w *world, k *fsm.Key, cmd *command.Command, join
 	}
 	w.proven(k, cmd, row)
 }
+
+// BenchmarkFiled is what Apply adds for a completion whose author is drawn itself.
+func BenchmarkFiled(b *testing.B) {
+	w := newWorld(b)
+	defer w.close()
+	w.sharings.quiet = true
+	w.setUp()
+	for _, curve := range []command.Curve{command.Ed25519, command.Secp256k1} {
+		k := w.ready(curve, 2)
+		c := w.joint(k, "a message", 0, 7)
+		req := w.sign(c)
+		body, err := c.Body()
+		w.ok(err)
+		ask := body.(*command.RequestSignature)
+		shares := [][]byte{req.Results[0].Signatures[0], req.Results[1].Signatures[0]}
+		b.Run(curve.String(), func(b *testing.B) {
+			for b.Loop() {
+				info := k.Info()
+				spends, err := intent.Spends(ask.Kind, ask.Hash, ask.Payload, ask.Path, info)
+				w.ok(err)
+				signature, err := intent.Join(curve, shares)
+				w.ok(err)
+				if !spends[0].Verify(info, signature) {
+					b.Fatal("it does not verify")
+				}
+			}
+		})
+	}
+}

@@ -42,7 +42,7 @@ func Child(curve command.Curve, point []byte, chain [32]byte, path ...uint32) ([
 			return nil, chain, errs.New(errs.Invalid, "index %d of a path is hardened; a threshold key has no whole secret", index)
 		}
 		var err error
-		if key, chain, err = derive(key, chain, index); err != nil {
+		if key, chain, err = derivations.derive(curve, key, chain, index, derive); err != nil {
 			return nil, chain, err
 		}
 	}
