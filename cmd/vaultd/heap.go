@@ -13,7 +13,7 @@ import (
 // MiB alive, one at full load 50.
 const (
 	heapRoom    = 40 << 20 // at least
-	heapPercent = 80       // of what lives, where that is more
+	heapPercent = 50       // of what lives, where that is more: many keys
 	heapMost    = 400      // percent, however little lives
 	heapEvery   = time.Second
 )
