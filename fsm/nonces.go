@@ -27,14 +27,6 @@ func CommitmentLen(c command.Curve) int {
 	return 0
 }
 
-// shareLen is the length of an encoded frost.SignatureShare on a curve.
-func shareLen(c command.Curve) int {
-	if c == command.Ed25519 {
-		return 7 + 2*32
-	}
-	return 7 + 33 + 32
-}
-
 // suiteOf is frost's number of the suite on a curve.
 func suiteOf(c command.Curve) byte {
 	if c == command.Ed25519 {

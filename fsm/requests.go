@@ -359,7 +359,7 @@ func (t *task) votes(b *command.Complete) (map[command.RequestID][]vote, []comma
 func agree(q *Request, k *Key, index uint64, votes []vote) ([]SignatureSet, *vote) {
 	length := signatureLen
 	if k.Scheme == command.SchemeThreshold {
-		length = shareLen(k.Curve)
+		length = intent.ShareLen(k.Curve)
 	}
 	for i := range votes {
 		first := &votes[i]

@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -39,7 +40,7 @@ func (c *childCache) derive(curve command.Curve, key []byte, chain [32]byte, ind
 	d, ok := c.known[step]
 	c.mu.Unlock()
 	if ok {
-		return append([]byte(nil), d.key...), d.chain, nil
+		return bytes.Clone(d.key), d.chain, nil
 	}
 	child, next, err := f(key, chain, index)
 	if err != nil {
@@ -50,6 +51,6 @@ func (c *childCache) derive(curve command.Curve, key []byte, chain [32]byte, ind
 	if len(c.known) >= maxChildren {
 		clear(c.known)
 	}
-	c.known[step] = derived{append([]byte(nil), child...), next}
+	c.known[step] = derived{bytes.Clone(child), next}
 	return child, next, nil
 }

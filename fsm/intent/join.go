@@ -10,33 +10,37 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
 
-// shareHead is what a frost.SignatureShare begins with: version, suite, region, epoch u32.
-// R and the response of 32 bytes follow.
-const shareHead = 7
+// A frost.SignatureShare begins with version, suite, region and epoch u32; R and the
+// response follow.
+const (
+	shareHead   = 7
+	responseLen = 32
+)
+
+// ShareLen returns the length of an encoded frost.SignatureShare on a curve of threshold
+// keys, Ed25519 or secp256k1.
+func ShareLen(curve command.Curve) int { return shareHead + curve.PublicKeyLen() + responseLen }
 
 // Join adds up the encoded shares of one signature of a threshold key (frost.Join does the
 // same for the regions): all of one R, the sum of the responses. What comes out is 64 bytes
 // to be verified. The error is Unverified, and names nobody.
 func Join(curve command.Curve, shares [][]byte) ([]byte, error) {
-	size := 32
-	if curve == command.Secp256k1 {
-		size = 33
-	}
-	responses := make([][]byte, len(shares))
-	for i, s := range shares {
-		if len(s) != shareHead+size+32 || !bytes.Equal(s[shareHead:shareHead+size], shares[0][shareHead:shareHead+size]) {
-			return nil, errs.New(errs.Unverified, "shares of different signatures")
-		}
-		responses[i] = s[shareHead+size:]
-	}
 	if len(shares) == 0 {
 		return nil, errs.New(errs.Unverified, "no shares of a signature")
+	}
+	end := shareHead + curve.PublicKeyLen() // of R, which has the form of a public key
+	responses := make([][]byte, len(shares))
+	for i, s := range shares {
+		if len(s) != ShareLen(curve) || !bytes.Equal(s[shareHead:end], shares[0][shareHead:end]) {
+			return nil, errs.New(errs.Unverified, "shares of different signatures")
+		}
+		responses[i] = s[end:]
 	}
 	sum, ok := sumScalars(curve, responses)
 	if !ok {
 		return nil, errs.New(errs.Unverified, "a share with a response that is no scalar")
 	}
-	r := shares[0][shareHead+size-32 : shareHead+size] // x only on secp256k1
+	r := shares[0][end-32 : end] // x only on secp256k1
 	return append(bytes.Clone(r), sum...), nil
 }
 
