@@ -9,18 +9,21 @@ import (
 	"filippo.io/edwards25519/field"
 )
 
-// A scalar's 256 bits are cut into eight columns of 32. For each column c the table holds
-// the odd multiples 1 to 15 of 2^(32c) times the point, so that all columns share 31
-// doublings in place of 255.
+// A scalar's 256 bits are cut into 16 columns of 16. For each column c a table holds the
+// odd multiples of 2^(16c) times the point, so that all columns share 15 doublings in
+// place of 255. There is one generator, so that its multiples may be many more.
 const (
-	columns = 8
-	column  = 32 // bits
-	odd     = 8  // multiples a column
-	naf     = 5  // digits are odd, from -15 to 15, and at least so many places apart
+	columns = 16
+	column  = 16 // bits
+
+	naf  = 5              // digits are odd, below 2^(naf-1), and at least so many places apart
+	odd  = 1 << (naf - 2) // multiples a column
+	nafB = 8
+	oddB = 1 << (nafB - 2)
 )
 
-// Table holds the multiples of one point: 7.5 KiB.
-type Table [columns][odd]affine
+// Table holds the multiples of one point: 15 KiB.
+type Table [columns * odd]affine
 
 // affine is a point in the form additions want: y+x, y-x, 2dxy, with z = 1.
 type affine struct{ plus, minus, t2d field.Element }
@@ -30,7 +33,14 @@ type extended struct{ x, y, z, t field.Element }
 
 // New makes the table of p. It costs about as much as one multiplication without a table.
 func New(p *edwards25519.Point) *Table {
-	var points [columns * odd]edwards25519.Point
+	t := new(Table)
+	fill(t[:], p)
+	return t
+}
+
+// fill writes the multiples of p, equally many for each column.
+func fill(t []affine, p *edwards25519.Point) {
+	points, odd := make([]edwards25519.Point, len(t)), len(t)/columns
 	base, twice := new(edwards25519.Point).Set(p), new(edwards25519.Point)
 	for c := range columns {
 		twice.Double(base)
@@ -43,7 +53,7 @@ func New(p *edwards25519.Point) *Table {
 			base.Double(base)
 		}
 	}
-	return tableOf(points[:])
+	normalise(t, points)
 }
 
 var d2 = func() (d field.Element) { // 2d, d = -121665/121666
@@ -55,8 +65,8 @@ var d2 = func() (d field.Element) { // 2d, d = -121665/121666
 	return *d.Add(&d, &d)
 }()
 
-// tableOf brings all points to z = 1 with a single inversion.
-func tableOf(points []edwards25519.Point) *Table {
+// normalise brings all points to z = 1 with a single inversion.
+func normalise(t []affine, points []edwards25519.Point) {
 	var product, inverse field.Element
 	before := make([]field.Element, len(points)) // products of the z of all points before
 	product.One()
@@ -66,7 +76,6 @@ func tableOf(points []edwards25519.Point) *Table {
 		product.Multiply(&product, z)
 	}
 	inverse.Invert(&product)
-	t := new(Table)
 	for i := len(points) - 1; i >= 0; i-- {
 		x, y, z, _ := points[i].ExtendedCoordinates()
 		var zInv field.Element
@@ -74,16 +83,19 @@ func tableOf(points []edwards25519.Point) *Table {
 		inverse.Multiply(&inverse, z)
 		x.Multiply(x, &zInv)
 		y.Multiply(y, &zInv)
-		a := &t[i/odd][i%odd]
+		a := &t[i]
 		a.plus.Add(y, x)
 		a.minus.Subtract(y, x)
 		a.t2d.Multiply(a.t2d.Multiply(x, y), &d2)
 	}
-	return t
 }
 
-// base is the table of the generator.
-var base = New(edwards25519.NewGeneratorPoint())
+// base is the table of the generator: 120 KiB.
+var base = func() *[columns * oddB]affine {
+	t := new([columns * oddB]affine)
+	fill(t[:], edwards25519.NewGeneratorPoint())
+	return t
+}()
 
 // DoubleBaseMult returns a*A + b*B, A being t's point and B the generator.
 func (t *Table) DoubleBaseMult(a, b *edwards25519.Scalar) *edwards25519.Point {
@@ -97,8 +109,8 @@ func (t *Table) DoubleBaseMult(a, b *edwards25519.Scalar) *edwards25519.Point {
 
 func (t *Table) multiply(a, b *edwards25519.Scalar) *extended {
 	var digitsA, digitsB [columns * column]int8
-	nonAdjacent(&digitsA, a)
-	nonAdjacent(&digitsB, b)
+	nonAdjacent(&digitsA, a, naf)
+	nonAdjacent(&digitsB, b, nafB)
 	sum := new(extended)
 	sum.y.One()
 	sum.z.One()
@@ -107,16 +119,16 @@ func (t *Table) multiply(a, b *edwards25519.Scalar) *extended {
 			sum.double()
 		}
 		for c := range columns {
-			sum.addMultiple(&t[c], digitsA[c*column+place])
-			sum.addMultiple(&base[c], digitsB[c*column+place])
+			sum.addMultiple(t[c*odd:][:odd], digitsA[c*column+place])
+			sum.addMultiple(base[c*oddB:][:oddB], digitsB[c*column+place])
 		}
 	}
 	return sum
 }
 
-// nonAdjacent writes s as a sum of digits[i] * 2^i, nearly all of them zero. A scalar is
-// below 2^253, so that the last carry fits.
-func nonAdjacent(digits *[columns * column]int8, s *edwards25519.Scalar) {
+// nonAdjacent writes s as a sum of digits[i] * 2^i, nearly all of them zero, the others odd
+// and below 2^(naf-1). A scalar is below 2^253, so that the last carry fits.
+func nonAdjacent(digits *[columns * column]int8, s *edwards25519.Scalar, naf int) {
 	b := s.Bytes()
 	carry := 0
 	for i := 0; i < len(digits); {
@@ -135,7 +147,7 @@ func nonAdjacent(digits *[columns * column]int8, s *edwards25519.Scalar) {
 	}
 }
 
-func (p *extended) addMultiple(row *[odd]affine, digit int8) {
+func (p *extended) addMultiple(row []affine, digit int8) {
 	switch {
 	case digit > 0:
 		a := &row[digit/2]
