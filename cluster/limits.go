@@ -73,6 +73,8 @@ const (
 
 	handshakeTimeout = 10 * time.Second
 	completionWait   = 5 * time.Millisecond  // a completion waits this long for other commands to ride with
+	gatherFrom       = 8                     // commands of an entry after which the next waits for company,
+	gatherMost       = 5 * time.Millisecond  // half of what that one took, and at most so long
 	refusalDelay     = 20 * time.Millisecond // a refused sender waits this long instead of raft's back-off
 	restLeast        = 15 * time.Second      // between two leaders that are left; doubles
 	restMost         = time.Minute

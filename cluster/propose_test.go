@@ -67,6 +67,60 @@ func TestCompletionWaitsForCompany(t *testing.T) {
 	}
 }
 
+// TestGather: after an entry of many commands the next waits for company, half of what
+// that one took and never long; after one of few it does not wait.
+func TestGather(t *testing.T) {
+	const takes = 6 * time.Millisecond // every entry
+	for name, c := range map[string]struct {
+		first int
+		wait  time.Duration
+		sizes []int
+	}{
+		"light": {1, 0, []int{1, 1, 1}},
+		"heavy": {gatherFrom, takes / 2, []int{gatherFrom, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var begun []time.Duration
+				var sizes []int
+				start := time.Now()
+				ctx, cancel := context.WithCancel(t.Context())
+				p := newProposer(ctx, func(_ context.Context, cmds []*command.Command) ([]fsm.Outcome, error) {
+					begun, sizes = append(begun, time.Since(start)), append(sizes, len(cmds))
+					time.Sleep(takes)
+					return make([]fsm.Outcome, len(cmds)), nil
+				})
+				var work, callers sync.WaitGroup
+				submit := func() {
+					callers.Go(func() {
+						if _, err := p.submit(ctx, aCommand(t, &command.Tick{})); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				for range c.first {
+					submit()
+				}
+				synctest.Wait()
+				work.Go(p.run)
+				time.Sleep(takes - 1)
+				submit()
+				time.Sleep(takes / 4)
+				submit()
+				callers.Wait()
+				cancel()
+				work.Wait()
+				if !slices.Equal(sizes, c.sizes) || begun[1] != takes+c.wait {
+					t.Fatalf("entries of %v commands after %v, want %v, the second %v after the first ended", sizes, begun, c.sizes, c.wait)
+				}
+			})
+		})
+	}
+	if gatherFor(gatherFrom, time.Minute) != gatherMost {
+		t.Error("a slow entry holds up the next one for long")
+	}
+}
+
 // TestWithdrawnCommandHurriesNobody: what a caller gave up on takes no completion along.
 func TestWithdrawnCommandHurriesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/tetrad-vault/tetrad/deploy/lab"
 )
 
-// profile takes CPU profiles of all regions and of the client while a load runs, if asked
-// to. The function it returns waits for them.
+// profile takes profiles of CPU and allocations of all regions, and of the client's CPU,
+// while a load runs, if asked to. The function it returns waits for them.
 func (b *bench) profile(ctx context.Context, load string, d time.Duration) (wait func()) {
 	if b.profiles == "" {
 		return func() {}
@@ -33,11 +33,13 @@ func (b *bench) profile(ctx context.Context, load string, d time.Duration) (wait
 		if i == leader {
 			name += "-leader"
 		}
-		group.Go(func() {
-			if err := fetchProfile(ctx, r, filepath.Join(b.profiles, name+".pprof"), d-time.Second); err != nil {
-				fmt.Fprintln(os.Stderr, "bench:", err)
-			}
-		})
+		for kind, suffix := range map[string]string{"profile": ".pprof", "allocs": "-allocs.pprof"} {
+			group.Go(func() {
+				if err := fetchProfile(ctx, r, kind, filepath.Join(b.profiles, name+suffix), d-time.Second); err != nil {
+					fmt.Fprintln(os.Stderr, "bench:", err)
+				}
+			})
+		}
 	}
 	done := ownProfile(filepath.Join(b.profiles, load+"-client.pprof"))
 	return func() {
@@ -63,8 +65,8 @@ func ownProfile(path string) (done func()) {
 	}
 }
 
-func fetchProfile(ctx context.Context, r *lab.Region, path string, d time.Duration) error {
-	return fetch(ctx, r, path, fmt.Sprintf("profile?seconds=%d", max(1, int(d.Seconds()))))
+func fetchProfile(ctx context.Context, r *lab.Region, kind, path string, d time.Duration) error {
+	return fetch(ctx, r, path, fmt.Sprintf("%s?seconds=%d", kind, max(1, int(d.Seconds()))))
 }
 
 // heaps takes a profile of each region's heap, and what the runtime says of it, if asked to.
