@@ -52,10 +52,12 @@ func (s *statements) completed(view fsm.View, ids []command.RequestID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range ids {
-		if row, ok := view.Request(id); ok && !s.shown(row) {
+		if _, ours := s.pending[id]; !ours {
 			continue
 		}
-		delete(s.pending, id)
+		if row, ok := view.Request(id); !ok || s.shown(row) {
+			delete(s.pending, id)
+		}
 	}
 }
 

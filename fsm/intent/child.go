@@ -22,7 +22,7 @@ import (
 // The regions derive the same from their shares (vault/frost); here only public values
 // meet, for those who check what they sign and for names and addresses.
 func Child(curve command.Curve, point []byte, chain [32]byte, path ...uint32) ([]byte, [32]byte, error) {
-	if err := CheckPublicKey(curve, point); err != nil {
+	if err := derivations.check(curve, point); err != nil {
 		return nil, chain, err
 	}
 	if len(path) > command.MaxDepth {
