@@ -80,15 +80,18 @@ func (b *bundle) combine(full []*item) {
 // add adds up an item's shares and verifies what comes out. Only when that fails it looks
 // for whom to blame.
 func (b *bundle) add(it *item) error {
-	sums, info := make([][]byte, len(it.spends)), it.ground.key.Info()
+	sums := make([][]byte, len(it.spends))
 	for i := range it.spends {
 		shares := make([]*frost.SignatureShare, len(it.signers))
 		for j, region := range it.signers {
 			shares[j] = b.replies[region].shares[it][i]
 		}
-		var err error
-		if sums[i], err = frost.Join(shares); err == nil && !it.spends[i].Verify(info, sums[i]) {
-			err = errs.New(errs.Unverified, "request %s: the shares do not add up to a signature", it.Request)
+		key, err := b.keys.child(it.ground.key, it.ground.sharing, &it.spends[i])
+		if err != nil {
+			return err
+		}
+		if sums[i], err = frost.Join(shares); err == nil {
+			err = key.Verify(it.spends[i].Message, sums[i])
 		}
 		if err != nil && liar.Defends(liar.Answers) {
 			return b.culprits(it, i, shares)

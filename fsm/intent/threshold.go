@@ -150,9 +150,9 @@ func (s Spend) Verify(k KeyInfo, sig []byte) bool {
 	case err != nil:
 		return false
 	case k.Curve == command.Ed25519:
-		return lately.verify(k.Curve, key, s.Message, sig, signing.Verify)
+		return signing.Verify(key, s.Message, sig)
 	}
-	return lately.verify(k.Curve, key, s.Message, sig, VerifyBIP340)
+	return VerifyBIP340(key, s.Message, sig)
 }
 
 // signing remembers tables of the Ed25519 keys that sign most. Those that sign once push
