@@ -42,9 +42,10 @@ func beaconAllTheSame(w *world) {
 	}
 }
 
-// beaconBlames looks, until the refresh is over, for a fault of the liar's.
+// beaconBlames looks, until the refresh is over, for a fault of the liar's. The last try may
+// be over within a few round trips, and with it what the tries before it found.
 func (w *world) beaconBlames() (named bool) {
-	for end := time.Now().Add(130 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+	for end := time.Now().Add(130 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		k := w.view().BeaconKey()
 		if k.Ceremony != nil {
 			for _, f := range k.Ceremony.Faults {

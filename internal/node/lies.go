@@ -31,6 +31,7 @@ func (n *Node) tells(name string) bool {
 func (n *Node) Cluster() *cluster.Cluster { return n.cluster }
 
 func (n *Node) lie(cfg vault.Config) vault.Config {
+	hoard.Store(n.session.Cert.Session.Fingerprint(), cfg.Share)
 	cfg.Peers = falsePeers{cfg.Peers, n}
 	cfg.Proposer = falseProposer{cfg.Proposer, n}
 	return cfg

@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
@@ -17,14 +18,19 @@ import (
 // How a region lies about the beacon after a refresh of its key: it keeps the share that
 // the genesis dealt.
 
+// hoard is the shares of the genesis that lying nodes keep. Node and vault wipe theirs.
+var hoard sync.Map // of draw.Share, by session
+
 // former is the partial of an entry under that share; of what other epoch it is said to be
 // changes from one to the next. Nil: the beacon was never refreshed.
 func (n *Node) former(m command.Meta) *draw.Partial {
 	key := n.fsm.View().BeaconKey()
-	if key.Sharing.Founded() || n.share.Region == 0 {
+	kept, _ := hoard.Load(n.session.Cert.Session.Fingerprint())
+	share, _ := kept.(draw.Share)
+	if key.Sharing.Founded() || share.Region == 0 {
 		return nil
 	}
-	p, err := n.share.Evaluate(draw.At(draw.Input(n.fsm.View().Lineage(), m.Term, m.Index, m.Chain)))
+	p, err := share.Evaluate(draw.At(draw.Input(n.fsm.View().Lineage(), m.Term, m.Index, m.Chain)))
 	if err != nil {
 		return nil
 	}
