@@ -12,6 +12,7 @@ const (
 	MaxAttempts   = 3
 	MaxSessions   = 4  // of one region, newest first
 	MaxLifted     = 32 // local stops whose end is remembered, over all regions
+	MaxFormer     = 16 // identities that one region had before
 
 	// ReservedMemory is what only the vault's own principals may fill beyond MaxRemembered.
 	ReservedMemory = 1 << 16
