@@ -95,9 +95,9 @@ func (j *Judge) changed(region identity.RegionID, now Key, heard []*Roll) (Key, 
 	return best, true
 }
 
-// Disputed returns the regions whose key fewer than two others, or as many as say
-// otherwise, call another one than is believed: somebody lies, or is behind.
-func (j *Judge) Disputed(pins Pins, heard []*Roll) (out []identity.RegionID) {
+// Disputed returns the regions whose key somebody believed calls another one: who does lies,
+// or is behind.
+func Disputed(pins Pins, heard []*Roll) (out []identity.RegionID) {
 	for _, region := range slices.Sorted(maps.Keys(pins)) {
 		if slices.ContainsFunc(heard, func(o *Roll) bool { return o.Region != region && !o.Identities[region-1].Equal(pins[region]) }) {
 			out = append(out, region)
