@@ -177,14 +177,6 @@ func (n *Node) redial(results []fsm.Result) {
 	}
 }
 
-// pins are the identity keys regions have now; the state machine may replace them.
-func (n *Node) pins(r identity.RegionID) []identity.PublicKey {
-	if row, ok := n.fsm.View().Region(r); ok {
-		return []identity.PublicKey{row.Identity}
-	}
-	return nil
-}
-
 func (n *Node) apiAddress(r identity.RegionID) (string, bool) {
 	row, ok := n.fsm.View().Region(r)
 	if !ok || row.APIAddr == "" {

@@ -226,7 +226,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.shown(n.cosigner()), Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster, Brought: n.cluster.Brought,
-		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Signatures: n.vault.Signatures, Genesis: n.genesis.Encode()})
+		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Signatures: n.vault.Signatures, Roll: n.roll, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err

@@ -21,7 +21,7 @@ var here = map[string]bool{
 	tetradv1.Vault_Acknowledge_FullMethodName: true, tetradv1.Vault_StopHere_FullMethodName: true,
 	tetradv1.Vault_Brake_FullMethodName: true, tetradv1.Vault_ClockWord_FullMethodName: true,
 	tetradv1.Vault_ListEvidence_FullMethodName: true, tetradv1.Vault_GetEvidence_FullMethodName: true,
-	tetradv1.Vault_RepairHere_FullMethodName: true,
+	tetradv1.Vault_RepairHere_FullMethodName: true, tetradv1.Vault_Roll_FullMethodName: true,
 }
 
 // guardHere wants a principal that this node's own state knows, on its own connection:
