@@ -25,6 +25,7 @@ type Cluster struct {
 	startMark   uint64 // durable high-water mark at start
 
 	book      *book
+	pinned    pinned // touched by the machine's goroutine only
 	evidence  *evidenceStore
 	marks     *marks
 	stable    *voteStore
@@ -81,7 +82,7 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
+	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(), pinned: pinned{},
 		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, claims: claims{last: map[identity.Fingerprint]chain.Claim{}}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
 	c.dues = newDues(cfg.Session.Cert.Region)
 	c.transport = c.newTransport()

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/roll"
@@ -203,8 +204,13 @@ func decodePins(b []byte) (f pinsFile, err error) {
 	return f, r.Done()
 }
 
+// WritePins replaces the pins of an installed region by what its own state says.
+func WritePins(fs durable.FS, hash [32]byte, pins roll.Pins) error {
+	return fs.WriteFile(FilePins, pinsFile{hash, pins}.encode())
+}
+
 // loadPins reads what the welcome of this disk told; nothing where there was none.
-func loadPins(fs interface{ ReadFile(string) ([]byte, error) }, hash [32]byte, regions int) (roll.Pins, error) {
+func loadPins(fs durable.FS, hash [32]byte, regions int) (roll.Pins, error) {
 	b, err := fs.ReadFile(FilePins)
 	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil

@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"log/slog"
+	"maps"
 
 	"github.com/tetrad-vault/tetrad/fsm"
+	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/roll"
@@ -65,18 +67,43 @@ func passed(row *fsm.Region, k identity.PublicKey) bool {
 	return false
 }
 
+// older is the identity that the own state still has of a region, where its pin is ahead.
+func (n *Node) older(r identity.RegionID) []identity.PublicKey {
+	if row, ok := n.fsm.View().Region(r); ok && !n.pins(r)[0].Equal(row.Identity) {
+		return []identity.PublicKey{row.Identity}
+	}
+	return nil
+}
+
 // former are the identity keys that a region had before: what they signed then stays
-// evidence, and verifies history.
+// evidence.
 func (n *Node) former(r identity.RegionID) (keys []identity.PublicKey) {
-	row, ok := n.fsm.View().Region(r)
-	if !ok {
-		return nil
-	}
-	for i := range row.Former {
-		keys = append(keys, row.Former[i].Identity)
-	}
-	if now := n.pins(r); !now[0].Equal(row.Identity) {
-		keys = append(keys, row.Identity)
+	if row, ok := n.fsm.View().Region(r); ok {
+		for i := range row.Former {
+			keys = append(keys, row.Former[i].Identity)
+		}
 	}
 	return keys
+}
+
+// keepPins notes on disk which identities are not the genesis' any more: the next process
+// begins with the genesis, and has to verify what it finds before it restored its state.
+func (n *Node) keepPins() error {
+	pins := maps.Clone(n.told)
+	if pins == nil {
+		pins = roll.Pins{}
+	}
+	for _, r := range n.fsm.View().Regions() {
+		if told, ok := pins[r.ID]; len(r.Former) > 0 && (!ok || passed(r, told)) {
+			pins[r.ID] = r.Identity
+		}
+	}
+	if maps.EqualFunc(pins, n.kept, identity.PublicKey.Equal) {
+		return nil
+	}
+	if err := ceremony.WritePins(n.cfg.FS, n.hash, pins); err != nil {
+		return err
+	}
+	n.kept = pins
+	return nil
 }

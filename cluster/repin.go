@@ -1,0 +1,65 @@
+package cluster
+
+import (
+	"log/slog"
+	"slices"
+
+	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/identity"
+)
+
+// A region may be enrolled with another HSM, and so get another identity key. From the
+// entry on that says so, nothing counts that sessions of the old one sign: whoever has that
+// HSM now is not the region. What they signed before is in the log, certified.
+
+// ever is every identity key a region has or had.
+func (cfg *Config) ever(region identity.RegionID) (keys []identity.PublicKey) {
+	for _, pins := range []identity.Pins{cfg.Former, cfg.Older, cfg.Pins} {
+		if pins != nil {
+			keys = append(keys, pins(region)...)
+		}
+	}
+	return keys
+}
+
+// history is a roster for what this region stored itself, once it had been verified.
+func (c *Cluster) history() *chain.Book {
+	return chain.NewBook(c.cfg.Cluster, c.cfg.ever, len(c.cfg.regions()))
+}
+
+// repin lets go of sessions and connections of identities that the state replaced. It is
+// called after anything was applied, and looks only where a pin is another one than before.
+func (c *Cluster) repin() {
+	if !c.pinned.changed(c.cfg) {
+		return
+	}
+	lost := c.book.roster.repin()
+	if len(lost) == 0 {
+		return
+	}
+	c.log.Warn("sessions of a replaced identity count no more", slog.Any("regions", lost))
+	c.transport.d.dropOf(func(r identity.RegionID) bool { return slices.Contains(lost, r) })
+}
+
+// pinned remembers what regions' identities were when it was last asked.
+type pinned map[identity.RegionID]identity.PublicKey
+
+func (p pinned) changed(cfg Config) (news bool) {
+	for _, m := range cfg.Members {
+		keys := cfg.Pins(m.Region)
+		if len(keys) == 0 {
+			continue
+		}
+		if last := keys[len(keys)-1]; !p[m.Region].Equal(last) {
+			p[m.Region], news = last, true
+		}
+	}
+	return news
+}
+
+// Provable reports whether who joins now can believe the leader of the present term: votes
+// of a replaced identity count for nobody new. A leader that is not gives way to another.
+func (c *Cluster) Provable() bool {
+	proof := c.book.record().Proof
+	return proof == nil || proof.Verify(c.book.roster, c.cfg.Lineage) == nil
+}
