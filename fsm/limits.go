@@ -27,6 +27,10 @@ const (
 	Retention   = 5 * time.Minute
 	MaxRetained = 16384
 
+	// ReenrolTime is how long after a region was enrolled with another HSM no other one is:
+	// time for people to see it, and to freeze.
+	ReenrolTime = 24 * time.Hour
+
 	// WordAge is how far a word on a region's health may be from the clock.
 	WordAge = time.Minute
 
