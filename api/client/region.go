@@ -39,6 +39,9 @@ func (c *Client) nodeOf(ctx context.Context, region RegionID) (*node, error) {
 				last = err
 			}
 		}
+		if c.regionOf(n) == 0 && c.reconsider(ctx) {
+			return c.nodeOf(ctx, region) // no more often than regions have new keys
+		}
 		if c.regionOf(n) == region {
 			return n, nil
 		}
