@@ -20,11 +20,11 @@ func (t *task) reenrol(b *command.Reenrol) (deed, error) {
 	if err != nil {
 		return nil, err
 	}
-	curves, err := checkEnrolment(r, b)
-	if err != nil {
+	if err := t.replaceable(r, b.Replaces); err != nil {
 		return nil, err
 	}
-	if err := t.replaceable(r, b.Replaces); err != nil {
+	curves, err := checkEnrolment(r, b)
+	if err != nil {
 		return nil, err
 	}
 	if err := t.unused(b); err != nil {
