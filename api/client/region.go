@@ -24,6 +24,7 @@ const evidenceBytesMax = 8 << 20
 func (c *Client) at(ctx context.Context, region RegionID, method string, req, reply any, changes bool) error {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	c.certain(ctx)
 	n, err := c.nodeOf(ctx, region)
 	if err != nil {
 		return err

@@ -88,6 +88,12 @@ func (t *trust) due(now time.Time) bool {
 	return t.doubt && now.Sub(t.asked) >= doubtPause
 }
 
+func (t *trust) never() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.asked.IsZero()
+}
+
 func (t *trust) believed() roll.Pins {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -140,6 +146,20 @@ func (c *Client) reconsider(ctx context.Context) bool {
 	}
 	changed, _, err := c.relearn(ctx, 0)
 	return err == nil && changed
+}
+
+// certain asks once who the regions are, before something is asked of one region itself: who
+// has its old HSM passes for it with a client that knows the genesis only.
+func (c *Client) certain(ctx context.Context) {
+	select {
+	case c.trust.turn <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { <-c.trust.turn }()
+	if c.trust.never() {
+		_, _, _ = c.relearn(ctx, 0) // who answers nothing changes nothing
+	}
 }
 
 // relearn asks until nothing new is believed, and returns the rolls of believed regions of

@@ -39,7 +39,7 @@ func TestReenrol(t *testing.T) {
 		t.Fatal("the region has the identity it had")
 	}
 	w.arrives(t, r, "--welcome", w.welcome(t, r))
-	w.must(t, w.both("key", "reshare", split, "--holders", strings.Join(lab.RegionNames, ","))...)
+	w.must(t, w.both("key", "reshare", split, "--tenant", tenant, "--holders", strings.Join(lab.RegionNames, ","))...)
 	w.must(t, w.both("beacon", "reshare", "--holders", strings.Join(lab.RegionNames, ","))...)
 	w.drawn(t, split, r, true)
 	w.drawn(t, fast, r, false)
