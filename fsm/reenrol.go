@@ -170,7 +170,7 @@ func (w *work) loseKeys(r identity.RegionID) {
 func (k *Key) losing(r identity.RegionID) *Key {
 	n := *k
 	switch {
-	case k.Sharing.holds(r) || k.Retiring.holds(r):
+	case k.Sharing.Holds(r) || k.Retiring.Holds(r):
 		n.Sharing, n.Retiring = k.Sharing.without(r), k.Retiring.without(r)
 	case k.Attested(r) == nil || k.Attested(r).Lost:
 		return k

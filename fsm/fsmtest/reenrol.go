@@ -6,25 +6,29 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 )
 
 // Enrol returns a region's proven enrolment with its next HSM, and the region as it is then,
 // with a session of it. No HSM has the wrapping key: its modulus is made up.
-func (l *Log) Enrol(r *Region) (*command.Reenrol, *Region) {
-	l.mu.Lock()
-	l.boots++
-	n := l.boots
-	l.mu.Unlock()
-	next := &Region{ID: r.ID, Name: r.Name, ServerID: fmt.Sprintf("%s-%08x", r.Name, 0xb000+n), Identity: l.Signer(fmt.Sprint("identity ", r.Name, n))}
+func (k *Kit) Enrol(r *Region, at time.Time) (*command.Reenrol, *Region) {
+	k.mu.Lock()
+	k.boots++
+	n := k.boots
+	k.mu.Unlock()
+	next := &Region{ID: r.ID, Name: r.Name, ServerID: fmt.Sprintf("%s-%08x", r.Name, 0xb000+n), Identity: k.Signer(fmt.Sprint("identity ", r.Name, n))}
 	b := &command.Reenrol{Region: r.ID, ServerID: next.ServerID, RaftAddr: r.Name + ":8001", APIAddr: r.Name + ":8002", GossipAddr: r.Name + ":8003",
 		Identity: next.Identity.Public(), Wrapping: Wrapping(r.Name, n), OAEPHash: 2, Curves: []byte{1, 2, 3}, HSM: fmt.Sprint("software ", n), Attributes: []byte("attributes")}
-	must(b.Prove(context.Background(), l.Cluster(), next.Identity))
+	must(b.Prove(context.Background(), k.Cluster(), next.Identity))
 	b.Replaces = r.Identity.Public().Fingerprint()
-	l.NewSession(next, l.Now)
+	k.NewSession(next, at)
 	return b, next
 }
+
+// Enrol does the same now.
+func (l *Log) Enrol(r *Region) (*command.Reenrol, *Region) { return l.Kit.Enrol(r, l.Now) }
 
 // Wrapping returns an RSA public key that nobody has the private key of, PKIX.
 func Wrapping(what string, n int) []byte {
@@ -33,11 +37,6 @@ func Wrapping(what string, n int) []byte {
 	der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: new(big.Int).SetBytes(m), E: 65537})
 	must(err)
 	return der
-}
-
-// Lost has a region say that it is away.
-func (l *Log) Lost(r *Region) {
-	l.Must(l.By(r.Session, &command.ReportHealth{Region: r.ID}))
 }
 
 // Reenrol enrols a region that is away with another HSM, and makes it the kit's.
