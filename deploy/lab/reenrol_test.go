@@ -267,14 +267,12 @@ func (w *world) arrives(t *testing.T, r *lab.Region, args ...string) {
 	}
 }
 
-// drawn signs with a key until the region is among the signers, or 20 times without.
+// drawn signs with a key until the region is among the signers: it is drawn for a threshold
+// key once it offered nonces, some seconds after its start. Never is 20 times.
 func (w *world) drawn(t *testing.T, key string, r *lab.Region, ever bool) {
 	t.Helper()
-	tries := 60
-	if !ever {
-		tries = 20
-	}
-	for range tries {
+	deadline := time.Now().Add(patience)
+	for n := 0; ever && time.Now().Before(deadline) || n < 20; n++ {
 		for _, set := range w.asks(t, key).request.Results {
 			if w.Regions[set.Region-1] == r {
 				if !ever {
@@ -283,9 +281,12 @@ func (w *world) drawn(t *testing.T, key string, r *lab.Region, ever bool) {
 				return
 			}
 		}
+		if ever {
+			time.Sleep(50 * time.Millisecond)
+		}
 	}
 	if ever {
-		t.Errorf("region %s did not sign one of %d", r.Name, tries)
+		t.Errorf("region %s did not sign within %s", r.Name, patience)
 	}
 }
 

@@ -28,23 +28,49 @@ type Key = identity.PublicKey
 
 // Believe returns the keys to believe after hearing rolls, and the rolls whose authors are
 // believed, newest of each region. The key of a region is changed by two others that say
-// so, unless as many say otherwise; its own word on itself counts for nothing. What was
-// changed may let more authors be believed, so it goes on until nothing changes.
+// so, unless as many say otherwise; its own word on itself counts for nothing. A change may
+// let an author be believed, or no longer: so they are made one by one, what most say
+// first, and none where two camps call each other's members replaced.
 func (j *Judge) Believe(rolls []*Roll) (Pins, []*Roll) {
 	pins := maps.Clone(j.Start)
-	for range len(pins) + 1 {
+	for range 2 * len(pins) {
+		var changes []change
 		heard := j.heard(pins, rolls)
-		changed := false
 		for _, region := range slices.Sorted(maps.Keys(pins)) {
-			if k, ok := j.changed(region, pins[region], heard); ok {
-				pins[region], changed = k, true
+			if c, ok := j.changed(region, pins[region], heard); ok {
+				changes = append(changes, c)
 			}
 		}
-		if !changed {
+		c, ok := strongest(changes)
+		if !ok {
 			return pins, heard
 		}
+		pins[c.region] = c.key
 	}
 	return pins, j.heard(pins, rolls)
+}
+
+// change is another key of a region, and who says so.
+type change struct {
+	region identity.RegionID
+	key    Key
+	by     []identity.RegionID
+}
+
+// strongest picks the change that most say; none if another that as many say takes one of
+// them for replaced.
+func strongest(changes []change) (best change, ok bool) {
+	for _, c := range changes {
+		if len(c.by) > len(best.by) {
+			best = c
+		}
+	}
+	for _, c := range changes {
+		if len(c.by) == len(best.by) && slices.Contains(best.by, c.region) {
+			return best, false
+		}
+	}
+	return best, len(changes) > 0
 }
 
 // heard is the newest roll of each region that verifies under what is believed.
@@ -67,32 +93,32 @@ func (j *Judge) heard(pins Pins, rolls []*Roll) (out []*Roll) {
 
 // changed returns another key of a region than the one believed, if the others' words make
 // it so.
-func (j *Judge) changed(region identity.RegionID, now Key, heard []*Roll) (Key, bool) {
+func (j *Judge) changed(region identity.RegionID, now Key, heard []*Roll) (change, bool) {
 	if _, fixed := j.Fixed[region]; fixed {
-		return Key{}, false
+		return change{}, false
 	}
-	said := map[identity.Fingerprint]int{}
-	var best Key
+	var said []change
 	for _, o := range heard {
 		if o.Region == region {
 			continue
 		}
 		k := o.Identities[region-1]
-		fp := k.Fingerprint()
-		if said[fp]++; best.Alg == 0 || said[fp] > said[best.Fingerprint()] {
-			best = k
+		at := slices.IndexFunc(said, func(c change) bool { return c.key.Equal(k) })
+		if at < 0 {
+			at, said = len(said), append(said, change{region: region, key: k})
 		}
+		said[at].by = append(said[at].by, o.Region)
 	}
-	n := said[best.Fingerprint()]
-	for fp, m := range said {
-		if m == n && fp != best.Fingerprint() {
-			return Key{}, false // as many say otherwise
-		}
+	slices.SortStableFunc(said, func(a, b change) int { return len(b.by) - len(a.by) })
+	switch {
+	case len(said) == 0 || len(said[0].by) < least:
+		return change{}, false
+	case len(said) > 1 && len(said[1].by) == len(said[0].by): // as many say otherwise
+		return change{}, false
+	case said[0].key.Equal(now) || j.Former != nil && j.Former(region, said[0].key):
+		return change{}, false
 	}
-	if n < least || best.Equal(now) || j.Former != nil && j.Former(region, best) {
-		return Key{}, false
-	}
-	return best, true
+	return said[0], true
 }
 
 // Disputed returns the regions whose key somebody believed calls another one: who does lies,
