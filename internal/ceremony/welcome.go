@@ -114,22 +114,35 @@ func (s *Site) roots(ctx context.Context, d *genesis.Document, h *Hearing) (map[
 		}
 		opened[o.Region] = roots
 	}
-	for _, a := range slices.Sorted(maps.Keys(opened)) {
-		if len(opened[a]) == 1 { // the genesis vouches for it
-			return opened[a], nil
-		}
-		for b := range opened {
-			if a != b && maps.Equal(opened[a], opened[b]) {
-				return opened[a], nil
-			}
-		}
-		why = append(why, d.Regions[a-1].Name+": no other region has the same later root keys")
+	if roots, ok := agreed(opened); ok {
+		return roots, nil
+	}
+	if len(opened) > 0 {
+		why = append(why, "they hold different later root keys")
 	}
 	if len(h.rolls) == 0 {
 		why = append(why, "none is signed by a region that is believed")
 	}
 	return nil, errs.New(errs.Unverified, "no welcome holds the root key for region %q: %s", s.Region.Name, strings.Join(why, "; ")).
 		WithHint("get a new one: vaultctl region welcome %s; a region that wraps a wrong key lies, its signature is the evidence", s.Region.Name)
+}
+
+// agreed picks the root keys that two regions have alike. Where nobody has one after the
+// genesis' any will do, since that vouches for it.
+func agreed(opened map[identity.RegionID]map[uint32]seal.Root) (map[uint32]seal.Root, bool) {
+	later := false
+	for a, roots := range opened {
+		later = later || len(roots) > 1
+		for b := range opened {
+			if a != b && maps.Equal(roots, opened[b]) {
+				return roots, true
+			}
+		}
+	}
+	for _, roots := range opened {
+		return roots, !later
+	}
+	return nil, false
 }
 
 func (s *Site) openRoll(ctx context.Context, d *genesis.Document, o *roll.Roll) (map[uint32]seal.Root, error) {
