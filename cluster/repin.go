@@ -39,6 +39,17 @@ func (c *Cluster) repin() {
 	}
 	c.log.Warn("sessions of a replaced identity count no more", slog.Any("regions", lost))
 	c.transport.d.dropOf(func(r identity.RegionID) bool { return slices.Contains(lost, r) })
+	c.doubtful.Store(true)
+}
+
+// unprovable reports, once after sessions were let go, whether the present term rests on the
+// vote of one: who joins now could not believe its leader, nor could anybody who starts
+// again. So the leader gives way to another one, elected by those who count.
+func (c *Cluster) unprovable() bool { return c.doubtful.Swap(false) && !c.provable() }
+
+func (c *Cluster) provable() bool {
+	proof := c.book.record().Proof
+	return proof == nil || proof.Verify(c.book.roster, c.cfg.Lineage) == nil
 }
 
 // pinned remembers what regions' identities were when it was last asked.
@@ -55,11 +66,4 @@ func (p pinned) changed(cfg Config) (news bool) {
 		}
 	}
 	return news
-}
-
-// Provable reports whether who joins now can believe the leader of the present term: votes
-// of a replaced identity count for nobody new. A leader that is not gives way to another.
-func (c *Cluster) Provable() bool {
-	proof := c.book.record().Proof
-	return proof == nil || proof.Verify(c.book.roster, c.cfg.Lineage) == nil
 }

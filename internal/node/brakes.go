@@ -36,17 +36,16 @@ func (n *Node) nudge() {
 	}
 }
 
-// stepDown hands leadership over while this region is stopped or in quarantine, and where
-// its term rests on the vote of an HSM that was replaced: who joins could not believe it.
+// stepDown hands leadership over while this region is stopped or in quarantine.
 func (n *Node) stepDown(ctx context.Context) {
-	fit := n.vault.Stopped() == nil && n.address().Status == fsm.RegionActive && n.cluster.Provable()
+	fit := n.vault.Stopped() == nil && n.address().Status == fsm.RegionActive
 	if fit || !n.cluster.IsLeader() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, memberStep)
 	defer cancel()
 	if err := n.cluster.TransferLeadership(ctx); err != nil {
-		n.log.Warn("this region should not lead, and leadership was not handed over", slog.Any("error", err))
+		n.log.Warn("this region takes no part in signing, and leadership not handed over", slog.Any("error", err))
 	}
 }
 
