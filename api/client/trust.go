@@ -205,21 +205,44 @@ func (c *Client) rolls(ctx context.Context, guest RegionID) ([]*roll.Roll, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, rollWait)
 	defer cancel()
-	answers := make([]*roll.Roll, len(c.nodes))
+	answers, why := make([]*roll.Roll, len(c.nodes)), make([]error, len(c.nodes))
 	var asking sync.WaitGroup
 	for i, n := range c.nodes {
-		asking.Go(func() {
-			reply := &tetradv1.RollResponse{}
-			if c.ask(ctx, n, tetradv1.Vault_Roll_FullMethodName, &tetradv1.RollRequest{Nonce: nonce[:], Region: uint32(guest)}, reply, false) != nil {
-				return
-			}
-			if o, err := roll.Decode(reply.Roll); err == nil && o.Nonce == nonce {
-				answers[i] = o
-			}
-		})
+		asking.Go(func() { answers[i], why[i] = c.rollOf(ctx, n, guest, nonce) })
 	}
 	asking.Wait()
-	return slices.DeleteFunc(answers, func(o *roll.Roll) bool { return o == nil }), nil
+	rolls := slices.DeleteFunc(answers, func(o *roll.Roll) bool { return o == nil })
+	if len(rolls) > 0 {
+		return rolls, nil
+	}
+	slices.SortStableFunc(why, func(a, b error) int { return less(answered(errs.CodeOf(b)), answered(errs.CodeOf(a))) })
+	return nil, why[0] // a node's own word says more than that one was not reached
+}
+
+func (c *Client) rollOf(ctx context.Context, n *node, guest RegionID, nonce [16]byte) (*roll.Roll, error) {
+	reply := &tetradv1.RollResponse{}
+	if err := c.ask(ctx, n, tetradv1.Vault_Roll_FullMethodName, &tetradv1.RollRequest{Nonce: nonce[:], Region: uint32(guest)}, reply, false); err != nil {
+		return nil, err
+	}
+	o, err := roll.Decode(reply.Roll)
+	if err == nil && o.Nonce != nonce {
+		err = errs.New(errs.Stale, "the word of region %d was given to an earlier question", o.Region)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// less orders false before true.
+func less(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // Identities asks the regions who they are, and returns the identity keys to believe: those

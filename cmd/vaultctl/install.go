@@ -8,6 +8,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
+	"github.com/tetrad-vault/tetrad/internal/config"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/node"
 )
@@ -99,13 +100,36 @@ func (a *app) arrive(ctx context.Context, in *installing, files *ceremony.Files)
 		return err
 	}
 	a.sayHeard(g, way.Heard)
-	return a.atSite(ctx, &in.site, ceremony.PlanOf(&g.Document), func(site *ceremony.Site) error {
+	plan, err := planHere(g, in.config)
+	if err != nil {
+		return err
+	}
+	return a.atSite(ctx, &in.site, plan, func(site *ceremony.Site) error {
 		again, err := site.Arrive(ctx, way)
 		if err != nil {
 			return err
 		}
 		return a.installed(in, site, g, again)
 	})
+}
+
+// planHere is the genesis as a plan, with the addresses that this region advertises now: one
+// that comes back may do so elsewhere.
+func planHere(g *genesis.Genesis, file string) (*ceremony.Plan, error) {
+	if err := need("config", file); err != nil {
+		return nil, err
+	}
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, err
+	}
+	plan := ceremony.PlanOf(&g.Document)
+	for i := range plan.Regions {
+		if r := &plan.Regions[i]; r.Name == cfg.Region {
+			r.RaftAddr, r.APIAddr, r.Gossip = cfg.Advertise.Raft, cfg.Advertise.API, cfg.Advertise.Gossip
+		}
+	}
+	return plan, nil
 }
 
 // sayHeard tells what differs from the genesis, and where somebody contradicts.

@@ -24,7 +24,8 @@ func (a *app) initReenrol() *cobra.Command {
 	c := a.leaf("reenrol --config VAULTD.HCL --out FILE genesis.json", "At a region that lost its HSM: make its keys in another one", `
 Make identity and wrapping keys in a new HSM, or find them there, and write what two
 administrators bring into the vault with vaultctl region replace. The data directory
-must be empty. Repeated, it writes the same file.
+must be empty. Repeated, it writes the same file. The region goes on at the addresses
+that its configuration advertises, which may be others than before.
 
 Keys of the old HSM are not brought back by this: multisig keys lose a signer for ever,
 threshold keys and the beacon key give the region new shares with vaultctl key reshare
@@ -44,7 +45,11 @@ and vaultctl beacon reshare. If only the disk was lost: vaultctl init install --
 			if err := g.Verify(); err != nil {
 				return err
 			}
-			return a.atSite(ctx, &s, ceremony.PlanOf(&g.Document), func(site *ceremony.Site) error {
+			plan, err := planHere(g, s.config)
+			if err != nil {
+				return err
+			}
+			return a.atSite(ctx, &s, plan, func(site *ceremony.Site) error {
 				a.progress("making keys in the HSM of region %s (an RSA key can take a minute)", site.Region.Name)
 				e, err := site.Reenrol(ctx, &g.Document)
 				if err != nil {
