@@ -315,6 +315,18 @@ func (w *world) shutsOut(t *testing.T, r, thief *lab.Region) {
 		t.Errorf("a client took the thief for the region: %v", stop)
 	}
 	thief.Kill()
+	// With another incarnation of its own making it gets no further.
+	if err := os.RemoveAll(data(thief)); err != nil {
+		t.Fatal(err)
+	}
+	again := w.Path("thief.again")
+	if _, err := w.Vaultctl(t.Context(), thief.Env(), "init", "install", "--config", thief.Config(), "--rejoin", "--out", again,
+		w.Genesis(), w.Path("founding/ceremony.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Vaultctl(t.Context(), w.As(lab.Admins[0]), w.both("region", "replace", r.Name, "--enrolment", again)...); err == nil || !strings.Contains(err.Error(), "exit status 7") {
+		t.Errorf("an enrolment by the old HSM: %v", err)
+	}
 	if text := thief.Said(); trouble.MatchString(text) {
 		t.Errorf("the thief's region crashed:\n%s", text)
 	}
