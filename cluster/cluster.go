@@ -96,6 +96,7 @@ func New(cfg Config) (*Cluster, error) {
 		cancel()
 		return nil, err
 	}
+	c.pinned.changed(cfg) // what the disk's evidence was judged by
 	c.proposer = newProposer(ctx, c.proposeEntry)
 	c.barriers = newShared(c.quorumRead)
 	return c, nil

@@ -160,7 +160,7 @@ func (d *dialer) dial(ctx context.Context, id raft.ServerID, addr string) (*conn
 		_ = raw.Close()
 		return nil, err
 	}
-	return d.track(newConn(c, peer))
+	return d.track(newConn(c, peer), c)
 }
 
 func (d *dialer) accept(ctx context.Context, raw net.Conn, cfg *tls.Config) (*conn, error) {
@@ -170,7 +170,7 @@ func (d *dialer) accept(ctx context.Context, raw net.Conn, cfg *tls.Config) (*co
 		_ = raw.Close()
 		return nil, err
 	}
-	return d.track(newConn(c, peer))
+	return d.track(newConn(c, peer), c)
 }
 
 func (d *dialer) handshake(ctx context.Context, c *tls.Conn) (remote, error) {
@@ -185,12 +185,18 @@ func (d *dialer) handshake(ctx context.Context, c *tls.Conn) (remote, error) {
 	return d.identify(c)
 }
 
-func (d *dialer) track(c *conn) (*conn, error) {
+// track enters a connection, unless the identity it was made under was replaced meanwhile:
+// dropOf would not have seen it.
+func (d *dialer) track(c *conn, over *tls.Conn) (*conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		_ = c.Conn.Close()
 		return nil, net.ErrClosed
+	}
+	if p, err := identity.PeerOf(over.ConnectionState()); err != nil || p.Cert == nil || !signedBy(d.pins, d.cluster, p.Cert) {
+		_ = over.NetConn().Close()
+		return nil, errs.New(errs.Unauthenticated, "region %d has another identity now", c.peer.region)
 	}
 	d.open[c] = struct{}{}
 	return c, nil

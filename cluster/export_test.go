@@ -424,3 +424,6 @@ func (c *Cluster) Meet(cert *identity.SessionCert) { c.book.roster.add(cert) }
 
 // Provable reports whether the present term's proof verifies under who counts now.
 func (c *Cluster) Provable() bool { return c.provable() }
+
+// Repin looks for identities that were replaced, as after an entry.
+func (c *Cluster) Repin() { c.repin() }

@@ -30,10 +30,15 @@ func (c *Cluster) history() *chain.Book {
 // repin lets go of sessions and connections of identities that the state replaced. It is
 // called after anything was applied, and looks only where a pin is another one than before.
 func (c *Cluster) repin() {
-	if !c.pinned.changed(c.cfg) {
+	changed := c.pinned.changed(c.cfg)
+	if len(changed) == 0 {
 		return
 	}
 	lost := c.book.roster.repin()
+	c.book.acquit(changed)
+	if err := c.evidence.load(); err != nil {
+		c.log.Error("evidence not judged again", slog.String("error", err.Error()))
+	}
 	if len(lost) == 0 {
 		return
 	}
@@ -55,14 +60,15 @@ func (c *Cluster) provable() bool {
 // pinned remembers what regions' identities were when it was last asked.
 type pinned map[identity.RegionID]identity.PublicKey
 
-func (p pinned) changed(cfg Config) (news bool) {
+// changed returns the regions whose identity is another one since it was last asked.
+func (p pinned) changed(cfg Config) (news []identity.RegionID) {
 	for _, m := range cfg.Members {
 		keys := cfg.Pins(m.Region)
 		if len(keys) == 0 {
 			continue
 		}
 		if last := keys[len(keys)-1]; !p[m.Region].Equal(last) {
-			p[m.Region], news = last, true
+			p[m.Region], news = last, append(news, m.Region)
 		}
 	}
 	return news

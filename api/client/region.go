@@ -145,14 +145,16 @@ func (c *Client) Evidence(ctx context.Context, region RegionID, hash [32]byte) (
 	}
 }
 
-// JudgeEvidence judges a file of evidence without any connection.
+// JudgeEvidence judges a file of evidence without any connection. The last key of a region
+// is the one it has now.
 func JudgeEvidence(file []byte, cluster ClusterID, lineage [32]byte, regions map[RegionID][]PublicKey) (*chain.Evidence, *chain.Finding, error) {
 	e, err := chain.DecodeEvidence(file)
 	if err != nil {
 		return nil, nil, err
 	}
 	court := chain.Court{Cluster: cluster, Lineage: lineage, Regions: len(regions),
-		Pins: func(r RegionID) []PublicKey { return regions[r] }}
+		Pins:    func(r RegionID) []PublicKey { return regions[r] },
+		Present: func(r RegionID) []PublicKey { return regions[r][max(0, len(regions[r])-1):] }}
 	f, err := chain.Convict(court, e)
 	return e, f, err
 }
