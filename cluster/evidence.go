@@ -124,7 +124,7 @@ func (c *Cluster) Evidence() []*chain.Evidence {
 }
 
 func (c *Cluster) court() chain.Court {
-	return chain.Court{Cluster: c.cfg.Cluster, Lineage: c.cfg.Lineage, Pins: c.cfg.ever, Regions: c.book.roster.Regions()}
+	return chain.Court{Cluster: c.cfg.Cluster, Lineage: c.cfg.Lineage, Pins: c.cfg.ever, Regions: c.book.roster.Regions(), Vouch: c.vouchesPresent}
 }
 
 // accuse makes a file of evidence, acts on it and passes it on. What does not hold in

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
+	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
@@ -25,6 +26,19 @@ func (cfg *Config) ever(region identity.RegionID) (keys []identity.PublicKey) {
 // history is a roster for what this region stored itself, once it had been verified.
 func (c *Cluster) history() *chain.Book {
 	return chain.NewBook(c.cfg.Cluster, c.cfg.ever, len(c.cfg.regions()))
+}
+
+// vouchesPresent refuses sessions of a region's present server under an identity that was
+// replaced: whoever has the old HSM must not convict the region that came back without it.
+func (c *Cluster) vouchesPresent(cert *identity.SessionCert) error {
+	now := c.cfg.Pins // of the server that the own state has
+	if c.cfg.Older != nil && len(c.cfg.Older(cert.Region)) > 0 {
+		now = c.cfg.Older
+	}
+	if cert.ServerID == c.approvedServer(cert.Region) && !signedBy(now, c.cfg.Cluster, cert) {
+		return errs.New(errs.Unverified, "a session of server %s under an identity that region %d does not have any more", cert.ServerID, cert.Region)
+	}
+	return nil
 }
 
 // repin lets go of sessions and connections of identities that the state replaced. It is

@@ -17,6 +17,10 @@ type Court struct {
 	Lineage [32]byte
 	Pins    identity.Pins // identity keys, of replaced regions too
 	Regions int
+
+	// Vouch, where set, refuses a session that one of the pins certified all the same: who has
+	// an HSM that was replaced issues sessions in the name of whatever server it likes.
+	Vouch func(*identity.SessionCert) error
 }
 
 // Finding is what a file of evidence shows.
@@ -51,7 +55,11 @@ func Convict(c Court, e *Evidence) (*Finding, error) {
 	}
 	book := NewBook(c.Cluster, c.Pins, c.Regions)
 	for _, s := range e.Sessions {
-		if err := book.Add(s); err != nil {
+		err := book.Add(s)
+		if err == nil && c.Vouch != nil {
+			err = c.Vouch(s)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
