@@ -7,7 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/tetrad-vault/tetrad/cluster"
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -121,5 +124,46 @@ func TestReplacedIdentity(t *testing.T) {
 			t.Error("the replaced server takes part")
 		}
 		lost.Kill()
+	})
+}
+
+// TestThiefConvictsNobody: who has a region's old HSM signs two entries for one place in the
+// name of the server that came with the new one. That shows nothing against it; what the new
+// HSM certified does.
+func TestThiefConvictsNobody(t *testing.T) {
+	s := &state{view: map[string][]cluster.Member{}}
+	var founders []cluster.Member
+	var older []identity.PublicKey
+	tune := func(n *clustertest.Node, c *cluster.Config) {
+		s.tune(n, c)
+		c.Members = founders
+		c.Former = func(r identity.RegionID) []identity.PublicKey {
+			if r == 1 {
+				return older
+			}
+			return nil
+		}
+	}
+	simulate(t, clustertest.Options{Tune: tune}, func(t *testing.T, a *clustertest.Nodes) {
+		founders = a.Members()
+		s.set("", founders)
+		victim, thief := a.List[1], a.List[0]
+		victim.Start()
+		accuser := speakerOf(t, a.List[3], victim)
+		fresh := a.Join(1, thief.Name+"-0000beef")
+		older = a.Repin(1)
+		s.set("", append([]cluster.Member{fresh.Member()}, founders[1:]...))
+		thief.ServerID = fresh.ServerID
+		for convicted, by := range []*clustertest.Node{thief, fresh} { // the thief shows nothing, the region itself does
+			l := speakerOf(t, by, victim)
+			x, y := exhibitOf(l, 1), exhibitOf(l, 2)
+			a.Eventually(time.Second, "the accusation", func() bool {
+				return accuser.Accuse(raft.ServerID(victim.ServerID), victim.Addr, chain.RivalEntries, 1, x.bare, y.bare, x.cert) == nil
+			})
+			time.Sleep(100 * time.Millisecond) // until it was judged
+			if c := victim.C.Stats().Convicted; len(c) != convicted {
+				t.Errorf("%d: %v are convicted", convicted, c)
+			}
+		}
 	})
 }

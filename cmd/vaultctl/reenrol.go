@@ -149,6 +149,35 @@ func (a *app) replaceDisk(ctx context.Context, d *dual, g *genesis.Genesis, regi
 		GossipAddr: e.GossipAddr, Enrolment: e.Encode()}, nil)
 }
 
+// checkArrival is the second administrator's look at who comes: by the identity that the
+// region has now, as living regions say.
+func (a *app) checkArrival(ctx context.Context, v *vault, body command.Body) error {
+	replace, disk := body.(*command.ReplaceMember)
+	if _, hsm := body.(*command.Reenrol); !hsm && (!disk || len(replace.Enrolment) == 0) {
+		return nil
+	}
+	ctx, cancel := a.deadline(ctx)
+	defer cancel()
+	if err := v.askIdentities(ctx); err != nil {
+		return advise(err)
+	}
+	if b, hsm := body.(*command.Reenrol); hsm {
+		if now := v.identities[b.Region].Fingerprint(); now != b.Replaces {
+			return errs.New(errs.Stale, "the proposal replaces identity %s, region %s has %s", b.Replaces.Short(), regionName(v.genesis, b.Region), now.Short())
+		}
+		return (&ceremony.Reenrolment{Reenrol: *b}).Check(&v.genesis.Document)
+	}
+	e, err := ceremony.DecodeEnrolment(replace.Enrolment)
+	if err != nil {
+		return err
+	}
+	if e.Region != replace.Region || e.ServerID != replace.ServerID || !v.identities[e.Region].Equal(e.Identity) {
+		return errs.New(errs.Unverified, "the proposal rests on an enrolment that region %s's identity key did not sign", regionName(v.genesis, replace.Region)).
+			WithHint("ask whoever proposed it where the enrolment comes from")
+	}
+	return nil
+}
+
 // identityOf asks the living regions for a region's identity key.
 func (a *app) identityOf(ctx context.Context, region identity.RegionID) (k identity.PublicKey, err error) {
 	err = a.with(ctx, func(ctx context.Context, v *vault) error {

@@ -230,6 +230,9 @@ send it. Without --yes you are asked; look at what it says.`, cobra.ExactArgs(1)
 				if err := checkProposal(v, cmd); err != nil {
 					return err
 				}
+				if err := a.checkArrival(ctx, v, body); err != nil {
+					return err
+				}
 				if err := a.confirm(cmd, body, yes); err != nil {
 					return err
 				}
