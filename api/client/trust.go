@@ -34,6 +34,7 @@ type trust struct {
 	mu      sync.RWMutex
 	keys    map[RegionID][]PublicKey // oldest first
 	learned map[RegionID]bool        // its last key was told by others: the ones before speak no more
+	contest []RegionID               // whose key two camps dispute: what it says counts for nothing
 	doubt   bool                     // something did not verify since
 	asked   time.Time
 
@@ -59,17 +60,23 @@ func (t *trust) speak(r RegionID) []PublicKey {
 	return slices.Clone(keys)
 }
 
-// ever are also those that did: what they certified stays certified.
-func (t *trust) ever(r RegionID) []PublicKey {
+// counts are the keys under which what a region signs counts: none while it is contested.
+func (t *trust) counts(r RegionID) []PublicKey {
 	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return slices.Clone(t.keys[r])
+	contested := slices.Contains(t.contest, r)
+	t.mu.RUnlock()
+	if contested {
+		return nil
+	}
+	return t.speak(r)
 }
 
-// book is a roster of sessions under these keys.
+// book is a roster of sessions under these keys. A key that was replaced has none, however
+// old the certificate: who has its HSM signs such ones now. What it alone would prove, two
+// regions' words prove.
 func (t *trust) book() *chain.Book {
-	b := chain.NewBook(t.cfg.Cluster, t.ever, len(t.cfg.Regions))
-	b.Speaking(t.speak)
+	b := chain.NewBook(t.cfg.Cluster, t.counts, len(t.cfg.Regions))
+	b.Speaking(t.counts)
 	return b
 }
 
@@ -115,9 +122,10 @@ func (t *trust) former(r RegionID, k PublicKey) bool {
 }
 
 // take enters what others told, and returns the regions whose key is another one now.
-func (t *trust) take(pins roll.Pins) (changed []RegionID) {
+func (t *trust) take(pins roll.Pins, contested []RegionID) (changed []RegionID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.contest = contested
 	for r, k := range pins {
 		keys := t.keys[r]
 		if keys[len(keys)-1].Equal(k) || len(keys) >= formersMost {
@@ -172,7 +180,7 @@ func (c *Client) relearn(ctx context.Context, guest RegionID) (changed bool, hea
 		}
 		j := roll.Judge{Cluster: c.cfg.Cluster, Lineage: c.cfg.Lineage, Start: c.trust.believed(), Former: c.trust.former}
 		pins, of := j.Believe(rolls)
-		news := c.trust.take(pins)
+		news := c.trust.take(pins, j.Contested(pins, of))
 		if heard = of; len(news) == 0 {
 			break
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/roll"
+	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/internal/rpc/rpctest"
 )
 
@@ -95,8 +96,10 @@ func TestOneRegionsIdentity(t *testing.T) {
 func TestThief(t *testing.T) {
 	c := start(t, 4)
 	fresh := identity.GenerateEd25519().Public() // the region's, whose node is not there
-	for _, r := range []int{0, 1, 3} {
-		c.Nodes[r].Bend = claim(3, fresh)
+	living := []*rpctest.Node{c.Nodes[0], c.Nodes[1], c.Nodes[3]}
+	for _, n := range living {
+		n.Bend = claim(3, fresh)
+		n.OnProve(func(i uint64) *rpc.Proof { return c.Certify(rpctest.Place(i), living...) }) // as regions do that know
 	}
 	boss := dial(t, config(c, c.Principal("", command.RoleAdmin)))
 	ctx := within(t, 20*time.Second)
@@ -111,12 +114,42 @@ func TestThief(t *testing.T) {
 	if a.Ground == client.GroundEveryRegion || slices.Contains(a.Confirmed, 3) {
 		t.Errorf("the thief's word counts: %+v", a)
 	}
+	// A liar, an honest region that the liar shows a rival, and the thief certify nothing.
+	for _, n := range c.Nodes {
+		n.OnProve(func(i uint64) *rpc.Proof { return c.Certify(rpctest.Place(i), c.Nodes[0], c.Nodes[1], c.Nodes[2]) })
+	}
+	cmd, err = boss.Command(&command.FreezeVault{Reason: "certified by a thief"})
+	want(t, err, errs.OK)
+	_, err = boss.Submit(within(t, 3*time.Second), cmd)
+	want(t, err, errs.OutcomeUnknown)
 	// Never back, whatever all say then.
 	for _, r := range []int{0, 1, 3} {
 		c.Nodes[r].Bend = nil
 	}
 	if ids, err := boss.Identities(ctx); err != nil || !ids[3].Equal(fresh) {
 		t.Errorf("believes %v, %v", ids, err)
+	}
+}
+
+// TestCamps: a liar and the thief of a region's old HSM call another region replaced, while the
+// others say whose HSM was. Nobody can tell who is right, and neither region's words count:
+// the thief and the liar together confirm nothing.
+func TestCamps(t *testing.T) {
+	c := start(t, 4)
+	fresh, forged := identity.GenerateEd25519().Public(), identity.GenerateEd25519().Public()
+	liar, thief := c.Nodes[0], c.Nodes[2]
+	boss := dial(t, config(c, c.Principal("", command.RoleAdmin)))
+	cmd, err := boss.Command(&command.FreezeVault{Reason: "two camps"})
+	want(t, err, errs.OK)
+	_, err = boss.Submit(within(t, 5*time.Second), cmd)
+	want(t, err, errs.OK)
+	c.Nodes[1].Bend, c.Nodes[3].Bend = claim(3, fresh), claim(3, fresh)
+	liar.Bend, thief.Bend = claim(4, forged), claim(4, forged)
+	_, err = boss.Identities(within(t, 20*time.Second))
+	want(t, err, errs.OK)
+	a, _ := boss.Acknowledge(within(t, 3*time.Second), cmd, nil)
+	if !slices.Equal(a.Confirmed, []client.RegionID{1, 2}) {
+		t.Errorf("contested regions' words count: %+v", a)
 	}
 }
 

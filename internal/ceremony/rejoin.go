@@ -32,15 +32,14 @@ func (s *Site) Arrive(ctx context.Context, a *Arrival) (*Enrolment, error) {
 	if int(s.Region.ID) > len(d.Regions) || s.Region.ID < 1 || d.Regions[s.Region.ID-1].Name != s.Region.Name {
 		return nil, errs.New(errs.Invalid, "the genesis has no region %q", s.Region.Name)
 	}
+	if err := a.Heard.whole(d); err != nil {
+		return nil, err
+	}
 	pins := pinsFile{d.Hash(), a.changed()}
 	if done, err := s.installed(pins.genesis); err != nil {
 		return nil, err
 	} else if done {
-		again, err := s.arrived(d)
-		if err != nil {
-			return nil, err
-		}
-		return again, s.FS.WriteFile(FilePins, pins.encode())
+		return s.hearMore(d, pins)
 	}
 	region, again, err := s.comes(ctx, a)
 	if err != nil {
@@ -58,6 +57,25 @@ func (s *Site) Arrive(ctx context.Context, a *Arrival) (*Enrolment, error) {
 		others = append(others, file{FileBundle, a.Found.BundleFile()})
 	}
 	return again, s.write(a.Genesis, state, region, others...)
+}
+
+// hearMore notes at an installed region who the others are. What it knew stays where the
+// welcomes still name the founder's key: that one never comes back.
+func (s *Site) hearMore(d *genesis.Document, pins pinsFile) (*Enrolment, error) {
+	again, err := s.arrived(d)
+	if err != nil {
+		return nil, err
+	}
+	known, err := loadPins(s.FS, pins.genesis, len(d.Regions))
+	if err != nil {
+		return nil, err
+	}
+	for region, k := range known {
+		if _, told := pins.pins[region]; !told {
+			pins.pins[region] = k
+		}
+	}
+	return again, s.FS.WriteFile(FilePins, pins.encode())
 }
 
 func (a *Arrival) changed() roll.Pins {

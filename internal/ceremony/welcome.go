@@ -55,6 +55,7 @@ type Hearing struct {
 	Pins     roll.Pins           // identity keys to believe
 	Changed  []identity.RegionID // whose key is not the one of the genesis
 	Disputed []identity.RegionID // whose key somebody believed calls another one
+	Split    []identity.RegionID // those of them about whom two camps are equally strong
 	rolls    []*roll.Roll        // of believed regions
 }
 
@@ -79,6 +80,7 @@ func Hear(d *genesis.Document, in []*Welcome, trust Trust) (*Hearing, error) {
 	}
 	h := &Hearing{}
 	h.Pins, h.rolls = j.Believe(rolls)
+	h.Split = j.Contested(h.Pins, h.rolls)
 	for _, region := range slices.Sorted(maps.Keys(h.Pins)) {
 		if !h.Pins[region].Equal(founders[region]) {
 			h.Changed = append(h.Changed, region)
@@ -86,6 +88,19 @@ func Hear(d *genesis.Document, in []*Welcome, trust Trust) (*Hearing, error) {
 	}
 	h.Disputed = roll.Disputed(h.Pins, h.rolls)
 	return h, nil
+}
+
+// whole refuses welcomes of two camps that are equally strong.
+func (h *Hearing) whole(d *genesis.Document) error {
+	if len(h.Split) == 0 {
+		return nil
+	}
+	names := make([]string, len(h.Split))
+	for i, r := range h.Split {
+		names[i] = d.Regions[r-1].Name
+	}
+	return errs.New(errs.Unverified, "the welcomes contradict each other about %s, and as many say one thing as the other", strings.Join(names, ", ")).
+		WithHint("compare the identities of these regions by telephone, and name them: --trust-identity REGION=FINGERPRINT; keep the welcomes, they are signed")
 }
 
 // keyOf finds a region's key by its fingerprint.

@@ -34,20 +34,33 @@ type Key = identity.PublicKey
 func (j *Judge) Believe(rolls []*Roll) (Pins, []*Roll) {
 	pins := maps.Clone(j.Start)
 	for range 2 * len(pins) {
-		var changes []change
-		heard := j.heard(pins, rolls)
-		for _, region := range slices.Sorted(maps.Keys(pins)) {
-			if c, ok := j.changed(region, pins[region], heard); ok {
-				changes = append(changes, c)
-			}
-		}
-		c, ok := strongest(changes)
+		c, ok := strongest(j.changes(pins, j.heard(pins, rolls)))
 		if !ok {
-			return pins, heard
+			break
 		}
 		pins[c.region] = c.key
 	}
 	return pins, j.heard(pins, rolls)
+}
+
+// Contested returns the regions of which two camps, as strong as each other, say that they
+// have another key than is believed, ascending. One camp has two liars, or one and the thief
+// of an old HSM, and nobody can tell which: no region of both is to be believed alone.
+func (j *Judge) Contested(pins Pins, heard []*Roll) (out []identity.RegionID) {
+	for _, c := range j.changes(pins, heard) {
+		out = append(out, c.region)
+	}
+	return out
+}
+
+// changes are what the others' words would make of each region, by region.
+func (j *Judge) changes(pins Pins, heard []*Roll) (out []change) {
+	for _, region := range slices.Sorted(maps.Keys(pins)) {
+		if c, ok := j.changed(region, pins[region], heard); ok {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // change is another key of a region, and who says so.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +107,28 @@ func TestBelieve(t *testing.T) {
 		}
 		if got, _ := j.Believe(c.rolls); !maps.EqualFunc(got, c.want, roll.Key.Equal) {
 			t.Errorf("%s: believes %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestContested: a liar and the thief of an old HSM call an honest region replaced, so that
+// the thief may go on: neither is believed alone then. One liar brings that about for nobody.
+func TestContested(t *testing.T) {
+	fresh, forged := hsm(3, 1), hsm(4, 7)
+	truth, lies := with(3, fresh), with(4, forged)
+	two, four := says(t, 2, hsm(2, 0), truth), says(t, 4, hsm(4, 0), truth)
+	liar := says(t, 1, hsm(1, 0), lies)
+	for name, c := range map[string]struct {
+		rolls []*roll.Roll
+		want  []identity.RegionID
+	}{
+		"two camps":         {[]*roll.Roll{liar, two, says(t, 3, hsm(3, 0), lies), four}, []identity.RegionID{3, 4}},
+		"a liar alone":      {[]*roll.Roll{liar, two, four}, nil},
+		"the region itself": {[]*roll.Roll{liar, two, says(t, 3, fresh, truth), four}, nil},
+	} {
+		j := judge()
+		if got := j.Contested(j.Believe(c.rolls)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v are contested, want %v", name, got, c.want)
 		}
 	}
 }
