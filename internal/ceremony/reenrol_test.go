@@ -30,6 +30,8 @@ type lost struct {
 	east  *ceremonytest.Site
 	fresh *ceremony.Reenrolment
 	pins  roll.Pins // what the vault says after the re-enrolment
+
+	stolen identity.Signer // the identity key in the HSM of before
 }
 
 const east = identity.RegionID(2)
@@ -41,6 +43,7 @@ func newLost(t *testing.T) *lost {
 	l.doc = &l.found.Genesis.Document
 	l.root, _ = opens(t, l.Sites[1])
 	l.east = l.Sites[1]
+	l.stolen = l.east.HSM.Identity()
 	l.east.Device = sealtest.New(sealtest.Options{Seed: 77, Hashes: []seal.Hash{seal.SHA256}})
 	l.east.HSM, l.east.FS = ceremonytest.OpenHSM(t, l.east.Device), durabletest.New()
 	var err error
@@ -367,6 +370,41 @@ func TestLateRegion(t *testing.T) {
 	after, err := ceremony.Load(west.FS)
 	if err != nil || after.ServerID != before.ServerID || !bytes.Equal(after.Unseal, before.Unseal) || !after.Pins[east].Equal(l.fresh.Identity) {
 		t.Errorf("%+v, %v", after, err)
+	}
+	// A welcome of before the re-enrolment, handed over once more, forgets nothing.
+	old := []*ceremony.Welcome{l.says(t, words{region: 1, pins: founders(l.doc), roots: l.roots()}), l.says(t, words{region: 3, pins: founders(l.doc), roots: l.roots()})}
+	if heard, err = ceremony.Hear(l.doc, old, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := west.Arrive(t.Context(), &ceremony.Arrival{Genesis: l.found.Genesis, Heard: heard}); err != nil {
+		t.Fatal(err)
+	}
+	if after, err = ceremony.Load(west.FS); err != nil || !after.Pins[east].Equal(l.fresh.Identity) {
+		t.Errorf("an older welcome: %+v, %v", after, err)
+	}
+}
+
+// TestCampsOfWelcomes: a liar and the thief of the old HSM against two honest regions: nothing
+// is installed, or noted, before people compared.
+func TestCampsOfWelcomes(t *testing.T) {
+	l := newLost(t)
+	lies := founders(l.doc)
+	lies[4] = identity.GenerateEd25519().Public()
+	said := []*ceremony.Welcome{l.true(t, 3), l.true(t, 4), l.says(t, words{region: 1, pins: lies, roots: l.roots()}),
+		l.says(t, words{region: east, by: l.stolen, pins: lies, roots: l.roots()})}
+	if _, err := l.arrive(t, nil, said...); errs.CodeOf(err) != errs.Unverified {
+		t.Errorf("installed on what two camps say: %v", err)
+	}
+	west := l.Sites[3]
+	heard, err := ceremony.Hear(l.doc, said, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := west.Arrive(t.Context(), &ceremony.Arrival{Genesis: l.found.Genesis, Heard: heard}); errs.CodeOf(err) != errs.Unverified {
+		t.Errorf("noted what two camps say: %v", err)
+	}
+	if in, err := l.arrive(t, ceremony.Trust{east: l.fresh.Identity.Fingerprint()}, said...); err != nil || !in.Pins[east].Equal(l.fresh.Identity) {
+		t.Errorf("compared: %+v, %v", in, err)
 	}
 }
 
