@@ -22,9 +22,10 @@ import (
 // replaced never comes back.
 
 const (
-	doubtPause  = 5 * time.Second // between two rounds of questions, so that a liar costs little
-	rollWait    = 2 * time.Second // for all answers of a round: one node that hangs holds up nobody for long
-	formersMost = 16              // keys remembered of a region
+	doubtPause  = 5 * time.Second  // between two rounds of questions, so that a liar costs little
+	rollWait    = 2 * time.Second  // for all answers of a round: one node that hangs holds up nobody for long
+	certainTime = 10 * time.Minute // for which what regions said of each other is asked for no more
+	formersMost = 16               // keys remembered of a region
 )
 
 // trust is the identity keys a client believes.
@@ -95,10 +96,12 @@ func (t *trust) due(now time.Time) bool {
 	return t.doubt && now.Sub(t.asked) >= doubtPause
 }
 
-func (t *trust) never() bool {
+// uncertain reports whether nobody was asked lately: a client that runs for months hears of
+// nothing that verifies under a key replaced since.
+func (t *trust) uncertain(now time.Time) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	return t.asked.IsZero()
+	return now.Sub(t.asked) >= certainTime
 }
 
 func (t *trust) believed() roll.Pins {
@@ -156,7 +159,7 @@ func (c *Client) reconsider(ctx context.Context) bool {
 	return err == nil && changed
 }
 
-// certain asks once who the regions are, before something is asked of one region itself: who
+// certain asks now and then who the regions are, before something is asked of one region itself: who
 // has its old HSM passes for it with a client that knows the genesis only.
 func (c *Client) certain(ctx context.Context) {
 	select {
@@ -165,7 +168,7 @@ func (c *Client) certain(ctx context.Context) {
 		return
 	}
 	defer func() { <-c.trust.turn }()
-	if c.trust.never() {
+	if c.trust.uncertain(time.Now()) {
 		_, _, _ = c.relearn(ctx, 0) // who answers nothing changes nothing
 	}
 }
