@@ -20,6 +20,13 @@ func (c *Cluster) keepCertified() {
 	for c.ctx.Err() == nil {
 		sleep(c.ctx, c.cfg.Timing.Heartbeat/2, nil)
 		now, leads := c.leads()
+		if leads && c.unprovable() {
+			c.log.Warn("leadership given up: its term rests on the vote of a replaced identity", slog.Uint64("term", now))
+			if err := c.stepDown(); err != nil && c.ctx.Err() == nil {
+				c.log.Warn("leadership not given up", slog.String("error", err.Error()))
+			}
+			continue
+		}
 		done := c.book.own.Floor()
 		if !leads || now != term || done > floor || c.book.own.Last().Index <= done {
 			term, floor, since = now, done, time.Now()

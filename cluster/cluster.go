@@ -25,6 +25,8 @@ type Cluster struct {
 	startMark   uint64 // durable high-water mark at start
 
 	book      *book
+	pinned    pinned      // touched by the machine's goroutine only
+	doubtful  atomic.Bool // sessions were let go: the leader looks at what its term rests on
 	evidence  *evidenceStore
 	marks     *marks
 	stable    *voteStore
@@ -81,7 +83,7 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(),
+	c := &Cluster{cfg: cfg, log: cfg.Logger, ctx: ctx, cancel: cancel, decoded: newDecodedCache(), pinned: pinned{},
 		gate: make(chan struct{}, 1), life: make(chan struct{}, 1), acks: map[raft.ServerID]uint64{}, claims: claims{last: map[identity.Fingerprint]chain.Claim{}}, offsets: map[raft.ServerID]offset{}, sparse: newSparse()}
 	c.dues = newDues(cfg.Session.Cert.Region)
 	c.transport = c.newTransport()
@@ -94,6 +96,7 @@ func New(cfg Config) (*Cluster, error) {
 		cancel()
 		return nil, err
 	}
+	c.pinned.changed(cfg) // what the disk's evidence was judged by
 	c.proposer = newProposer(ctx, c.proposeEntry)
 	c.barriers = newShared(c.quorumRead)
 	return c, nil

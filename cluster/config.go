@@ -66,7 +66,9 @@ type Config struct {
 	Lineage [32]byte // hash of the genesis: chain hash before the first entry
 	Session *identity.Session
 	Pins    identity.Pins
-	Members []Member // from the genesis; the first raft configuration
+	Older   identity.Pins // of regions whose pin is ahead of the own state: what verifies the log up to there, and nothing new; may be nil
+	Former  identity.Pins // all that regions had before: for evidence and for what this region stored itself; may be nil
+	Members []Member      // from the genesis; the first raft configuration
 
 	Network  network.Network
 	RaftAddr string // advertised to the others

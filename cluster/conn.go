@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,6 +58,7 @@ type dialer struct {
 	cluster identity.ClusterID
 	session *identity.Session
 	pins    identity.Pins
+	older   identity.Pins                // may be nil
 	names   map[identity.RegionID]string // region name: what a server id must begin with
 
 	mu     sync.Mutex
@@ -66,18 +68,21 @@ type dialer struct {
 	closed bool
 }
 
-// vouched reports whether a certificate that came outside TLS carries its region's name
-// and the signature of one of its pinned identity keys.
-func (d *dialer) vouched(cert *identity.SessionCert) bool {
-	if d.checkName(cert) != nil {
-		return false
+// stands judges a certificate that came outside TLS: it must carry its region's name and
+// the signature of one of its pinned identity keys.
+func (d *dialer) stands(cert *identity.SessionCert) standing {
+	switch {
+	case d.checkName(cert) != nil:
+	case signedBy(d.pins, d.cluster, cert):
+		return present
+	case d.older != nil && signedBy(d.older, d.cluster, cert):
+		return older
 	}
-	for _, key := range d.pins(cert.Region) {
-		if cert.Verify(d.cluster, key) == nil {
-			return true
-		}
-	}
-	return false
+	return strange
+}
+
+func signedBy(pins identity.Pins, cluster identity.ClusterID, cert *identity.SessionCert) bool {
+	return slices.ContainsFunc(pins(cert.Region), func(k identity.PublicKey) bool { return cert.Verify(cluster, k) == nil })
 }
 
 func (d *dialer) checkName(cert *identity.SessionCert) error {
@@ -155,7 +160,7 @@ func (d *dialer) dial(ctx context.Context, id raft.ServerID, addr string) (*conn
 		_ = raw.Close()
 		return nil, err
 	}
-	return d.track(newConn(c, peer))
+	return d.track(newConn(c, peer), c)
 }
 
 func (d *dialer) accept(ctx context.Context, raw net.Conn, cfg *tls.Config) (*conn, error) {
@@ -165,7 +170,7 @@ func (d *dialer) accept(ctx context.Context, raw net.Conn, cfg *tls.Config) (*co
 		_ = raw.Close()
 		return nil, err
 	}
-	return d.track(newConn(c, peer))
+	return d.track(newConn(c, peer), c)
 }
 
 func (d *dialer) handshake(ctx context.Context, c *tls.Conn) (remote, error) {
@@ -180,12 +185,18 @@ func (d *dialer) handshake(ctx context.Context, c *tls.Conn) (remote, error) {
 	return d.identify(c)
 }
 
-func (d *dialer) track(c *conn) (*conn, error) {
+// track enters a connection, unless the identity it was made under was replaced meanwhile:
+// dropOf would not have seen it.
+func (d *dialer) track(c *conn, over *tls.Conn) (*conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		_ = c.Conn.Close()
 		return nil, net.ErrClosed
+	}
+	if p, err := identity.PeerOf(over.ConnectionState()); err != nil || p.Cert == nil || !signedBy(d.pins, d.cluster, p.Cert) {
+		_ = over.NetConn().Close()
+		return nil, errs.New(errs.Unauthenticated, "region %d has another identity now", c.peer.region)
 	}
 	d.open[c] = struct{}{}
 	return c, nil
@@ -200,11 +211,16 @@ func (d *dialer) drop(c *conn) {
 }
 
 // dropAll closes all connections.
-func (d *dialer) dropAll() {
+func (d *dialer) dropAll() { d.dropOf(func(identity.RegionID) bool { return true }) }
+
+// dropOf closes the connections to regions.
+func (d *dialer) dropOf(which func(identity.RegionID) bool) {
 	d.mu.Lock()
 	all := make([]*conn, 0, len(d.open))
 	for c := range d.open {
-		all = append(all, c)
+		if which(c.peer.region) {
+			all = append(all, c)
+		}
 	}
 	d.mu.Unlock()
 	for _, c := range all {

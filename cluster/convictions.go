@@ -47,6 +47,9 @@ func (c *Cluster) approvedServer(region identity.RegionID) string {
 // again. Otherwise it is not heard in the term it is about, unless that was the doing of a
 // server that was replaced since.
 func (b *book) convict(f *chain.Finding) {
+	if f.Replaced {
+		return // a file for people: the identity that signed it is nobody's now
+	}
 	server, now, present := "", b.record().Term, b.present(f.Accused)
 	if len(f.Servers) == 1 {
 		server = f.Servers[0]
@@ -62,6 +65,18 @@ func (b *book) convict(f *chain.Finding) {
 	b.noted[f.Accused] = now
 	if replaced := server != present && server == b.founders[f.Accused]; f.Term == now && !replaced {
 		b.fences[f.Accused] = max(b.fences[f.Accused], now)
+	}
+}
+
+// acquit forgets what a region was convicted of, and its fences: it has another identity
+// now, and the evidence is to be judged again.
+func (b *book) acquit(regions []identity.RegionID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range regions {
+		delete(b.by, r)
+		delete(b.noted, r)
+		delete(b.fences, r)
 	}
 }
 

@@ -124,7 +124,7 @@ func (c *Cluster) Evidence() []*chain.Evidence {
 }
 
 func (c *Cluster) court() chain.Court {
-	return chain.Court{Cluster: c.cfg.Cluster, Lineage: c.cfg.Lineage, Pins: c.cfg.Pins, Regions: c.book.roster.Regions()}
+	return chain.Court{Cluster: c.cfg.Cluster, Lineage: c.cfg.Lineage, Pins: c.cfg.ever, Present: c.cfg.Pins, Regions: c.book.roster.Regions()}
 }
 
 // accuse makes a file of evidence, acts on it and passes it on. What does not hold in
@@ -198,7 +198,7 @@ func (c *Cluster) serveEvidence(_ context.Context, from remote, q *request) {
 		return
 	}
 	c.act(e, f)
-	if e.Kind == chain.RefusedEntry && !f.Convicts && c.refusesToo(e) {
+	if e.Kind == chain.RefusedEntry && !f.Convicts && !f.Replaced && c.refusesToo(e) {
 		c.book.fence(e.Accused, f.Term)
 	}
 }

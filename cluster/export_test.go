@@ -402,3 +402,28 @@ func Awaited(c *Cluster) (brought, open int) {
 	defer c.dues.mu.Unlock()
 	return len(c.dues.brought), len(c.dues.owed) - len(c.dues.brought)
 }
+
+// Voters are the regions whose votes the present leader's proof holds.
+func (c *Cluster) Voters() (out []identity.RegionID) {
+	if p := c.book.record().Proof; p != nil {
+		for i := range p.Ballots {
+			out = append(out, p.Ballots[i].Region)
+		}
+	}
+	return out
+}
+
+// Known reports whether a session is known, and whether it is of the newest boot.
+func (c *Cluster) Known(cert *identity.SessionCert) (known, current bool) {
+	h, ok := c.book.roster.Holder(cert.Region, cert.Session.Fingerprint())
+	return ok, h.Current
+}
+
+// Meet hears of a session certificate.
+func (c *Cluster) Meet(cert *identity.SessionCert) { c.book.roster.add(cert) }
+
+// Provable reports whether the present term's proof verifies under who counts now.
+func (c *Cluster) Provable() bool { return c.provable() }
+
+// Repin looks for identities that were replaced, as after an entry.
+func (c *Cluster) Repin() { c.repin() }

@@ -177,6 +177,7 @@ func (c *Cluster) leads() (term uint64, ok bool) {
 
 // advanced runs after the machine applied: leases rest on how far it is.
 func (c *Cluster) advanced(at link) {
+	c.repin()
 	c.book.advanced(at.index)
 	c.transport.nudgeAll()
 }

@@ -120,7 +120,7 @@ func (c *Cluster) openStores() error {
 	c.chain = &chainStore{LogStore: cache, lineage: c.cfg.Lineage, links: newLinks(), book: c.book, proofs: map[uint64]*chain.LeaderProof{}, fatal: c.die}
 	c.book.own, c.book.founding = ownLog{c.chain, c.book}, founding(&c.cfg)
 	c.book.store, c.book.quiet = c.stable.Set, c.chain.links.quietAt
-	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, based: func(l link) { c.book.base(l.place()) }}
+	c.snapshots = &snapshotStore{fs: c.cfg.FS, sealer: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage, chain: c.chain, log: c.log, history: c.history, based: func(l link) { c.book.base(l.place()) }}
 	c.chain.floor = c.snapshots.newestIndex
 	c.replica = &replica{machine: c.cfg.Machine, entries: c.cfg.EntrySealer, snaps: c.cfg.SnapshotSealer, lineage: c.cfg.Lineage,
 		chain: c.chain, decoded: c.decoded, admit: c.cfg.Admit, fits: c.cfg.Fits, fatal: c.die, log: c.log, advanced: c.advanced, dues: c.dues, certified: c.book.committable, vouched: c.vouch, kept: c.snapshots, marks: c.marks}
@@ -232,9 +232,9 @@ func (c *Cluster) markStarted() error {
 
 func (c *Cluster) newTransport() *transport {
 	t := c.cfg.Timing
-	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, names: c.cfg.names(),
+	d := &dialer{network: c.cfg.Network, cluster: c.cfg.Cluster, session: c.cfg.Session, pins: c.cfg.Pins, older: c.cfg.Older, names: c.cfg.names(),
 		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
-	d.roster = newRoster(len(c.cfg.regions()), d.vouched)
+	d.roster = newRoster(len(c.cfg.regions()), d.stands)
 	d.roster.lookup = c.cfg.Registered
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},

@@ -16,18 +16,29 @@ import (
 // It remembers signatures found good, so that none is checked twice.
 type roster struct {
 	regions int
-	verify  func(*identity.SessionCert) bool                 // against the region's pins
+	stands  func(*identity.SessionCert) standing             // against the region's pins
 	lookup  func(identity.Fingerprint) *identity.SessionCert // of earlier boots, from the state; may be nil
 
 	checks, signs atomic.Uint64 // signatures checked and made, for tests of what an entry costs
 
 	mu      sync.Mutex
+	self    seat // the own session: a region speaks for itself, whatever is pinned
 	holders map[seat]chain.Holder
+	outdone map[seat]bool                                 // under an identity that its region does not have any more
 	certs   map[identity.RegionID][]*identity.SessionCert // as they were shown, newest last
 	good    map[[32]byte]struct{}
 	order   [][32]byte
 	next    int
 }
+
+// standing is what a certificate is worth.
+type standing uint8
+
+const (
+	strange standing = iota // nobody pinned vouches for it
+	older                   // under an identity that was replaced: it verifies history
+	present
+)
 
 // seat is one session of one region.
 type seat struct {
@@ -42,17 +53,26 @@ var (
 	_ chain.Checker = (*roster)(nil)
 )
 
-func newRoster(regions int, verify func(*identity.SessionCert) bool) *roster {
-	return &roster{regions: regions, verify: verify, holders: map[seat]chain.Holder{},
+func newRoster(regions int, stands func(*identity.SessionCert) standing) *roster {
+	return &roster{regions: regions, stands: stands, holders: map[seat]chain.Holder{}, outdone: map[seat]bool{},
 		certs: map[identity.RegionID][]*identity.SessionCert{}, good: map[[32]byte]struct{}{}, order: make([][32]byte, maxChecked)}
 }
 
 // add takes a certificate whose region's pinned key vouches for it.
 func (r *roster) add(cert *identity.SessionCert) {
-	if cert.Region == 0 || r.touch(cert) || !r.verify(cert) {
+	if cert.Region == 0 || r.touch(cert) {
 		return
 	}
-	r.trust(cert)
+	stands := r.stands(cert)
+	if stands == strange {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if stands == older {
+		r.outdone[seatOf(cert)] = true
+	}
+	r.put(cert)
 }
 
 // touch notes that a known certificate was shown again.
@@ -83,33 +103,74 @@ func (r *roster) put(cert *identity.SessionCert) {
 	known := append(r.certs[cert.Region], cert)
 	if len(known) > maxSessions {
 		out := 0
-		if known[out] == newestOf(known) {
+		if known[out] == r.newestOf(known) {
 			out = 1
 		}
-		delete(r.holders, seatOf(known[out]))
+		r.forget(seatOf(known[out]))
 		known = slices.Delete(known, out, out+1)
 	}
-	r.certs[cert.Region] = known
-	newest := newestOf(known)
+	r.seatAll(cert.Region, known)
+}
+
+// seatAll notes a region's certificates, and which of them is of the newest boot.
+func (r *roster) seatAll(region identity.RegionID, known []*identity.SessionCert) {
+	r.certs[region] = known
+	newest := r.newestOf(known)
 	for _, c := range known {
 		r.holders[seatOf(c)] = chain.Holder{Region: c.Region, Key: c.Session, Current: c == newest}
 	}
 }
 
-// newestOf is the certificate of the newest boot, nil of none.
-func newestOf(certs []*identity.SessionCert) (newest *identity.SessionCert) {
+func (r *roster) forget(s seat) {
+	delete(r.holders, s)
+	delete(r.outdone, s)
+}
+
+// newestOf is the certificate of the newest boot, nil of none. Whatever an HSM that was
+// replaced says it issued, and when: it speaks for nobody now.
+func (r *roster) newestOf(certs []*identity.SessionCert) (newest *identity.SessionCert) {
 	for _, c := range certs {
-		if newest == nil || !c.Issued.Before(newest.Issued) {
+		if !r.outdone[seatOf(c)] && (newest == nil || !c.Issued.Before(newest.Issued)) {
 			newest = c
 		}
 	}
 	return newest
 }
 
+// repin judges what is known again, after pins may have changed, and returns the regions
+// that lost a session by it.
+func (r *roster) repin() (lost []identity.RegionID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for region, certs := range r.certs {
+		kept := certs[:0:0]
+		for _, c := range certs {
+			s := seatOf(c)
+			stands := r.stands(c)
+			if s == r.self || stands == present {
+				kept = append(kept, c)
+				delete(r.outdone, s)
+				continue
+			}
+			if stands == older {
+				kept, r.outdone[s] = append(kept, c), true
+				continue
+			}
+			r.forget(s)
+		}
+		if len(kept) < len(certs) {
+			lost = append(lost, region)
+		}
+		r.seatAll(region, kept)
+	}
+	return lost
+}
+
 // trust takes the own certificate, whatever is pinned: a region speaks for itself.
 func (r *roster) trust(cert *identity.SessionCert) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.self = seatOf(cert)
 	r.put(cert)
 }
 
@@ -200,7 +261,9 @@ func (r *roster) current() (out []*identity.SessionCert) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, known := range r.certs {
-		out = append(out, newestOf(known))
+		if newest := r.newestOf(known); newest != nil {
+			out = append(out, newest)
+		}
 	}
 	return out
 }

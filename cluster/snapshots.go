@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 )
@@ -33,6 +34,8 @@ type snapshotStore struct {
 	lineage [32]byte
 	chain   *chainStore
 	log     *slog.Logger
+
+	history func() *chain.Book // knows whoever may have signed a snapshot that is kept here
 
 	based  func(link) // a snapshot stands there
 	shelf  sync.Mutex // held while old ones go, and while a piece is read

@@ -300,7 +300,7 @@ func dual(b command.Body) bool {
 	switch b := b.(type) {
 	case *command.CreateTenant, *command.PutPrincipal, *command.RemovePrincipal, *command.UnfreezeKey, *command.UnfreezePath,
 		*command.UnfreezeVault, *command.Configure, *command.ReplaceMember, *command.RetireKey,
-		*command.RefreshKey, *command.EscrowKey, *command.ImportKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock, *command.RaiseLevel:
+		*command.RefreshKey, *command.EscrowKey, *command.ImportKey, *command.QuarantineRegion, *command.MuteRegion, *command.LiftStop, *command.RepairRegion, *command.RepairClock, *command.RaiseLevel, *command.Reenrol:
 		return true
 	case *command.CreateKey:
 		return b.AllowBlind || b.Fallback != nil
@@ -413,6 +413,8 @@ func (t *task) dispatchControl(body command.Body) (deed, error) {
 		return t.repairClock(b)
 	case *command.RaiseLevel:
 		return t.raiseLevel(b)
+	case *command.Reenrol:
+		return t.reenrol(b)
 	case *command.RegionFreeze:
 		return t.regionFreeze(b)
 	case *command.RegionFreezePath:

@@ -261,6 +261,20 @@ func (w *work) bringForward() {
 		}
 		w.putKey(&n)
 	}
+	for _, r := range w.roster.regions {
+		w.roster = w.roster.with(r.broughtForward(w.head.clock))
+	}
+}
+
+// broughtForward returns the region as if it was enrolled no later than now.
+func (g *Region) broughtForward(now time.Time) *Region {
+	if n := len(g.Former); n == 0 || !g.Former[n-1].At.After(now) {
+		return g
+	}
+	n := *g
+	n.Former = slices.Clone(g.Former)
+	n.Former[len(n.Former)-1].At = now
+	return &n
 }
 
 // dueKeys returns the first keys that time changes up to a moment, in order of when: at

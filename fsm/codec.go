@@ -69,8 +69,11 @@ func (g *Region) encode() []byte {
 	for i := range g.Sessions {
 		w.Blob(g.Sessions[i].Encode())
 	}
-	if g.Level != 0 { // rows of the first release are what they were
+	if g.Level != 0 || len(g.Former) > 0 { // rows of the first release are what they were
 		w.U32(g.Level)
+	}
+	if len(g.Former) > 0 {
+		w.Extra(extraFormer, g.writeFormer)
 	}
 	return w.Bytes()
 }
@@ -101,10 +104,11 @@ func decodeRegion(b []byte) (*Region, error) {
 		g.Sessions = append(g.Sessions, *c)
 	}
 	if r.More() {
-		if g.Level = r.U32(); g.Level == 0 {
+		if g.Level = r.U32(); g.Level == 0 && !r.More() {
 			r.Fail("level of region %d: there, but zero", g.ID)
 		}
 	}
+	g.readExtras(r)
 	return g, r.Done()
 }
 

@@ -55,7 +55,7 @@ func (k *Key) Escrowing() *Escrow {
 	if e.Epoch == 0 {
 		return e
 	}
-	if s := k.SharingOf(e.Epoch); s != nil && len(e.Boxes) < len(s.Shares) {
+	if s := k.SharingOf(e.Epoch); s != nil && slices.ContainsFunc(s.Shares, func(o Sealed) bool { return e.Box(o.Region) == nil }) {
 		return e
 	}
 	return nil

@@ -16,7 +16,11 @@ const (
 	extraAsset    = 6
 	extraGiven    = 7
 	extraSince    = 8 // of the beacon key
+	extraLost     = 9 // of multisig keys
 )
+
+// Of regions.
+const extraFormer = 1
 
 func (k *Key) writeExtras(w *wire.Writer) {
 	if k.Fallback != nil {
@@ -43,6 +47,9 @@ func (k *Key) writeExtras(w *wire.Writer) {
 	if k.Since > 0 {
 		w.Extra(extraSince, func(w *wire.Writer) { w.U64(k.Since) })
 	}
+	if lost := k.Lost(); len(lost) > 0 {
+		w.Extra(extraLost, func(w *wire.Writer) { writeRegions(w, lost) })
+	}
 }
 
 func (k *Key) readExtras(r *wire.Reader) {
@@ -66,6 +73,8 @@ func (k *Key) readExtras(r *wire.Reader) {
 			if k.Since = x.U64(); k.Since == 0 || k.Scheme != command.SchemeBeacon {
 				x.Fail("a beacon sharing of index %d in a row of scheme %s", k.Since, k.Scheme)
 			}
+		case extraLost:
+			k.readLost(x)
 		default:
 			return false
 		}

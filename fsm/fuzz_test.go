@@ -30,7 +30,9 @@ func FuzzApply(f *testing.F) {
 		&command.EscrowShare{Number: 1, Epoch: 1, Box: []byte{1}}} {
 		f.Add(l.Input(l.By(l.Region(1).Session, b)).Entry.Encode())
 	}
-	for _, b := range []command.Body{&command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
+	away(l, 2)
+	enrolment, _ := l.Enrol(l.Region(2))
+	for _, b := range []command.Body{enrolment, &command.ReplaceMember{Region: 1}, &command.RetireKey{}, &command.UnfreezeVault{}, &command.Configure{},
 		&command.QuarantineRegion{Region: 2, Quarantined: true}, &command.MuteRegion{Region: 2, Muted: true}, &command.LiftStop{Region: 2},
 		&command.RefreshKey{Holders: []identity.RegionID{1, 2, 3}}, &command.RepairRegion{Region: 2, Keep: 3}, &command.RepairClock{Words: [][]byte{{1}}},
 		&command.EscrowKey{Officers: []string{"age1a", "age1b"}, M: 2, Delay: time.Hour}, &command.CancelEscrow{},
@@ -74,7 +76,7 @@ func FuzzApply(f *testing.F) {
 // FuzzRestore reads arbitrary records under the right header and checksum: what is
 // accepted is written again byte for byte.
 func FuzzRestore(f *testing.F) {
-	l := variedThreshold(f)
+	l, anew := variedThreshold(f), variedReenrol(f)
 	m, err := fsm.New(l.Genesis, fsm.Options{})
 	if err != nil {
 		f.Fatal(err)
@@ -83,6 +85,8 @@ func FuzzRestore(f *testing.F) {
 	fresh, good := written(f, m), written(f, l.Machine)
 	f.Add(fresh[header : len(fresh)-end])
 	f.Add(good[header : len(good)-end])
+	other := written(f, anew.Machine)
+	f.Add(other[header : len(other)-end])
 	f.Fuzz(func(t *testing.T, records []byte) {
 		b := append(bytes.Clone(good[:header]), records...)
 		sum := sha256.Sum256(b)

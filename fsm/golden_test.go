@@ -10,7 +10,7 @@ import (
 )
 
 func TestSnapshotVector(t *testing.T) {
-	for name, l := range map[string]*fsmtest.Log{"snapshot": varied(t), "snapshot-addresses": variedThreshold(t), "snapshot-beacon": variedBeacon(t)} {
+	for name, l := range map[string]*fsmtest.Log{"snapshot": varied(t), "snapshot-addresses": variedThreshold(t), "snapshot-beacon": variedBeacon(t), "snapshot-reenrol": variedReenrol(t)} {
 		snapshotVector(t, name, l)
 	}
 	reads(t, "snapshot-threshold") // as written before the state kept which addresses were given out

@@ -12,6 +12,7 @@ const (
 	MaxAttempts   = 3
 	MaxSessions   = 4  // of one region, newest first
 	MaxLifted     = 32 // local stops whose end is remembered, over all regions
+	MaxFormer     = 16 // identities that one region had before
 
 	// ReservedMemory is what only the vault's own principals may fill beyond MaxRemembered.
 	ReservedMemory = 1 << 16
@@ -25,6 +26,10 @@ const (
 	// there are more than MaxRetained rows; then the oldest past expiry go first.
 	Retention   = 5 * time.Minute
 	MaxRetained = 16384
+
+	// ReenrolTime is how long after a region was enrolled with another HSM no other one is:
+	// time for people to see it, and to freeze.
+	ReenrolTime = 24 * time.Hour
 
 	// WordAge is how far a word on a region's health may be from the clock.
 	WordAge = time.Minute

@@ -82,6 +82,15 @@ type Region struct {
 	Since      uint64                 // index of the last change of health, or of the last session
 	Sessions   []identity.SessionCert // newest first, at most four
 	Level      uint32                 // of commands, as its newest session announced
+	Former     []Former               // what was replaced, oldest first: the founder's identity leads
+}
+
+// Former is what a region was before it was enrolled with another HSM. It never counts again.
+type Former struct {
+	Identity identity.PublicKey
+	Wrapping [32]byte  // SHA-256 of the wrapping key
+	Index    uint64    // of the entry that replaced it
+	At       time.Time // committed clock then
 }
 
 // Principal is one credential with its rights.
@@ -118,6 +127,7 @@ type Attestation struct {
 	Attributes []byte
 	Identity   []byte
 	Confirmed  bool // the region verified all attestations
+	Lost       bool // with the HSM it was in: it is part of addresses for ever, and never signs
 }
 
 // Key is one signing key.

@@ -25,13 +25,43 @@ type player struct {
 	keys    []command.KeyID
 	past    []*command.Command
 	names   int
+
+	enrolled []*fsmtest.Region // as they are once a command about them is carried out
 }
 
 func pick[T any](p *player, from []T) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(p.T, "pick")]
 }
 
-func (p *player) region() *fsmtest.Region { return pick(p, p.l.Regions) }
+func (p *player) region() *fsmtest.Region {
+	p.arrive()
+	return pick(p, p.l.Regions)
+}
+
+// arrive makes those regions the kit's that were enrolled with another HSM.
+func (p *player) arrive() {
+	for _, r := range p.enrolled {
+		if is := regionOf(p.l, r.ID); is.Identity.Equal(r.Identity.Public()) && p.l.Region(r.ID) != r {
+			p.l.Regions[r.ID-1] = r
+		}
+	}
+}
+
+// reenrol is an enrolment with another HSM, mostly of a region that is away.
+func (p *player) reenrol() *command.Command {
+	r := p.region()
+	for _, o := range p.l.Machine.View().Regions() {
+		if !o.Healthy && rapid.IntRange(0, 9).Draw(p.T, "any") > 0 {
+			r = p.l.Region(o.ID)
+		}
+	}
+	b, next := p.l.Enrol(r)
+	p.enrolled = append(p.enrolled, next)
+	if rapid.IntRange(0, 9).Draw(p.T, "meant") == 0 {
+		b.Replaces = p.region().Identity.Public().Fingerprint()
+	}
+	return p.admin(b)
+}
 
 func (p *player) key() command.KeyID {
 	if len(p.keys) == 0 || rapid.IntRange(0, 9).Draw(p.T, "foreign key") == 0 {
@@ -115,7 +145,9 @@ func (p *player) control() *command.Command {
 	clock := l.Machine.View().Clock()
 	to := clock.Add(-time.Duration(rapid.IntRange(-5, 900).Draw(p.T, "back")) * time.Second)
 	word := func(by identity.RegionID) []byte { return l.ClockWord(by, command.ClockWord{Clock: clock, At: to}) }
-	switch rapid.IntRange(0, 7).Draw(p.T, "control") {
+	switch rapid.IntRange(0, 9).Draw(p.T, "control") {
+	case 8, 9:
+		return p.reenrol()
 	case 0:
 		return p.admin(&command.QuarantineRegion{Region: r.ID, Quarantined: on})
 	case 1:
@@ -197,7 +229,7 @@ func history(t *rapid.T, v *fsm.Verifier) (*fsmtest.Log, []fsm.Result) {
 	}
 	results := replay.Apply(l.Inputs)
 	for range rapid.IntRange(1, 25).Draw(t, "entries") {
-		l.Now = l.Now.Add(time.Duration(rapid.SampledFrom([]int{-2, 0, 1, 1, 20, 300}).Draw(t, "seconds")) * time.Second)
+		l.Now = l.Now.Add(time.Duration(rapid.SampledFrom([]int{-2, 0, 1, 1, 20, 300, 300, 90000}).Draw(t, "seconds")) * time.Second)
 		var commands []*command.Command
 		for range rapid.IntRange(0, 6).Draw(t, "commands") {
 			commands = append(commands, p.command())

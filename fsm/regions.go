@@ -67,10 +67,7 @@ func (t *task) checkCert(r *Region, c *identity.SessionCert) error {
 	if len(r.Sessions) > 0 && !c.Issued.After(r.Sessions[0].Issued) {
 		return errs.New(errs.Stale, "region %d has a session issued later", r.ID)
 	}
-	fp := c.Session.Fingerprint()
-	_, taken := t.roster.sessions[fp]
-	_, principal := t.principals.get(fp)
-	if _, id := t.roster.identities[fp]; (taken || principal || id) && liar.Defends(liar.Sessions) {
+	if t.known(c.Session.Fingerprint()) && liar.Defends(liar.Sessions) {
 		return errs.New(errs.Invalid, "the session key of region %d was used before", r.ID)
 	}
 	return nil
@@ -137,10 +134,8 @@ func (t *task) replaceMember(b *command.ReplaceMember) (deed, error) {
 	if err := genesis.CheckServerID(r.Name, b.ServerID); err != nil {
 		return nil, err
 	}
-	for _, a := range []struct{ what, addr string }{{"raft address", b.RaftAddr}, {"api address", b.APIAddr}, {"gossip address", b.GossipAddr}} {
-		if err := command.CheckAddress(a.what, a.addr); err != nil {
-			return nil, err
-		}
+	if err := checkAddresses(b.RaftAddr, b.APIAddr, b.GossipAddr); err != nil {
+		return nil, err
 	}
 	return func(*Outcome) {
 		n := *r
@@ -151,4 +146,13 @@ func (t *task) replaceMember(b *command.ReplaceMember) (deed, error) {
 		n.ServerID, n.RaftAddr, n.APIAddr, n.GossipAddr = b.ServerID, b.RaftAddr, b.APIAddr, b.GossipAddr // a quarantine stands
 		t.putRegion(&n)
 	}, nil
+}
+
+func checkAddresses(raft, api, gossip string) error {
+	for _, a := range []struct{ what, addr string }{{"raft address", raft}, {"api address", api}, {"gossip address", gossip}} {
+		if err := command.CheckAddress(a.what, a.addr); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -153,7 +153,8 @@ func (g *Region) able(k *Key) bool {
 	if k.Scheme == command.SchemeThreshold {
 		return k.Holds(g.ID)
 	}
-	return k.Attested(g.ID) != nil && slices.Contains(g.Curves, k.Curve)
+	a := k.Attested(g.ID)
+	return a != nil && !a.Lost && slices.Contains(g.Curves, k.Curve)
 }
 
 // word decodes and verifies one region's word.

@@ -419,7 +419,7 @@ func (o *restoring) check(m *Machine) error {
 		return corrupt("%d regions, want %d", len(o.regs), len(founders))
 	}
 	for i, g := range o.regs {
-		if g.ID != founders[i].ID || !g.Identity.Equal(founders[i].Identity) {
+		if g.ID != founders[i].ID || !g.Founder().Equal(founders[i].Identity) {
 			return corrupt("region %d is not the founders'", g.ID)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,9 +86,28 @@ func variedBeacon(t testing.TB) *fsmtest.Log {
 	return l
 }
 
+// variedReenrol is a vault with two regions that have another HSM, one of them not there yet,
+// the other of a later level's release: with lost attestations and shares.
+func variedReenrol(t testing.TB) *fsmtest.Log {
+	l, _, key := fsmtest.New().ReadyThreshold(fsm.Options{})
+	away(l, 3)
+	l.Reenrol(l.Region(3))
+	l.Must(l.By(l.Region(3).Identity, &command.RegisterSession{Cert: l.Region(3).Session.Cert.Encode(), Curves: []byte{3}, Level: 2}))
+	l.Must(l.Dual(&command.RefreshKey{Key: command.BeaconKey}))
+	l.Hold(command.BeaconKey)
+	later(l, fsm.ReenrolTime)
+	away(l, 2)
+	l.Reenrol(l.Region(2))
+	l.Reenrol(l.Region(2))
+	if k, _ := l.Machine.View().Key(key); !slices.Equal(k.Sharing.Holders(), ids(1, 4)) {
+		t.Fatalf("%+v", k.Sharing)
+	}
+	return l
+}
+
 // everything is states that together have every kind of row there is.
 func everything(t testing.TB) []*fsmtest.Log {
-	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t), variedImport(t), variedBeacon(t)}
+	return []*fsmtest.Log{varied(t), variedThreshold(t), variedLimit(t), variedSchedule(t), variedImport(t), variedBeacon(t), variedReenrol(t)}
 }
 
 func written(t testing.TB, m *fsm.Machine) []byte {

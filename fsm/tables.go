@@ -1,7 +1,9 @@
 package fsm
 
 import (
+	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -290,6 +292,7 @@ func sortByID[R row](rows []R) []R {
 type roster struct {
 	regions    []*Region // ascending
 	identities map[identity.Fingerprint]*Region
+	former     map[identity.Fingerprint]*Region
 	sessions   map[identity.Fingerprint]seat
 }
 
@@ -299,9 +302,12 @@ type seat struct {
 }
 
 func newRoster(regions []*Region) *roster {
-	o := &roster{regions: regions, identities: map[identity.Fingerprint]*Region{}, sessions: map[identity.Fingerprint]seat{}}
+	o := &roster{regions: regions, identities: map[identity.Fingerprint]*Region{}, former: map[identity.Fingerprint]*Region{}, sessions: map[identity.Fingerprint]seat{}}
 	for _, r := range regions {
 		o.identities[r.Identity.Fingerprint()] = r
+		for i := range r.Former {
+			o.former[r.Former[i].Identity.Fingerprint()] = r
+		}
 		for i := range r.Sessions {
 			o.sessions[r.Sessions[i].Session.Fingerprint()] = seat{r, &r.Sessions[i]}
 		}
@@ -316,6 +322,22 @@ func (o *roster) region(id identity.RegionID) (*Region, bool) {
 		}
 	}
 	return nil, false
+}
+
+// taken reports whether a credential is a session's of a region, or its identity, or was that.
+func (o *roster) taken(fp identity.Fingerprint) bool {
+	_, session := o.sessions[fp]
+	_, id := o.identities[fp]
+	_, was := o.former[fp]
+	return session || id || was
+}
+
+// wrapped reports whether a key is the wrapping key of a region, or was.
+func (o *roster) wrapped(pkix []byte) bool {
+	sum := sha256.Sum256(pkix)
+	return slices.ContainsFunc(o.regions, func(r *Region) bool {
+		return bytes.Equal(r.Wrapping, pkix) || slices.ContainsFunc(r.Former, func(f Former) bool { return f.Wrapping == sum })
+	})
 }
 
 func (o *roster) with(r *Region) *roster {

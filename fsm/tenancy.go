@@ -58,9 +58,8 @@ func (t *task) checkPrincipal(b *command.PutPrincipal) error {
 		return errs.New(errs.NotFound, "there is no such tenant")
 	}
 	id := b.Key.Fingerprint()
-	_, session := t.roster.sessions[id]
-	if _, region := t.roster.identities[id]; region || session {
-		return errs.New(errs.Invalid, "credential %s is a region's", id.Short())
+	if t.roster.taken(id) {
+		return errs.New(errs.Invalid, "credential %s is a region's, or was", id.Short())
 	}
 	for _, p := range t.principals.all(func(p *Principal) identity.Fingerprint { return p.ID }) {
 		if p.Name == b.Name && p.Tenant == b.Tenant && p.ID != id && !p.Removed {

@@ -146,7 +146,7 @@ func (p *NoncePool) Count() int { return len(p.Commitments) / CommitmentLen(p.Cu
 
 // Holds reports whether a region has a share of the key's live sharing.
 func (k *Key) Holds(r identity.RegionID) bool {
-	return k.Sharing != nil && slices.Contains(k.Sharing.Holders(), r)
+	return k.Sharing.Holds(r)
 }
 
 // SharingOf returns the sharing of an epoch: the live one or the one before it, or nil.
@@ -157,6 +157,12 @@ func (k *Key) SharingOf(epoch uint32) *Sharing {
 		}
 	}
 	return nil
+}
+
+// Holds reports whether a region has a share of it, also of one that the genesis dealt. A
+// region that lost its HSM has none, though Public goes on naming it.
+func (s *Sharing) Holds(r identity.RegionID) bool {
+	return s != nil && slices.Contains(s.Holders(), r)
 }
 
 // Share returns a region's sealed share, or nil.

@@ -107,7 +107,10 @@ func (g *dealerGame) finish() *command.Command {
 // play returns the commands of one entry.
 func (g *dealerGame) play() []*command.Command {
 	l := g.l
+	g.arrive()
 	switch rapid.IntRange(0, 30).Draw(g.T, "move") {
+	case 15:
+		return g.loss()
 	case 13:
 		s := l.Machine.View().Settings()
 		s.RefreshEvery = pick(&g.player, []time.Duration{time.Hour, time.Hour, 2 * time.Hour, 0})
@@ -149,6 +152,18 @@ func (g *dealerGame) play() []*command.Command {
 	return append(g.round(), g.round()...)
 }
 
+// loss is a region that goes away and is enrolled with another HSM, and mostly comes back.
+func (g *dealerGame) loss() []*command.Command {
+	r := g.region()
+	b, next := g.l.Enrol(r)
+	g.enrolled = append(g.enrolled, next)
+	out := []*command.Command{g.l.By(r.Session, &command.ReportHealth{Region: r.ID}), g.admin(b)}
+	if g.chance(80) {
+		out = append(out, g.l.Register(next))
+	}
+	return out
+}
+
 // bring brings a key in, or changes whether that is allowed.
 func (g *dealerGame) bring() *command.Command {
 	l := g.l
@@ -174,7 +189,9 @@ func (g *dealerGame) brakes() *command.Command {
 
 func (g *dealerGame) membership() *command.Command {
 	l, r := g.l, g.region()
-	switch rapid.IntRange(0, 4).Draw(g.T, "member") {
+	switch rapid.IntRange(0, 6).Draw(g.T, "member") {
+	case 5, 6:
+		return g.reenrol()
 	case 0:
 		return l.Dual(&command.QuarantineRegion{Region: r.ID, Quarantined: g.chance(40)})
 	case 1:
@@ -193,6 +210,7 @@ func (g *dealerGame) check(res fsm.Result) {
 	g.drawn[res.Meta.Index] = g.epoch()
 	for _, k := range append(v.ThresholdKeys(), v.BeaconKey()) {
 		g.checkKey(v, k, uses)
+		g.checkLost(v, k)
 		if k.Ceremony.Running() {
 			running++
 		}
@@ -275,7 +293,7 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 		if s == nil || s.Founded() && k.Scheme == command.SchemeBeacon {
 			continue
 		}
-		if e, ok := v.Wrap(s.Wrap); !ok || e.Doomed != 0 || len(s.Shares) < 3 {
+		if e, ok := v.Wrap(s.Wrap); !ok || e.Doomed != 0 || len(s.Shares) < 3-enrolledAnew(v) {
 			g.Fatalf("key %s: sharing %d of %d shares lies under wrapping epoch %d, which is gone", k.ID, s.Epoch, len(s.Shares), s.Wrap)
 		}
 		uses[s.Wrap]++
@@ -292,6 +310,34 @@ func (g *dealerGame) checkKey(v fsm.View, k *fsm.Key, uses map[uint32]uint32) {
 		}
 		if c.ID.Epoch != want || c.ID.Try > c.Last || c.Deadline.After(v.Clock().Add(longest)) || len(c.Holders) < 3 || k.Import == nil && len(c.Dealers) < int(c.Threshold) {
 			g.Fatalf("key %s: ceremony %+v", k.ID, c)
+		}
+	}
+}
+
+func enrolledAnew(v fsm.View) (n int) {
+	for _, r := range v.Regions() {
+		n += len(r.Former)
+	}
+	return n
+}
+
+// checkLost: nothing that was sealed to an HSM counts once its region has another.
+func (g *dealerGame) checkLost(v fsm.View, k *fsm.Key) {
+	for _, r := range v.Regions() {
+		if len(r.Former) == 0 {
+			continue
+		}
+		since := r.Former[len(r.Former)-1].Index
+		if a := k.Attested(r.ID); a != nil && k.Created < since && !a.Lost && k.State != fsm.KeyPending {
+			g.Fatalf("key %s: region %d lost its HSM at index %d and could sign", k.ID, r.ID, since)
+		}
+		for _, s := range []*fsm.Sharing{k.Sharing, k.Retiring} {
+			if s == nil || !slices.Contains(s.Holders(), r.ID) {
+				continue
+			}
+			if e, ok := v.Wrap(s.Wrap); k.State != fsm.KeyRetired && (!ok || e.Key(r.ID) == nil) {
+				g.Fatalf("key %s: region %d has a share that none of its HSMs opens", k.ID, r.ID)
+			}
 		}
 	}
 }
@@ -342,7 +388,7 @@ func newDealerGame(t *rapid.T, v *fsm.Verifier) (*dealerGame, []fsm.Result) {
 // commitment twice; and replicas agree, however entries were batched.
 func TestThresholdHistories(t *testing.T) {
 	v := fsm.NewVerifier(1 << 14)
-	lived, drew, games, scheduled, brought := 0, 0, 0, 0, 0
+	lived, drew, games, scheduled, brought, anew := 0, 0, 0, 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		g, want := newDealerGame(t, v)
 		if g.chance(60) {
@@ -375,12 +421,13 @@ func TestThresholdHistories(t *testing.T) {
 		games++
 		scheduled += g.begun
 		brought += min(g.brought, 1)
+		anew += enrolledAnew(g.l.Machine.View())
 		m, got := replayed(t, g.l, v)
 		compare(t, g.l, m, want, got)
 	})
-	t.Logf("%d refreshed keys in %d games, %d with a refreshed beacon, %d refreshes by schedule, keys brought in in %d", lived, games, drew, scheduled, brought)
-	if lived == 0 || drew == 0 || scheduled == 0 || brought == 0 {
-		t.Fatal("no game refreshed a key or the beacon, or none by schedule, or brought one in: the test shows nothing")
+	t.Logf("%d refreshed keys in %d games, %d with a refreshed beacon, %d refreshes by schedule, keys brought in in %d, %d regions enrolled anew", lived, games, drew, scheduled, brought, anew)
+	if lived == 0 || drew == 0 || scheduled == 0 || brought == 0 || anew == 0 {
+		t.Fatal("no game refreshed a key or the beacon, or none by schedule, or brought one in, or enrolled a region anew: the test shows nothing")
 	}
 }
 

@@ -192,13 +192,14 @@ func (b *beacon) value(ctx context.Context, m command.Meta, regions []*fsm.Regio
 	if d != nil || err != nil {
 		return d, err
 	}
+	sharing := b.cfg.Replica.View().BeaconKey().SharingAt(m.Index)
 	ctx, cancel = context.WithTimeout(ctx, b.cfg.Timing.Question)
 	defer cancel()
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel() // runs first: whoever has not answered yet is no longer needed
 	for _, r := range regions {
-		if r.ID == b.cfg.Region {
+		if r.ID == b.cfg.Region || !sharing.Holds(r.ID) {
 			continue
 		}
 		asking.Go(func() {

@@ -54,14 +54,15 @@ func (b *beacon) under(index uint64) (*stand, error) {
 func (b *beacon) stand(s *fsm.Sharing) (*stand, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if st := b.stands[s.Epoch]; st != nil && st.transcript == s.Transcript {
+	holds := s.Holds(b.cfg.Region) && (!s.Founded() || b.cfg.Share.Region != 0) // no more, once its HSM is lost
+	if st := b.stands[s.Epoch]; st != nil && st.transcript == s.Transcript && st.holds == holds {
 		return st, nil
 	}
 	key, err := sharingKey(s)
 	if err != nil {
 		return nil, err
 	}
-	st := &stand{key: key, transcript: s.Transcript, holds: key.Holds(uint8(b.cfg.Region)) && (!s.Founded() || b.cfg.Share.Region != 0)}
+	st := &stand{key: key, transcript: s.Transcript, holds: holds}
 	if s.Founded() && st.holds {
 		if err := b.cfg.Share.Matches(key); err != nil {
 			return nil, err

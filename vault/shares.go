@@ -65,6 +65,9 @@ func (s *shares) get(ctx context.Context, key *fsm.Key, epoch uint32) (*frost.Sh
 	if key.State == fsm.KeyRetired || sharing == nil {
 		return nil, nil, errs.New(errs.Stale, "key %s has no sharing %d: it was refreshed or retired since", key.ID, epoch)
 	}
+	if !sharing.Holds(s.cfg.Region) { // also one it had before its HSM was lost, still in memory
+		return nil, nil, errs.New(errs.Denied, "region %d holds no share of key %s, sharing %d", s.cfg.Region, key.ID, epoch)
+	}
 	id := shareID{key.ID, epoch}
 	if share, public, err := s.recall(id); share != nil || err != nil {
 		return share, public, err
@@ -107,7 +110,7 @@ func (s *shares) unseal(ctx context.Context, key command.KeyID, sharing *fsm.Sha
 		return share, public, err
 	}
 	sealed := sharing.Share(s.cfg.Region)
-	if sealed == nil {
+	if len(sealed) == 0 {
 		return nil, nil, errs.New(errs.Denied, "region %d holds no share of key %s, sharing %d", s.cfg.Region, key, sharing.Epoch)
 	}
 	cluster := s.cfg.Replica.View().Cluster()
@@ -206,13 +209,13 @@ func (s *shares) look(view fsm.View, keys []command.KeyID) {
 	for _, id := range keys {
 		changed[id] = true
 	}
-	s.sweep(func(row *openShare) bool { return changed[row.id.key] && over(view, row.id) })
+	s.sweep(func(row *openShare) bool { return changed[row.id.key] && s.over(view, row.id) })
 }
 
-// over reports whether nothing is signed any more with a sharing.
-func over(view fsm.View, id shareID) bool {
+// over reports whether this region signs nothing any more with a share.
+func (s *shares) over(view fsm.View, id shareID) bool {
 	k, ok := view.Key(id.key)
-	return !ok || k.State == fsm.KeyRetired || k.SharingOf(id.epoch) == nil
+	return !ok || k.State == fsm.KeyRetired || !k.SharingOf(id.epoch).Holds(s.cfg.Region)
 }
 
 // sweep evicts what gone says; mu is held.
@@ -230,7 +233,7 @@ func (s *shares) tidy() {
 	view := s.cfg.Replica.View()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(func(row *openShare) bool { return time.Since(row.used) >= s.cfg.Shares.Keep || over(view, row.id) })
+	s.sweep(func(row *openShare) bool { return time.Since(row.used) >= s.cfg.Shares.Keep || s.over(view, row.id) })
 }
 
 // run tidies up until ctx ends, and then wipes everything.

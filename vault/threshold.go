@@ -46,7 +46,8 @@ func sharing(view fsm.View, key *fsm.Key, epoch uint32) *fsm.Sharing {
 // share in the attempt's sharing.
 func (g ground) holds(region identity.RegionID) bool {
 	if !g.threshold() {
-		return g.key.Attested(region) != nil
+		a := g.key.Attested(region)
+		return a != nil && !a.Lost
 	}
 	return g.sharing != nil && g.sharing.Share(region) != nil
 }

@@ -108,6 +108,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 func (c *Client) StatusAll(ctx context.Context, digest bool) []NodeStatus {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	c.certain(ctx)
 	out := make([]NodeStatus, len(c.nodes))
 	done := make(chan struct{})
 	for i, n := range c.nodes {

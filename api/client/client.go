@@ -3,9 +3,11 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -31,7 +33,7 @@ const (
 type Config struct {
 	Addresses []string                 // of the nodes' API, in order of preference
 	Cluster   ClusterID                // from the genesis
-	Regions   map[RegionID][]PublicKey // identity keys of the regions, from the genesis
+	Regions   map[RegionID][]PublicKey // identity keys of the regions, from the genesis; the last one of each counts, if others say it was replaced
 	Lineage   [32]byte                 // hash of the genesis: what answers must be certified in
 	Signer    *KeySigner               // the principal
 
@@ -48,17 +50,19 @@ type Config struct {
 
 // Client speaks for one principal. It is safe for concurrent use.
 type Client struct {
-	cfg   Config
-	proof *prover
-	nodes []*node
-	mu    sync.Mutex
-	first int // node to ask first
+	cfg    Config
+	trust  *trust
+	proof  *prover
+	nodes  []*node
+	mu     sync.Mutex
+	closed atomic.Bool
+	first  int // node to ask first
 }
 
 // node is one address. Its region is known after the first answer.
 type node struct {
 	addr   string
-	cc     *grpc.ClientConn
+	cc     atomic.Pointer[grpc.ClientConn]
 	region RegionID // guarded by Client.mu
 }
 
@@ -68,30 +72,60 @@ func Dial(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{cfg: cfg}
-	c.proof = newProver(&c.cfg)
-	pins := func(r RegionID) []PublicKey { return cfg.Regions[r] }
+	c.trust = newTrust(&c.cfg)
+	c.proof = newProver(&c.cfg, c.trust)
 	for _, addr := range cfg.Addresses {
-		tc := identity.PrincipalTLS(cfg.Signer, 0, pins, cfg.Cluster)
-		cc, err := grpc.NewClient("passthrough:///"+addr,
-			grpc.WithTransportCredentials(credentials.NewTLS(tc)),
-			grpc.WithContextDialer(cfg.Dial),
-			grpc.WithDisableServiceConfig(),
-			grpc.WithDisableRetry(), // ours knows ids and the other nodes
-			grpc.WithStaticStreamWindowSize(windowBytes),
-			grpc.WithStaticConnWindowSize(windowBytes),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
-			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
-				MinConnectTimeout: 5 * time.Second,
-			}))
-		if err != nil {
+		n := &node{addr: addr}
+		if err := c.connect(n); err != nil {
 			_ = c.Close()
-			return nil, errs.Wrap(errs.Invalid, err, "address %q", addr)
+			return nil, err
 		}
-		c.nodes = append(c.nodes, &node{addr: addr, cc: cc})
+		c.nodes = append(c.nodes, n)
 	}
 	return c, nil
+}
+
+// connect prepares the connection to a node, which is made at first use.
+func (c *Client) connect(n *node) error {
+	tc := identity.PrincipalTLS(c.cfg.Signer, 0, c.trust.speak, c.cfg.Cluster)
+	verify := tc.VerifyConnection
+	tc.VerifyConnection = func(cs tls.ConnectionState) error {
+		err := verify(cs)
+		if err != nil {
+			c.trust.doubts()
+		}
+		return err
+	}
+	cc, err := grpc.NewClient("passthrough:///"+n.addr,
+		grpc.WithTransportCredentials(credentials.NewTLS(tc)),
+		grpc.WithContextDialer(c.cfg.Dial),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(), // ours knows ids and the other nodes
+		grpc.WithStaticStreamWindowSize(windowBytes),
+		grpc.WithStaticConnWindowSize(windowBytes),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax), grpc.MaxCallSendMsgSize(messageBytesMax)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}))
+	if err != nil {
+		return errs.Wrap(errs.Invalid, err, "address %q", n.addr)
+	}
+	if old := n.cc.Swap(cc); old != nil {
+		_ = old.Close()
+	}
+	return nil
+}
+
+// redial leaves a connection whose other end may be nobody any more.
+func (c *Client) redial(n *node) {
+	if c.closed.Load() || c.connect(n) != nil {
+		return
+	}
+	if c.closed.Load() { // meanwhile
+		_ = n.cc.Load().Close()
+	}
 }
 
 func (cfg *Config) check() error {
@@ -132,8 +166,9 @@ func (cfg *Config) check() error {
 
 // Close closes every connection.
 func (c *Client) Close() error {
+	c.closed.Store(true)
 	for _, n := range c.nodes {
-		_ = n.cc.Close()
+		_ = n.cc.Load().Close()
 	}
 	return nil
 }

@@ -57,6 +57,7 @@ func (c *Client) Acknowledge(ctx context.Context, cmd *Command, progress func(*A
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	c.certain(ctx)
 	cm := cmd.Commitment()
 	words, err := c.newWordCheck(cm.Hash(c.cfg.Cluster))
 	if err != nil {

@@ -59,7 +59,7 @@ func (c *court) ok(err error) {
 }
 
 func (c *court) check() *freezeCheck {
-	f := &freezeCheck{wordCheck: newWordCheck(&c.cfg, content)}
+	f := &freezeCheck{wordCheck: newWordCheck(&c.cfg, newTrust(&c.cfg), content)}
 	f.nonce = [16]byte{9}
 	return f
 }

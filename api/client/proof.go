@@ -22,7 +22,8 @@ const (
 // identity keys vouch for. No node's word counts: whoever answers, three regions must
 // have signed. What is too old for that, Client.worded proves.
 type prover struct {
-	cfg *Config
+	cfg   *Config
+	trust *trust
 
 	mu     sync.RWMutex
 	book   *chain.Book
@@ -30,16 +31,22 @@ type prover struct {
 	proven map[[32]byte]struct{} // by SHA-256
 }
 
-func newProver(cfg *Config) *prover {
-	p := &prover{cfg: cfg}
+func newProver(cfg *Config, t *trust) *prover {
+	p := &prover{cfg: cfg, trust: t}
 	p.reset()
 	return p
 }
 
 func (p *prover) reset() {
-	pins := func(r RegionID) []PublicKey { return p.cfg.Regions[r] }
-	p.book, p.known = chain.NewBook(p.cfg.Cluster, pins, len(p.cfg.Regions)), map[string]bool{}
+	p.book, p.known = p.trust.book(), map[string]bool{}
 	p.proven = map[[32]byte]struct{}{}
+}
+
+// forget begins anew: a region's key was replaced.
+func (p *prover) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reset()
 }
 
 func unproven(index uint64, why string) error {
@@ -164,6 +171,7 @@ func (p *prover) learn(sessions [][]byte) error {
 			p.reset()
 		}
 		if err := p.book.Add(cert); err != nil {
+			p.trust.doubts()
 			return err
 		}
 		p.known[string(raw)] = true

@@ -24,6 +24,7 @@ const evidenceBytesMax = 8 << 20
 func (c *Client) at(ctx context.Context, region RegionID, method string, req, reply any, changes bool) error {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	c.certain(ctx)
 	n, err := c.nodeOf(ctx, region)
 	if err != nil {
 		return err
@@ -38,6 +39,9 @@ func (c *Client) nodeOf(ctx context.Context, region RegionID) (*node, error) {
 			if err := c.ask(ctx, n, tetradv1.Vault_Status_FullMethodName, &tetradv1.StatusRequest{}, &Status{}, false); err != nil {
 				last = err
 			}
+		}
+		if c.regionOf(n) == 0 && c.reconsider(ctx) {
+			return c.nodeOf(ctx, region) // no more often than regions have new keys
 		}
 		if c.regionOf(n) == region {
 			return n, nil
@@ -141,14 +145,16 @@ func (c *Client) Evidence(ctx context.Context, region RegionID, hash [32]byte) (
 	}
 }
 
-// JudgeEvidence judges a file of evidence without any connection.
+// JudgeEvidence judges a file of evidence without any connection. The last key of a region
+// is the one it has now.
 func JudgeEvidence(file []byte, cluster ClusterID, lineage [32]byte, regions map[RegionID][]PublicKey) (*chain.Evidence, *chain.Finding, error) {
 	e, err := chain.DecodeEvidence(file)
 	if err != nil {
 		return nil, nil, err
 	}
 	court := chain.Court{Cluster: cluster, Lineage: lineage, Regions: len(regions),
-		Pins: func(r RegionID) []PublicKey { return regions[r] }}
+		Pins:    func(r RegionID) []PublicKey { return regions[r] },
+		Present: func(r RegionID) []PublicKey { return regions[r][max(0, len(regions[r])-1):] }}
 	f, err := chain.Convict(court, e)
 	return e, f, err
 }

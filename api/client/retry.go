@@ -81,6 +81,7 @@ func (c *Client) attempts(ctx context.Context, method string, req, reply any, ch
 		if !elsewhere(code) {
 			return unknown, err
 		}
+		c.reconsider(ctx)
 		if last == nil || answered(code) || !answered(errs.CodeOf(last)) {
 			last = err
 		}
@@ -100,7 +101,7 @@ func (c *Client) ask(ctx context.Context, n *node, method string, req, reply any
 	defer cancel()
 	var from peer.Peer
 	var header metadata.MD
-	err := coded.Invoke(ctx, n.cc, method, req, reply, changes, grpc.Peer(&from), grpc.Header(&header))
+	err := coded.Invoke(ctx, n.cc.Load(), method, req, reply, changes, grpc.Peer(&from), grpc.Header(&header))
 	c.learn(n, &from, header)
 	return err
 }
@@ -179,6 +180,7 @@ func stream[T any](ctx context.Context, c *Client, method string, req any, yield
 	var last error
 	for i := range c.nodes {
 		n := c.pick(i)
+		c.reconsider(ctx)
 		started, err := streamFrom(ctx, n, method, req, yield)
 		if err == nil || started || !elsewhere(errs.CodeOf(err)) || ctx.Err() != nil {
 			return err
@@ -191,7 +193,7 @@ func stream[T any](ctx context.Context, c *Client, method string, req any, yield
 func streamFrom[T any](ctx context.Context, n *node, method string, req any, yield func(*T) bool) (started bool, err error) {
 	ctx, cancel := context.WithCancel(ctx) // ends the stream however we leave
 	defer cancel()
-	s, err := n.cc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
+	s, err := n.cc.Load().NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
 	if err != nil {
 		return false, coded.FromError(err)
 	}

@@ -44,23 +44,35 @@ func (c *Client) worded(ctx context.Context, s *said) ([]RegionID, error) {
 	if !liar.Defends(liar.Words) {
 		return nil, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
+	defer cancel()
+	regions, err := c.sayers(ctx, s)
+	if err == nil && len(regions) < wordsLeast && c.reconsider(ctx) {
+		regions, err = c.sayers(ctx, s)
+	}
+	if err != nil || len(regions) >= wordsLeast {
+		return regions, err
+	}
+	return nil, errs.New(errs.OutcomeUnknown, "the answer of entry %d is not proven: %d of %d regions say under their signatures what it says",
+		s.index, len(regions), len(c.cfg.Regions)).
+		WithHint("send the same command again; two regions must be up that carried it out, and if it stays so, the node that answers may be lying")
+}
+
+// sayers asks every node once and returns the regions that say what s says, as soon as they
+// are enough.
+func (c *Client) sayers(ctx context.Context, s *said) (regions []RegionID, err error) {
 	w, err := c.newWordCheck(s.content)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
-	defer cancel()
 	req := &tetradv1.AcknowledgeRequest{Author: s.author[:], CommandId: s.id[:], Nonce: w.nonce[:], Final: s.final, Enough: wordsLeast}
-	var regions []RegionID
 	for r := range c.askWords(ctx, req, false) {
 		w.take(r)
 		if regions = w.saying(s.by); len(regions) >= wordsLeast {
 			return regions, nil
 		}
 	}
-	return nil, errs.New(errs.OutcomeUnknown, "the answer of entry %d is not proven: %d of %d regions say under their signatures what it says",
-		s.index, len(regions), len(c.cfg.Regions)).
-		WithHint("send the same command again; two regions must be up that carried it out, and if it stays so, the node that answers may be lying")
+	return regions, nil
 }
 
 // remembered reports whether regions remember a decision, so that two of them can say it.

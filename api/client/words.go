@@ -38,6 +38,7 @@ func (c *Client) askWords(ctx context.Context, req *tetradv1.AcknowledgeRequest,
 					}
 				}
 				if again {
+					c.reconsider(ctx)
 					pause(ctx, wordsPause)
 				}
 			}
@@ -64,6 +65,7 @@ func pause(ctx context.Context, d time.Duration) {
 // count for nothing.
 type wordCheck struct {
 	cfg     *Config
+	trust   *trust
 	command [32]byte // content hash
 	nonce   [16]byte
 
@@ -74,7 +76,7 @@ type wordCheck struct {
 }
 
 func (c *Client) newWordCheck(content [32]byte) (*wordCheck, error) {
-	w := newWordCheck(&c.cfg, content)
+	w := newWordCheck(&c.cfg, c.trust, content)
 	if _, err := io.ReadFull(c.cfg.Random, w.nonce[:]); err != nil {
 		return nil, errs.Wrap(errs.Internal, err, "reading a nonce")
 	}
@@ -84,9 +86,8 @@ func (c *Client) newWordCheck(content [32]byte) (*wordCheck, error) {
 	return w, nil
 }
 
-func newWordCheck(cfg *Config, content [32]byte) *wordCheck {
-	w := &wordCheck{cfg: cfg, command: content, words: map[RegionID]*command.OutcomeWord{}, why: map[RegionID]string{}}
-	w.book = chain.NewBook(cfg.Cluster, func(r identity.RegionID) []identity.PublicKey { return cfg.Regions[r] }, len(cfg.Regions))
+func newWordCheck(cfg *Config, t *trust, content [32]byte) *wordCheck {
+	w := &wordCheck{cfg: cfg, trust: t, book: t.book(), command: content, words: map[RegionID]*command.OutcomeWord{}, why: map[RegionID]string{}}
 	return w
 }
 
@@ -119,7 +120,11 @@ func (w *wordCheck) session(raw []byte) (*identity.SessionCert, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cert, w.book.Add(cert)
+	if err := w.book.Add(cert); err != nil {
+		w.trust.doubts()
+		return cert, err
+	}
+	return cert, nil
 }
 
 // word enters a region's word, if it is that: of this region in its present boot, on this

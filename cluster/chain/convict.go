@@ -17,6 +17,9 @@ type Court struct {
 	Lineage [32]byte
 	Pins    identity.Pins // identity keys, of replaced regions too
 	Regions int
+
+	// Present are the identity keys that speak for regions now; nil: all of Pins.
+	Present identity.Pins
 }
 
 // Finding is what a file of evidence shows.
@@ -28,6 +31,10 @@ type Finding struct {
 	// Servers are the incarnations under whose sessions the accused signed what is shown,
 	// ascending. One server that replaced another answers for what it signed itself.
 	Servers []string
+	// Replaced: an identity key that the accused no longer has vouches for some of it. Who has
+	// that key's HSM now names whatever server it likes, and signs what it likes: the region
+	// does not answer for it.
+	Replaced bool
 	// Convicts: the accused's own signatures contradict each other or the format, so no
 	// honest region can have made them. Otherwise the file is an accusation that the
 	// accused's signatures support and that people must judge.
@@ -62,8 +69,13 @@ func Convict(c Court, e *Evidence) (*Finding, error) {
 		return nil, err
 	}
 	f := &Finding{Kind: e.Kind, Accused: e.Accused, Accuser: e.Accuser.Region}
+	book.Speaking(c.Present)
 	j := judge{e, book, f}
-	return f, j.judge()
+	err := j.judge()
+	if f.Replaced {
+		f.Text += ", under an identity key that the region no longer has"
+	}
+	return f, err
 }
 
 type judge struct {
@@ -111,7 +123,11 @@ func (j *judge) by(s *Signature, lineage [32]byte, err error) error {
 // signedAs notes the incarnation a session of the accused belongs to.
 func (j *judge) signedAs(session identity.Fingerprint) {
 	for _, c := range j.Sessions {
-		if c.Region == j.Evidence.Accused && c.Session.Fingerprint() == session && !slices.Contains(j.Finding.Servers, c.ServerID) {
+		if c.Region != j.Evidence.Accused || c.Session.Fingerprint() != session {
+			continue
+		}
+		j.Finding.Replaced = j.Finding.Replaced || !j.book.speaks(c)
+		if !slices.Contains(j.Finding.Servers, c.ServerID) {
 			j.Finding.Servers = append(j.Finding.Servers, c.ServerID)
 		}
 	}

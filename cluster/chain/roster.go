@@ -42,11 +42,12 @@ type seat struct {
 // Book is a Roster over session certificates alone: all that an auditor needs besides
 // the pinned identity keys. Not safe for concurrent use while certificates are added.
 type Book struct {
-	cluster identity.ClusterID
-	pins    identity.Pins
-	regions int
-	holders map[seat]Holder
-	newest  map[identity.RegionID]*identity.SessionCert
+	cluster  identity.ClusterID
+	pins     identity.Pins
+	speaking identity.Pins // nil: all of pins
+	regions  int
+	holders  map[seat]Holder
+	newest   map[identity.RegionID]*identity.SessionCert
 }
 
 // NewBook returns an empty roster of a cluster with so many regions.
@@ -60,21 +61,14 @@ func (b *Book) Add(c *identity.SessionCert) error {
 	if c.Region == 0 {
 		return errs.New(errs.Invalid, "session certificate of region 0")
 	}
-	err := error(errs.New(errs.Unauthenticated, "no identity key of region %d is pinned", c.Region))
-	for _, pin := range b.pins(c.Region) {
-		if err = c.Verify(b.cluster, pin); err == nil {
-			break
-		}
-	}
-	if err != nil {
+	if err := b.vouched(b.pins, c); err != nil {
 		return err
 	}
 	now := seat{c.Region, c.Session.Fingerprint()}
-	if old := b.newest[c.Region]; old != nil {
-		if c.Issued.Before(old.Issued) {
-			b.holders[now] = Holder{Region: c.Region, Key: c.Session}
-			return nil
-		}
+	if old := b.newest[c.Region]; !b.speaks(c) || old != nil && b.speaks(old) && c.Issued.Before(old.Issued) {
+		b.holders[now] = Holder{Region: c.Region, Key: c.Session}
+		return nil
+	} else if old != nil {
 		was := seat{old.Region, old.Session.Fingerprint()}
 		b.holders[was] = Holder{Region: old.Region, Key: old.Session}
 	}
@@ -83,9 +77,30 @@ func (b *Book) Add(c *identity.SessionCert) error {
 	return nil
 }
 
+// Speaking narrows whose sessions are of now, to those that other pins vouch for as well:
+// what a replaced identity key certified verifies history only.
+func (b *Book) Speaking(pins identity.Pins) { b.speaking = pins }
+
+func (b *Book) speaks(c *identity.SessionCert) bool {
+	return b.speaking == nil || b.vouched(b.speaking, c) == nil
+}
+
+func (b *Book) vouched(pins identity.Pins, c *identity.SessionCert) error {
+	err := error(errs.New(errs.Unauthenticated, "no identity key of region %d is pinned", c.Region))
+	for _, pin := range pins(c.Region) {
+		if err = c.Verify(b.cluster, pin); err == nil {
+			break
+		}
+	}
+	return err
+}
+
 // Holder implements Roster.
 func (b *Book) Holder(region identity.RegionID, session identity.Fingerprint) (Holder, bool) {
 	h, ok := b.holders[seat{region, session}]
+	if h.Current && b.speaking != nil {
+		h.Current = b.speaks(b.newest[region])
+	}
 	return h, ok
 }
 

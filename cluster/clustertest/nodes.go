@@ -134,6 +134,15 @@ func (a *Nodes) Pins(region identity.RegionID) []identity.PublicKey {
 	return append([]identity.PublicKey(nil), a.pins[region]...)
 }
 
+// Repin leaves a region only the newest of its identity keys, and returns those it had.
+func (a *Nodes) Repin(region identity.RegionID) (had []identity.PublicKey) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last := len(a.pins[region]) - 1
+	had, a.pins[region] = a.pins[region][:last:last], a.pins[region][last:]
+	return had
+}
+
 // Members returns the founders.
 func (a *Nodes) Members() []cluster.Member {
 	var out []cluster.Member

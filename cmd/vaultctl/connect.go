@@ -118,7 +118,14 @@ func (a *app) signer() (*identity.KeySigner, error) {
 // vault is a connection with what is known of the cluster.
 type vault struct {
 	*client.Client
-	genesis *genesis.Genesis
+	genesis    *genesis.Genesis
+	identities map[identity.RegionID]identity.PublicKey // to believe now, once askIdentities asked
+}
+
+// askIdentities asks the regions who they are, where something is going to rest on it.
+func (v *vault) askIdentities(ctx context.Context) (err error) {
+	v.identities, err = v.Client.Identities(ctx)
+	return err
 }
 
 func (a *app) dial() (*vault, error) {
@@ -142,7 +149,7 @@ func (a *app) dial() (*vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &vault{c, g}, nil
+	return &vault{Client: c, genesis: g}, nil
 }
 
 // with dials, does and closes.

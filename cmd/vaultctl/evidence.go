@@ -14,6 +14,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/api/client"
 	"github.com/tetrad-vault/tetrad/fsm/genesis"
+	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -82,13 +83,15 @@ The file stands for itself: with the genesis anybody can judge it, without a net
 				return a.printEvidence([]*evidenceView{e})
 			})
 		})
+	var welcome []string
 	verify := a.leaf("verify FILE...", "Judge files of evidence, offline", `
 Needs the genesis and no connection. Nobody is convicted on another region's word: only
-what the accused signed itself counts. Exits with 7 if a file shows nothing.`, cobra.MinimumNArgs(1),
+what the accused signed itself counts. Exits with 7 if a file shows nothing. About a
+region that was enrolled with another HSM, --welcome says which identity it has since.`, cobra.MinimumNArgs(1),
 		func(_ context.Context, args []string) error {
 			var all []*evidenceView
 			for _, f := range args {
-				e, err := a.judgeFile(f)
+				e, err := a.judgeFile(f, welcome...)
 				if err != nil {
 					return err
 				}
@@ -96,6 +99,7 @@ what the accused signed itself counts. Exits with 7 if a file shows nothing.`, c
 			}
 			return a.printEvidence(all)
 		})
+	verify.Flags().StringArrayVar(&welcome, "welcome", nil, "file of living regions' welcomes (vaultctl region welcome); may be repeated")
 	return a.group("evidence", "Accusations against regions", "", list, show, save, verify)
 }
 
@@ -181,7 +185,10 @@ func (a *app) fetched(ctx context.Context, prefix string, do func(*evidenceView)
 				a.progress("%s: %v", name, err)
 				continue
 			}
-			e, err := judged(v.genesis, b)
+			if err := v.askIdentities(ctx); err != nil {
+				return advise(err)
+			}
+			e, err := judged(v.genesis, b, v.identities)
 			if err != nil {
 				return err
 			}
@@ -192,8 +199,16 @@ func (a *app) fetched(ctx context.Context, prefix string, do func(*evidenceView)
 	})
 }
 
-func (a *app) judgeFile(name string) (*evidenceView, error) {
+func (a *app) judgeFile(name string, welcome ...string) (*evidenceView, error) {
 	g, err := a.anchor()
+	if err != nil {
+		return nil, err
+	}
+	files, err := ceremony.ReadFiles(welcome...)
+	if err != nil {
+		return nil, err
+	}
+	heard, err := ceremony.Hear(&g.Document, files.Welcomes, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +216,7 @@ func (a *app) judgeFile(name string) (*evidenceView, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := judged(g, b)
+	e, err := judged(g, b, heard.Pins)
 	if err != nil {
 		return nil, errs.Wrap(errs.Unverified, err, "%s", name)
 	}
@@ -209,11 +224,14 @@ func (a *app) judgeFile(name string) (*evidenceView, error) {
 	return e, nil
 }
 
-// judged judges a file by the identity keys of the genesis alone.
-func judged(g *genesis.Genesis, b []byte) (*evidenceView, error) {
+// judged judges a file by the identity keys of the genesis, and those that regions have now.
+func judged(g *genesis.Genesis, b []byte, now map[identity.RegionID]identity.PublicKey) (*evidenceView, error) {
 	pins := map[client.RegionID][]client.PublicKey{}
 	for _, r := range g.Document.Regions {
 		pins[r.ID] = []client.PublicKey{r.Identity}
+		if k, ok := now[r.ID]; ok && !k.Equal(r.Identity) {
+			pins[r.ID] = append(pins[r.ID], k)
+		}
 	}
 	e, f, err := client.JudgeEvidence(b, g.Document.Cluster, g.Document.Hash(), pins)
 	if err != nil {

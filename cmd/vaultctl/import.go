@@ -141,6 +141,9 @@ func (a *app) sealImport(ctx context.Context, v *vault, body *command.ImportKey,
 	if err != nil {
 		return advise(err)
 	}
+	if err := v.askIdentities(ctx); err != nil {
+		return advise(err)
+	}
 	at := slices.IndexFunc(epochs, func(e *client.WrapEpoch) bool { return e.Epoch == body.Wrap })
 	if at < 0 {
 		return errs.New(errs.Stale, "the wrapping keys of epoch %d are not shown", body.Wrap).WithHint("they were refreshed just now: try again")
@@ -184,8 +187,8 @@ func (v *vault) newestWrap(ctx context.Context) (newest uint32, err error) {
 	return newest, nil
 }
 
-// wrapKey returns a region's wrapping key if the region's identity key of the genesis
-// vouches for it.
+// wrapKey returns a region's wrapping key if the region's identity key vouches for it: the
+// one of the genesis, save where two other regions say that it has another one.
 func (v *vault) wrapKey(e *client.WrapEpoch, region identity.RegionID) ([]byte, error) {
 	at := slices.IndexFunc(e.Keys, func(k *tetradv1.WrapKey) bool { return k.Region == uint32(region) })
 	name := regionName(v.genesis, region)
@@ -194,7 +197,7 @@ func (v *vault) wrapKey(e *client.WrapEpoch, region identity.RegionID) ([]byte, 
 	}
 	k := e.Keys[at]
 	msg := command.WrapBytes(v.genesis.Document.Cluster, region, e.Epoch, k.Public, k.Sealed, k.Attributes)
-	if !v.genesis.Document.Regions[region-1].Identity.Verify(msg, k.Identity) {
+	if !v.identities[region].Verify(msg, k.Identity) {
 		return nil, errs.New(errs.Unverified, "the wrapping key of region %s, epoch %d, is not signed by its identity key", name, e.Epoch).
 			WithHint("the node that showed it lies: nothing was sealed to it")
 	}

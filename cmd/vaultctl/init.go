@@ -14,7 +14,6 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/config"
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
-	"github.com/tetrad-vault/tetrad/internal/node"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/seal/pkcs11"
 )
@@ -38,6 +37,8 @@ is secret, and every one is checked by whoever uses it.
   7. Anyone       vaultctl init finish      collects it all: genesis.json and ceremony.pem
   8. Each region  vaultctl init install     writes what vaultd needs into its data directory
 
+Much later, at a region that lost its HSM: vaultctl init reenrol, with another one.
+
 Then start vaultd everywhere. Every step can be repeated. The steps of a region read
 its vaultd configuration (--config) and open its HSM with it; vaultd must not run.`
 
@@ -45,7 +46,7 @@ func (a *app) initCmd() *cobra.Command {
 	return a.group("init", "Found a cluster: the ceremony, step by step", initHelp,
 		a.initPlan(), a.initShow(), a.initEnrol(), a.initContribute(), a.initSign(),
 		a.group("officers", "Recovery shares of the root key", "", a.officersDeal(), a.officersProve(), a.officersCheck()),
-		a.initApprove(), a.initFinish(), a.initInstall())
+		a.initApprove(), a.initFinish(), a.initInstall(), a.initReenrol())
 }
 
 // site holds the flags of a step at a region.
@@ -304,54 +305,6 @@ with it a region whose disk is lost rebuilds itself from its HSM.`, cobra.Minimu
 	c.Flags().StringVar(&s.plan, "plan", "", "the plan file")
 	c.Flags().StringVar(&s.out, "out", "", "directory to write genesis.json and ceremony.pem to")
 	return c
-}
-
-func (a *app) initInstall() *cobra.Command {
-	var s site
-	var rejoin bool
-	c := a.leaf("install --config VAULTD.HCL genesis.json ceremony.pem", "Write what vaultd needs into the region's data directory", `
-Rebuild the root key and this region's beacon share from the contributions, wrap them
-to the HSM and write them into the data directory with the genesis. Repeated, it
-changes nothing.
-
---rejoin is for a region that lost its disk and has kept its HSM: it comes back under a
-new incarnation and writes a new enrolment (--out), which two administrators approve
-with vaultctl region replace.`, cobra.MinimumNArgs(1),
-		func(ctx context.Context, args []string) error {
-			if rejoin {
-				if err := need("out", s.out); err != nil {
-					return err
-				}
-			}
-			files, err := ceremony.ReadFiles(args...)
-			if err != nil {
-				return err
-			}
-			f, err := ceremony.NewFounding(files)
-			if err != nil {
-				return err
-			}
-			return a.atSite(ctx, &s, f.Plan(), func(site *ceremony.Site) error {
-				again, err := site.Install(ctx, f, rejoin)
-				if err != nil {
-					return err
-				}
-				if err := node.Enrol(site.FS); err != nil {
-					return err
-				}
-				if again == nil {
-					return a.show("", viewGenesis(f.Genesis), "start vaultd")
-				}
-				if s.out != "" {
-					if err := a.save(s.out, again.File(), 0o644); err != nil {
-						return err
-					}
-				}
-				return a.show(s.out, viewEnrolment(again), "two administrators approve it with vaultctl region replace "+again.Name+" --enrolment FILE; then start vaultd")
-			})
-		})
-	c.Flags().BoolVar(&rejoin, "rejoin", false, "this region's disk was lost: come back under a new incarnation")
-	return s.flags(c, false)
 }
 
 func (a *app) initShow() *cobra.Command {

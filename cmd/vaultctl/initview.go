@@ -150,6 +150,12 @@ func viewsOf(name string) ([]initView, error) {
 	for _, o := range f.Officers {
 		out = append(out, viewOfficers(nil, o))
 	}
+	for _, e := range f.Reenrolments {
+		out = append(out, viewReenrolment(nil, e))
+	}
+	for _, w := range f.Welcomes {
+		out = append(out, viewWelcome(nil, w))
+	}
 	for _, g := range f.Genesis {
 		out = append(out, viewGenesis(g))
 	}

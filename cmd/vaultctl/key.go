@@ -21,6 +21,15 @@ type keyRegionView struct {
 	Region    string `json:"region"`
 	PublicKey string `json:"public_key"`
 	Confirmed bool   `json:"confirmed"`
+	Lost      bool   `json:"lost,omitempty"` // with its HSM
+}
+
+// stands says in a word what a region's half is worth.
+func (r keyRegionView) stands() string {
+	if r.Lost {
+		return "lost with its HSM"
+	}
+	return yesNo(r.Confirmed)
 }
 
 type signingKeyView struct {
@@ -57,7 +66,7 @@ func (v *vault) viewKey(k *client.Key, net intent.Network) signingKeyView {
 		Curve: command.Curve(k.Curve).String(), Signers: k.Signers, Of: len(k.Regions), Blind: k.AllowBlind, Note: k.Note,
 		Created: iso(k.Created), Author: hexOf(k.Author), FrozenBy: hexOf(k.FrozenBy), Reason: k.Reason, Regions: []keyRegionView{}}
 	for _, at := range k.Attestations {
-		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed})
+		out.Regions = append(out.Regions, keyRegionView{regionName(v.genesis, identity.RegionID(at.Region)), hexOf(at.PublicKey), at.Confirmed, at.Lost})
 	}
 	out.Limit, out.Frozen, out.Outside = viewLimit(k.Limit), viewFrozen(k.FrozenPaths), k.Outside
 	if isThreshold(k) {
@@ -110,7 +119,7 @@ func (a *app) printKeyView(v signingKeyView) error {
 			fmt.Fprintln(w)
 			t := &table{head: []string{"REGION", "CONFIRMED", "PUBLIC KEY"}}
 			for _, r := range v.Regions {
-				t.add(r.Region, yesNo(r.Confirmed), r.PublicKey)
+				t.add(r.Region, r.stands(), r.PublicKey)
 			}
 			a.table(w, t)
 		}

@@ -210,7 +210,11 @@ func (a *app) release(ctx context.Context, file string, b *escrow.Bundle, to, ou
 		return err
 	}
 	defer closeHSM(ctx, hsm, &err)
-	if err := hsm.Use(ctx, seal.IdentityLabel(b.Cluster), seal.WrappingLabel(b.Cluster), doc.Regions[in.Region-1].OAEPHash); err != nil {
+	state, err := seal.DecodeState(in.Unseal) // the hash of the HSM that the region has now
+	if err != nil {
+		return err
+	}
+	if err := hsm.Use(ctx, seal.IdentityLabel(b.Cluster), seal.WrappingLabel(b.Cluster), state.Hash); err != nil {
 		return err
 	}
 	part, err := escrow.NewRelease(ctx, hsm, in.Region, b, to)

@@ -13,7 +13,6 @@ import (
 	"github.com/tetrad-vault/tetrad/api/client"
 	tetradv1 "github.com/tetrad-vault/tetrad/api/tetrad/v1"
 	"github.com/tetrad-vault/tetrad/fsm/command"
-	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/version"
@@ -287,6 +286,7 @@ type regionView struct {
 	HSM      string   `json:"hsm"`
 	Curves   []string `json:"curves"`
 	Identity string   `json:"identity"`
+	Former   []string `json:"former_identities,omitempty"` // of HSMs it had before
 	Session  string   `json:"session,omitempty"`
 	Boot     string   `json:"boot,omitempty"`
 	Seen     string   `json:"seen,omitempty"`
@@ -298,6 +298,9 @@ func viewRegion(r *tetradv1.Region) regionView {
 		Gossip: r.GossipAddr, HSM: r.Hsm, Session: hexOf(r.Session), Boot: hexOf(r.Boot), Seen: r.Seen, Since: r.Since, Curves: []string{}}
 	for _, c := range r.Curves {
 		v.Curves = append(v.Curves, command.Curve(c).String())
+	}
+	for _, fp := range r.Former {
+		v.Former = append(v.Former, hexOf(fp))
 	}
 	if k, err := identity.DecodePublicKey(r.Identity); err == nil {
 		v.Identity = k.Fingerprint().String()
@@ -323,11 +326,11 @@ func (a *app) regionCmd() *cobra.Command {
 			return a.print(r, func(w io.Writer) {
 				a.pairs(w, "name", r.Name, "id", itoa(uint64(r.ID)), "status", r.Status, "healthy", yesNo(r.Healthy), "muted", yesNo(r.Muted), "server id", r.ServerID,
 					"raft", r.Raft, "api", r.API, "gossip", r.Gossip, "hsm", r.HSM, "curves", strings.Join(r.Curves, ", "),
-					"identity", r.Identity, "session", r.Session, "boot", r.Boot, "seen", r.Seen)
+					"identity", r.Identity, "identities before", strings.Join(r.Former, ", "), "session", r.Session, "boot", r.Boot, "seen", r.Seen)
 			})
 		})
 	})
-	return a.group("region", "Members of the cluster", "", list, show, a.regionReplace(),
+	return a.group("region", "Members of the cluster", "", list, show, a.regionReplace(), a.regionWelcome(),
 		a.regionStop(), a.regionLiftStop(), a.regionFreeze(), a.regionMute(), a.regionUnmute(), a.regionQuarantine(), a.regionRelease(),
 		a.regionRepair(), a.evidenceCmd())
 }
@@ -351,39 +354,6 @@ func (a *app) regions(ctx context.Context, only string, do func([]regionView) er
 		}
 		return do(out)
 	})
-}
-
-func (a *app) regionReplace() *cobra.Command {
-	var d dual
-	var file string
-	c := a.leaf("replace REGION --enrolment FILE", "Approve a region's new incarnation after it lost its disk", `
-FILE is what vaultctl init install --rejoin wrote at the region. Its identity key must
-be the one of the genesis. Two administrators sign.`, cobra.ExactArgs(1),
-		func(ctx context.Context, args []string) error {
-			if err := need("enrolment", file); err != nil {
-				return err
-			}
-			g, err := a.anchor()
-			if err != nil {
-				return err
-			}
-			files, err := ceremony.ReadFiles(file)
-			if err != nil {
-				return err
-			}
-			if len(files.Enrolments) != 1 {
-				return errs.New(errs.Invalid, "%s holds %d enrolments, want one", file, len(files.Enrolments))
-			}
-			e := files.Enrolments[0]
-			if e.Name != args[0] || e.Cluster != g.Document.Cluster || int(e.Region) > len(g.Document.Regions) || !g.Document.Regions[e.Region-1].Identity.Equal(e.Identity) {
-				return errs.New(errs.Unverified, "the enrolment in %s is not of region %q as the genesis knows it", file, args[0]).
-					WithHint("a region whose HSM was lost too cannot come back this way")
-			}
-			return a.send(ctx, &d, &command.ReplaceMember{Region: e.Region, ServerID: e.ServerID, RaftAddr: e.RaftAddr, APIAddr: e.APIAddr,
-				GossipAddr: e.GossipAddr, Enrolment: e.Encode()}, nil)
-		})
-	c.Flags().StringVar(&file, "enrolment", "", "the region's new enrolment")
-	return d.flags(a, c)
 }
 
 func (a *app) versionCmd() *cobra.Command {

@@ -230,6 +230,9 @@ send it. Without --yes you are asked; look at what it says.`, cobra.ExactArgs(1)
 				if err := checkProposal(v, cmd); err != nil {
 					return err
 				}
+				if err := a.checkArrival(ctx, v, body); err != nil {
+					return err
+				}
 				if err := a.confirm(cmd, body, yes); err != nil {
 					return err
 				}
@@ -354,6 +357,10 @@ func describe(cmd *command.Command, body command.Body) []string {
 			"refresh of threshold keys every", periodText(s.RefreshEvery), "import of whole keys", importText(s.Import))
 	case *command.ReplaceMember:
 		add("region", itoa(uint64(b.Region)), "server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr)
+	case *command.Reenrol:
+		add("region", itoa(uint64(b.Region)), "new identity", b.Identity.Fingerprint().String(), "replaces identity", b.Replaces.String(), "new hsm", b.HSM,
+			"server id", b.ServerID, "raft", b.RaftAddr, "api", b.APIAddr, "gossip", b.GossipAddr,
+			"warning", "what the old HSM held is lost for ever; compare the new identity with the region's operator by telephone")
 	case *command.RetireKey:
 		add("key", b.Key.String())
 	case *command.LimitKey:

@@ -106,12 +106,11 @@ func freePorts(n int) ([]int, error) {
 const PIN = "86420973"
 
 func (l *Lab) site(ctx context.Context, r *Region) error {
-	tokens := filepath.Join(r.Dir, "tokens")
-	if err := os.MkdirAll(tokens, 0o700); err != nil {
+	if err := os.MkdirAll(r.Dir, 0o700); err != nil {
 		return err
 	}
 	files := map[string]string{
-		"softhsm2.conf": "directories.tokendir = " + tokens + "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n",
+		"softhsm2.conf": "directories.tokendir = " + r.Tokens() + "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n",
 		"pin":           PIN + "\n",
 		"vaultd.hcl":    r.config(),
 	}
@@ -119,6 +118,15 @@ func (l *Lab) site(ctx context.Context, r *Region) error {
 		if err := os.WriteFile(filepath.Join(r.Dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
+	}
+	return l.Token(ctx, r)
+}
+
+// Token makes an empty token for a region. What was there before should be out of its way:
+// the region knows its token by the label.
+func (l *Lab) Token(ctx context.Context, r *Region) error {
+	if err := os.MkdirAll(r.Tokens(), 0o700); err != nil {
+		return err
 	}
 	cmd := exec.CommandContext(ctx, "softhsm2-util", "--init-token", "--free", "--label", "tetrad-"+r.Name, "--so-pin", PIN, "--pin", PIN)
 	cmd.Env = r.Env()
@@ -171,6 +179,9 @@ telemetry {
 
 // Config returns the region's configuration file.
 func (r *Region) Config() string { return filepath.Join(r.Dir, "vaultd.hcl") }
+
+// Tokens returns where the region's HSM keeps what it holds.
+func (r *Region) Tokens() string { return filepath.Join(r.Dir, "tokens") }
 
 // Log returns the file vaultd's output goes to.
 func (r *Region) Log() string { return filepath.Join(r.Dir, "vaultd.log") }

@@ -85,26 +85,33 @@ func found(ctx context.Context, dir string) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building: %w\n%s", err, out)
 	}
+	w, err := grown(ctx, dir, bin)
+	shared = w
+	return err
+}
+
+// grown lays out a lab, founds it and makes what every test needs.
+func grown(ctx context.Context, dir, bin string) (*world, error) {
 	l, err := lab.New(ctx, dir, bin)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	shared = &world{Lab: l, keys: map[string]*client.Key{}}
+	w := &world{Lab: l, keys: map[string]*client.Key{}}
 	for _, r := range l.Regions {
 		// Short logs, so that the tests meet snapshots too.
 		if err := edit(r, `profile = "loopback"`, `profile = "loopback"
   snapshot_interval = "1s"
   snapshot_threshold = 150
   trailing_logs = 100`); err != nil {
-			return err
+			return w, err
 		}
 	}
-	for _, step := range []func(context.Context) error{l.Found, shared.start, shared.settle} {
+	for _, step := range []func(context.Context) error{l.Found, w.start, w.settle} {
 		if err := step(ctx); err != nil {
-			return err
+			return w, err
 		}
 	}
-	return nil
+	return w, nil
 }
 
 // edit changes a region's configuration file.

@@ -6,10 +6,11 @@ import (
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 )
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, file := range []string{"command", "command-certified", "command-paths", "command-level", "command-import", "command-addresses"} {
+	for _, file := range []string{"command", "command-certified", "command-paths", "command-level", "command-import", "command-addresses", "command-reenrol"} {
 		for _, b := range fsmtest.Vectors(f, root, file) {
 			f.Add(b)
 		}
@@ -105,3 +106,21 @@ func FuzzDecodeClockWord(f *testing.F) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+func FuzzDecodeReenrol(f *testing.F) {
+	for _, b := range fsmtest.Vectors(f, root, "reenrol") {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := command.DecodeReenrol(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(e.Bundle(), b) {
+			t.Fatal("two encodings of one enrolment")
+		}
+		if e.Replaces != (identity.Fingerprint{}) {
+			t.Fatal("a bundle says what it replaces")
+		}
+	})
+}

@@ -187,7 +187,7 @@ func ofLevels(k *fsmtest.Kit) []*command.Command {
 }
 
 func everyType(k *fsmtest.Kit) []*command.Command {
-	return slices.Concat(samples(k), ofPaths(k), ofLevels(k), outside(k), ofAddresses(k))
+	return slices.Concat(samples(k), ofPaths(k), ofLevels(k), outside(k), ofAddresses(k), ofReenrolment(k))
 }
 
 // TestLevelIsNamed: level 0 has one encoding, which is none.

@@ -33,6 +33,9 @@ const (
 
 	MaxSplit = 256 // frost.Split of a threshold of at most four
 
+	MaxWrapping = 1024     // a region's wrapping key, PKIX
+	MaxReenrol  = 32 << 10 // enrolment of a region with another HSM
+
 	MaxEscrowOfficers = 10       // officers one escrow encrypts to
 	MaxRecipient      = 4096     // an age recipient; a post-quantum one has about 2000
 	MaxEscrowBox      = 32 << 10 // one region's escrowed share

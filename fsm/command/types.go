@@ -40,6 +40,7 @@ const (
 	TypeRepairRegion     Type = 35
 	TypeRepairClock      Type = 36
 	TypeRaiseLevel       Type = 37
+	TypeReenrol          Type = 38
 
 	TypeRegisterSession Type = 100
 	TypeAttestKey       Type = 101
@@ -108,6 +109,7 @@ var bodies = map[Type]func() Body{
 	TypeLimitKey:         func() Body { return &LimitKey{} },
 	TypeRefundRequest:    func() Body { return &RefundRequest{} },
 	TypeRaiseLevel:       func() Body { return &RaiseLevel{} },
+	TypeReenrol:          func() Body { return &Reenrol{} },
 	TypeFreezePath:       func() Body { return &FreezePath{} },
 	TypeUnfreezePath:     func() Body { return &UnfreezePath{} },
 	TypeRegionFreezePath: func() Body { return &RegionFreezePath{} },
@@ -128,7 +130,7 @@ var typeNames = map[Type]string{
 	TypeAccuseDealer: "accuse-dealer", TypeDropWrap: "drop-wrap", TypeOfferNonces: "offer-nonces",
 	TypeEscrowKey: "escrow-key", TypeCancelEscrow: "cancel-escrow", TypeEscrowShare: "escrow-share",
 	TypeLimitKey: "limit-key", TypeRefundRequest: "refund-request",
-	TypeRaiseLevel: "raise-level", TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
+	TypeRaiseLevel: "raise-level", TypeReenrol: "reenrol", TypeFreezePath: "freeze-path", TypeUnfreezePath: "unfreeze-path", TypeRegionFreezePath: "region-freeze-path",
 	TypeImportKey: "import-key", TypeNextAddresses: "next-addresses",
 }
 

@@ -17,7 +17,7 @@ import (
 const module = "github.com/tetrad-vault/tetrad/"
 
 var leaves = []string{"internal/errs", "internal/wire", "internal/identity", "internal/network",
-	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box", "internal/edtable", "internal/erase"}
+	"internal/durable", "internal/clock", "internal/version", "internal/liar", "internal/box", "internal/edtable", "internal/erase", "internal/roll"}
 
 // cluster/chain is pure: signed objects that an auditor and a client verify as well.
 
@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"vault/address":      {"fsm/intent", "fsm/command", "internal/errs"},
 	"cluster":            append([]string{"cluster", "fsm"}, leaves...),
 	"replication":        append([]string{"replication", "fsm"}, leaves...),
-	"api":                {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar"},
+	"api":                {"api", "cluster/chain", "fsm/command", "internal/errs", "internal/wire", "internal/identity", "internal/network", "internal/version", "internal/liar", "internal/roll"},
 	"internal/rpc":       append([]string{"internal/rpc", "api", "vault", "replication", "cluster/chain", "fsm"}, leaves...),
 	"internal/auditor":   append([]string{"internal/auditor", "fsm", "vault/draw", "vault/frost", "cluster/chain"}, leaves...),
 	"internal/ceremony":  append([]string{"internal/ceremony", "internal/config", "seal", "vault/draw", "fsm"}, leaves...),
@@ -45,6 +45,7 @@ var rooms = map[string][]string{
 	"internal/durable":   {"internal/durable", "internal/errs"},
 	"internal/clock":     {},
 	"internal/box":       {"internal/errs", "internal/wire", "internal/erase"},
+	"internal/roll":      {"internal/errs", "internal/wire", "internal/identity"},
 	"internal/edtable":   {},
 	"internal/erase":     {},
 	"internal/version":   {},

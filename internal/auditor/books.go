@@ -24,6 +24,7 @@ type books struct {
 
 	sharings map[command.KeyID]sharings // of threshold keys: those that went live and are good
 	nonces   map[nonceSlot]nonceMark
+	anew     anew
 	splits   map[command.KeyID][]byte // what was dealt of keys from outside, until they are live or given up
 }
 

@@ -27,15 +27,10 @@ type waiting struct {
 	cover *chain.Cover
 }
 
-// pins are the identity keys a region has or had at the beginning.
+// pins are the identity keys a region had so far.
 func (v *verifier) pins(id identity.RegionID) (keys []identity.PublicKey) {
-	for i := range v.genesis.Regions {
-		if v.genesis.Regions[i].ID == id {
-			keys = append(keys, v.genesis.Regions[i].Identity)
-		}
-	}
-	if r, ok := v.machine.View().Region(id); ok && !slices.ContainsFunc(keys, r.Identity.Equal) {
-		keys = append(keys, r.Identity)
+	for _, t := range v.books.anew.terms[id] {
+		keys = append(keys, t.key)
 	}
 	return keys
 }
@@ -64,7 +59,7 @@ func (v *verifier) certified(l *audit.Leaf, b *command.Complete, m command.Meta)
 		return
 	}
 	for _, s := range cover.Sessions {
-		_ = p.book.Add(s) // one that nobody vouches for signs nothing
+		_ = v.introduce(s) // one that nobody vouches for signs nothing
 	}
 	w := waiting{l.Seq, chain.Link{Term: m.Term, Index: m.Index, Hash: m.Chain}, cover}
 	if !v.judgeCover(w, len(p.waiting) < waitingMax) {
@@ -74,7 +69,8 @@ func (v *verifier) certified(l *audit.Leaf, b *command.Complete, m command.Meta)
 
 // judgeCover returns false if the certificate has to wait for a session, and may.
 func (v *verifier) judgeCover(w waiting, mayWait bool) bool {
-	err := w.cover.Verify(v.books.proofs.book, v.lineage, w.at)
+	roster := rosterAt{v.books.proofs.book, v.books.anew.ended, w.cover.Certificate.Index}
+	err := w.cover.Verify(roster, v.lineage, w.at)
 	switch {
 	case err == nil:
 		v.report.Certified++

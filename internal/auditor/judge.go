@@ -37,6 +37,8 @@ func (v *verifier) judge(l *audit.Leaf) {
 	switch b := body.(type) {
 	case *command.RegisterSession:
 		v.registered(l, b)
+	case *command.Reenrol:
+		v.reenrolled(l, b)
 	case *command.AttestKey:
 		v.attested(l, b)
 	case *command.FinishShare:
@@ -84,10 +86,10 @@ func (v *verifier) registered(l *audit.Leaf, b *command.RegisterSession) {
 		return
 	}
 	v.books.sessions[c.Session.Fingerprint()] = session{c.Region, c.Session}
-	if err := v.books.proofs.book.Add(c); err == nil {
+	if err := v.introduce(c); err == nil {
 		v.retryCovers()
 	}
-	if r, ok := v.machine.View().Region(c.Region); !ok || c.Verify(v.genesis.Cluster, r.Identity) != nil {
+	if c.Verify(v.genesis.Cluster, v.books.anew.identity(c.Region)) != nil {
 		v.report.found(l.Seq, KindAnswer, "the session certificate of region %d is not signed by its identity key and its session key", c.Region)
 	}
 }
@@ -104,8 +106,7 @@ func (v *verifier) attested(l *audit.Leaf, b *command.AttestKey) {
 	if !intent.Verify(key.Curve, b.PublicKey, possession(v.genesis.Cluster, key, s.region), b.Possession) {
 		v.report.found(l.Seq, KindKey, "key %s: region %d does not prove that it holds the private key", b.Key, s.region)
 	}
-	r, ok := v.machine.View().Region(s.region)
-	if !ok || !r.Identity.Verify(command.AttestationBytes(v.genesis.Cluster, b.Key, s.region, b.PublicKey, b.Attributes), b.Identity) {
+	if !v.books.anew.identity(s.region).Verify(command.AttestationBytes(v.genesis.Cluster, b.Key, s.region, b.PublicKey, b.Attributes), b.Identity) {
 		v.report.found(l.Seq, KindKey, "key %s: the attestation is not signed by the identity key of region %d", b.Key, s.region)
 	}
 }
@@ -168,7 +169,7 @@ func (v *verifier) openable(l *audit.Leaf, o *audit.OpenedAttempt, q *request) {
 		return
 	}
 	for i, r := range o.Eligible {
-		if key.Attested(r) == nil || i > 0 && o.Eligible[i-1] >= r {
+		if key.Attested(r) == nil || v.lost(l, key, 0, r) || i > 0 && o.Eligible[i-1] >= r {
 			v.report.found(l.Seq, KindDraw, "request %s: region %d cannot be drawn, it does not hold the key", o.Request, r)
 		}
 	}

@@ -13,5 +13,6 @@ const (
 	findingsMax    = 1000    // findings reported one by one; the rest is counted
 	waitingMax     = 1 << 10 // certificates whose sessions are not registered yet
 	settledMax     = 1 << 16 // closed requests remembered for answers that come late
+	underWay       = 256     // entries that may be acked, under an identity that ends, before all know that it did
 	sharingsMax    = 4       // epochs of a threshold key that are remembered
 )

@@ -52,6 +52,14 @@ type Finding struct {
 // String returns one line.
 func (f Finding) String() string { return fmt.Sprintf("leaf %d: %s: %s", f.Seq, f.Kind, f.Text) }
 
+// Enrolled says that a region was enrolled with another HSM.
+type Enrolled struct {
+	Region   identity.RegionID `json:"region"`
+	Seq      uint64            `json:"seq"` // audit leaf
+	Index    uint64            `json:"index"`
+	Identity string            `json:"identity"` // fingerprint of the new one
+}
+
 // Report is what verification found.
 type Report struct {
 	Cluster  string    `json:"cluster"`
@@ -65,23 +73,24 @@ type Report struct {
 	Replayed uint64    `json:"replayed"` // leaves judged command by command
 	Withheld uint64    `json:"withheld"` // leaves with withheld fields
 
-	Commands   map[string]uint64 `json:"commands"`   // by type
-	Outcomes   map[string]uint64 `json:"outcomes"`   // by code
-	Requests   uint64            `json:"requests"`   // opened
-	Attempts   uint64            `json:"attempts"`   // draws opened
-	Completed  uint64            `json:"completed"`  // requests with all their signatures
-	Failed     uint64            `json:"failed"`     //
-	Expired    uint64            `json:"expired"`    //
-	Open       uint64            `json:"open"`       // at the end of the export
-	Released   uint64            `json:"released"`   // signatures, or parts of those of threshold keys, each verified
-	Summed     uint64            `json:"summed"`     // signatures of threshold keys, added up and verified
-	Draws      uint64            `json:"draws"`      // beacon values verified
-	Undrawn    uint64            `json:"undrawn"`    // attempts whose draw nobody proved: what never came to signatures
-	Certified  uint64            `json:"certified"`  // entries with released signatures, proven certified
-	Beacon     []BeaconSharing   `json:"beacon"`     // sharings of the beacon key, in order; draws were verified under that of their entry
-	Selections []Selection       `json:"selections"` // per set of eligible regions and k
-	SignedBy   []string          `json:"signed_by"`  // regions whose signature on the checkpoint verifies
-	Unchecked  uint64            `json:"unchecked"`  // signatures for requests closed too long ago to be remembered
+	Commands   map[string]uint64 `json:"commands"`           // by type
+	Outcomes   map[string]uint64 `json:"outcomes"`           // by code
+	Requests   uint64            `json:"requests"`           // opened
+	Attempts   uint64            `json:"attempts"`           // draws opened
+	Completed  uint64            `json:"completed"`          // requests with all their signatures
+	Failed     uint64            `json:"failed"`             //
+	Expired    uint64            `json:"expired"`            //
+	Open       uint64            `json:"open"`               // at the end of the export
+	Released   uint64            `json:"released"`           // signatures, or parts of those of threshold keys, each verified
+	Summed     uint64            `json:"summed"`             // signatures of threshold keys, added up and verified
+	Draws      uint64            `json:"draws"`              // beacon values verified
+	Undrawn    uint64            `json:"undrawn"`            // attempts whose draw nobody proved: what never came to signatures
+	Certified  uint64            `json:"certified"`          // entries with released signatures, proven certified
+	Beacon     []BeaconSharing   `json:"beacon"`             // sharings of the beacon key, in order; draws were verified under that of their entry
+	Enrolled   []Enrolled        `json:"enrolled,omitempty"` // regions that were given another HSM, in order
+	Selections []Selection       `json:"selections"`         // per set of eligible regions and k
+	SignedBy   []string          `json:"signed_by"`          // regions whose signature on the checkpoint verifies
+	Unchecked  uint64            `json:"unchecked"`          // signatures for requests closed too long ago to be remembered
 
 	// Older counts completions and further attempts of before the format had a place for
 	// their proofs: entries not certified, and words of which nobody shows that they are

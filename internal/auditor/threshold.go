@@ -54,7 +54,7 @@ func (v *verifier) finished(l *audit.Leaf, b *command.FinishShare) {
 	}
 	public, err := frost.DecodePublicKey(b.Public)
 	if err == nil {
-		err = fits(key, s, public, b)
+		err = fits(key, s, public, b, v.holdersOf(l, s, public.Holders()))
 	}
 	if err == nil && key.Outside && s.Epoch == 1 {
 		err = isSplit(v.books.splits[key.ID], public)
@@ -75,11 +75,7 @@ func (v *verifier) finished(l *audit.Leaf, b *command.FinishShare) {
 }
 
 // fits holds the public side of a sharing against the key it is called a sharing of.
-func fits(key *fsm.Key, s *fsm.Sharing, public *frost.PublicKey, b *command.FinishShare) error {
-	var holders []uint8
-	for i := range s.Shares {
-		holders = append(holders, uint8(s.Shares[i].Region))
-	}
+func fits(key *fsm.Key, s *fsm.Sharing, public *frost.PublicKey, b *command.FinishShare, holders []uint8) error {
 	switch {
 	case public.Suite() != suiteOf(key.Curve) || public.Epoch() != s.Epoch || public.Threshold() != int(key.Signers):
 		return errs.New(errs.Unverified, "its public key is on %v, of epoch %d, for %d signers", public.Suite(), public.Epoch(), public.Threshold())
@@ -130,7 +126,7 @@ func (v *verifier) given(l *audit.Leaf, o *audit.OpenedAttempt, key *fsm.Key, q 
 		return
 	}
 	for i, r := range o.Eligible {
-		if !slices.Contains(public.Holders(), uint8(r)) || i > 0 && o.Eligible[i-1] >= r {
+		if !slices.Contains(public.Holders(), uint8(r)) || v.lost(l, key, o.Epoch, r) || i > 0 && o.Eligible[i-1] >= r {
 			v.report.found(l.Seq, KindDraw, "request %s: region %d cannot be drawn, it does not hold the key", o.Request, r)
 		}
 		if len(o.Nonces[i]) != size*len(q.messages) {

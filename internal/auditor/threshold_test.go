@@ -88,7 +88,11 @@ func (w *world) hold(s *shared, bend func(*command.FinishShare)) {
 					bend(f)
 				}
 			}
-			w.ok(w.By(r.Session, said))
+			cs := []*command.Command{w.By(r.Session, said)}
+			if step == fsm.StepFinish && r.ID == 4 {
+				cs = append(cs, w.closing...)
+			}
+			w.ok(cs...)
 		}
 	}
 	if key, _ = w.Machine.View().Key(s.id); key.State != fsm.KeyActive {

@@ -84,6 +84,7 @@ func begin(g *genesis.Genesis, trust TrustAnchor) (*verifier, error) {
 		v.report.found(0, KindGenesis, "%v", err)
 		return v, nil
 	}
+	v.books.anew = newAnew(&g.Document)
 	v.report.Beacon = []BeaconSharing{newBeaconSharing(0, key)}
 	v.books.proofs.book = chain.NewBook(g.Document.Cluster, v.pins, len(g.Document.Regions))
 	v.machine, err = fsm.New(g, fsm.Options{})

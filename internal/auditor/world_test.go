@@ -41,6 +41,8 @@ type world struct {
 	leaves []audit.Leaf
 	signer *identity.KeySigner
 	cover  func(m command.Meta) []byte // of a completion; nil: in the older form
+
+	closing []*command.Command // stand behind what makes a sharing live, in one entry
 }
 
 type signingKey struct {

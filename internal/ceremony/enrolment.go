@@ -104,12 +104,17 @@ func DecodeEnrolment(b []byte) (*Enrolment, error) { return decodeEnrolment(b) }
 
 // check judges an enrolment by itself: its keys, attributes and signature.
 func (e *Enrolment) check() error {
-	if err := e.Identity.Check(); err != nil {
-		return errs.Wrap(errs.Invalid, err, "identity key of %s", e.who())
-	}
 	if !e.Identity.Verify(e.signedBytes(), e.Sig) {
 		return errs.New(errs.Unverified, "%s is not signed by the identity key it names", e.who()).
 			WithHint("it was altered or damaged on its way: fetch it again from the region")
+	}
+	return e.checkKeys()
+}
+
+// checkKeys judges what an enrolment says of the HSM and its keys.
+func (e *Enrolment) checkKeys() error {
+	if err := e.Identity.Check(); err != nil {
+		return errs.Wrap(errs.Invalid, err, "identity key of %s", e.who())
 	}
 	// A throw-away wrap tells at once whether key and hash are usable.
 	if _, err := seal.Wrap(e.Wrapping, e.OAEPHash, nil, ""); err != nil {

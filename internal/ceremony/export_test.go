@@ -1,10 +1,13 @@
 package ceremony
 
 import (
+	"bytes"
 	"context"
+	"crypto/ed25519"
 
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/roll"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
@@ -46,12 +49,26 @@ var Decoders = map[string]func([]byte) (interface{ Encode() []byte }, error){
 	"share":        func(b []byte) (interface{ Encode() []byte }, error) { return decodeOfficerShare(b) },
 	"proof":        func(b []byte) (interface{ Encode() []byte }, error) { return decodeOfficerProof(b) },
 	"officers":     func(b []byte) (interface{ Encode() []byte }, error) { return decodeOfficersProved(b) },
+	"reenrolment":  func(b []byte) (interface{ Encode() []byte }, error) { return decodeReenrolment(b) },
+	"welcome":      func(b []byte) (interface{ Encode() []byte }, error) { return decodeWelcome(b) },
+	"pins": func(b []byte) (interface{ Encode() []byte }, error) {
+		f, err := decodePins(b)
+		return encoded(f.encode()), err
+	},
 }
+
+type encoded []byte
+
+func (e encoded) Encode() []byte { return e }
 
 // RegionFile decodes and encodes the region file.
 func RegionFile(b []byte) ([]byte, error) {
 	f, err := decodeRegion(b)
 	return f.encode(), err
+}
+
+func goldenKey(b byte) identity.PublicKey {
+	return identity.PublicKey{Alg: identity.Ed25519, Key: ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32))[32:]}
 }
 
 // Golden returns the encoding of one fixed value of each stored format.
@@ -77,7 +94,8 @@ func Golden() map[string][]byte {
 	env := envelope{root: h(24), share: h(25)}
 	sec := &secrets{root: h(26), shares: [][32]byte{h(27), h(28), h(29), h(30)}}
 	cm := commitment(h(1), 2, h(13), h(31))
-	return map[string][]byte{"enrolment": e.Encode(), "enrolment-signed": e.signedBytes(), "contribution": c.Encode(), "contribution-signed": c.signedBytes(),
+	pins := pinsFile{h(19), roll.Pins{3: goldenKey(1), 2: goldenKey(2)}}
+	return map[string][]byte{"pins": pins.encode(), "enrolment": e.Encode(), "enrolment-signed": e.signedBytes(), "contribution": c.Encode(), "contribution-signed": c.signedBytes(),
 		"officer-share": s.Encode(), "officer-share-signed": s.signedBytes(), "officer-proof": p.Encode(),
 		"officers-proved": o.Encode(), "officers-proved-signed": o.signedBytes(), "envelope": env.encode(), "secrets": encodeSecrets(sec, d),
 		"commitment": cm[:], "envelope-label": []byte(envelopeLabel(h(12), 2, 3)),

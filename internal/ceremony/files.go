@@ -19,6 +19,8 @@ const (
 	blockShare        = "TETRAD OFFICER SHARE"
 	blockProof        = "TETRAD OFFICER PROOF"
 	blockOfficers     = "TETRAD OFFICERS PROVED"
+	blockReenrolment  = "TETRAD REENROLMENT"
+	blockWelcome      = "TETRAD WELCOME"
 )
 
 // Files is what a set of files held, in the order it was read.
@@ -29,6 +31,8 @@ type Files struct {
 	Shares        []*OfficerShare
 	Proofs        []*OfficerProof
 	Officers      []*OfficersProved
+	Reenrolments  []*Reenrolment
+	Welcomes      []*Welcome
 	Genesis       []*genesis.Genesis
 }
 
@@ -118,6 +122,10 @@ func (fs *Files) add(name string, block *pem.Block) error {
 		return collect(&fs.Proofs, name, block.Bytes, decodeOfficerProof)
 	case blockOfficers:
 		return collect(&fs.Officers, name, block.Bytes, decodeOfficersProved)
+	case blockReenrolment:
+		return collect(&fs.Reenrolments, name, block.Bytes, decodeReenrolment)
+	case blockWelcome:
+		return collect(&fs.Welcomes, name, block.Bytes, decodeWelcome)
 	}
 	return errs.New(errs.Malformed, "a %q block is no part of the ceremony", block.Type)
 }

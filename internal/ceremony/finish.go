@@ -152,8 +152,10 @@ func NewFounding(f *Files) (*Founding, error) {
 }
 
 // Plan returns the plan a founding came from, as far as later steps need it.
-func (f *Founding) Plan() *Plan {
-	d := &f.Genesis.Document
+func (f *Founding) Plan() *Plan { return PlanOf(&f.Genesis.Document) }
+
+// PlanOf is the plan as far as a genesis shows it.
+func PlanOf(d *genesis.Document) *Plan {
 	p := &Plan{Cluster: d.Cluster, Name: d.Name, Created: d.Created, Administrators: d.Administrators, Officers: d.Officers, Settings: d.Settings}
 	for _, r := range d.Regions {
 		p.Regions = append(p.Regions, PlannedRegion{r.ID, r.Name, r.RaftAddr, r.APIAddr, r.GossipAddr})

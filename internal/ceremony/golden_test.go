@@ -47,7 +47,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got[name], w)
 		}
 	}
-	for vector, decoder := range map[string]string{"officer-share": "share", "officer-proof": "proof", "officers-proved": "officers"} {
+	for vector, decoder := range map[string]string{"officer-share": "share", "officer-proof": "proof", "officers-proved": "officers", "pins": "pins"} {
 		stored, err := hex.DecodeString(want[vector])
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/durable"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/roll"
 	"github.com/tetrad-vault/tetrad/internal/wire"
 	"github.com/tetrad-vault/tetrad/seal"
 )
@@ -20,6 +21,7 @@ const (
 	FileRegion  = "region"       // which region this is and its incarnation; written last
 	FileUnseal  = "unseal"       // seal.State: root key and beacon share, wrapped to the HSM
 	FileBundle  = "ceremony.pem" // both rounds' files, to rebuild FileUnseal from the HSM
+	FilePins    = "pins"         // identities that living regions told, where the genesis is outdated; may be missing
 )
 
 // SecretBeacon names the region's beacon share (draw.Share) among the unsealed secrets.
@@ -31,6 +33,10 @@ type Installed struct {
 	Region   identity.RegionID
 	ServerID string // this disk's incarnation; differs from the genesis after a replacement
 	Unseal   []byte // encoded seal.State
+
+	// Pins are the identity keys of regions that were enrolled with another HSM, as living
+	// regions said when this one was installed. The state knows better once it has them.
+	Pins roll.Pins
 }
 
 // Load reads what install left below fs. NotFound means the region was never
@@ -62,13 +68,16 @@ func Load(fs durable.FS) (*Installed, error) {
 		return nil, errs.New(errs.Corrupt, "file %s is not the genesis this region was founded with", FileGenesis).
 			WithHint(Reinstall)
 	}
+	if in.Pins, err = loadPins(fs, region.genesis, len(in.Genesis.Document.Regions)); err != nil {
+		return nil, err
+	}
 	in.Unseal, err = fs.ReadFile(FileUnseal)
 	return in, hinted(err)
 }
 
 // Reinstall is what to do about a damaged file: everything install wrote it writes again
 // from the ceremony's files and the HSM, once the region file is out of its way.
-const Reinstall = "move the file region away, then vaultctl init install with the genesis and ceremony.pem of any region"
+const Reinstall = "move the file region away, then vaultctl init install with the genesis and ceremony.pem of any region; a region enrolled with another HSM: --welcome"
 
 func hinted(err error) error {
 	if err == nil {
@@ -136,20 +145,27 @@ func (s *Site) Install(ctx context.Context, f *Founding, rejoin bool) (*Enrolmen
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.Genesis.MarshalFile()
+	return again, s.write(f.Genesis, state, region, file{FileBundle, f.BundleFile()})
+}
+
+type file struct {
+	name string
+	data []byte
+}
+
+// write puts what a node needs into the data directory. The region file comes last: a
+// directory without it is not installed.
+func (s *Site) write(g *genesis.Genesis, state []byte, region regionFile, others ...file) error {
+	text, err := g.MarshalFile()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// The region file comes last: a directory without it is not installed.
-	for _, w := range []struct {
-		name string
-		data []byte
-	}{{FileBundle, f.BundleFile()}, {FileGenesis, text}, {FileUnseal, state}, {FileRegion, region.encode()}} {
+	for _, w := range append(others, file{FileGenesis, text}, file{FileUnseal, state}, file{FileRegion, region.encode()}) {
 		if err := s.FS.WriteFile(w.name, w.data); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return again, nil
+	return nil
 }
 
 // installed reports whether the directory holds this very founding.

@@ -159,7 +159,8 @@ func (l leafReader) Checkpoint(ctx context.Context, size uint64) (*audit.Checkpo
 }
 
 // redial drops the connection to a region that has started again: otherwise it would
-// rest in its back-off, and the region be called unreachable just when it is back.
+// rest in its back-off, and the region be called unreachable just when it is back. So it
+// does where a region was given another server: who is at the other end is nobody now.
 func (n *Node) redial(results []fsm.Result) {
 	changed := false
 	for i := range results {
@@ -169,20 +170,17 @@ func (n *Node) redial(results []fsm.Result) {
 		return
 	}
 	for _, r := range n.fsm.View().Regions() {
-		if len(r.Sessions) == 0 || n.boots[r.ID] == r.Sessions[0].Boot {
+		boot, known := n.boots[r.ID]
+		switch {
+		case len(r.Sessions) == 0 && known:
+			delete(n.boots, r.ID)
+		case len(r.Sessions) > 0 && (!known || boot != r.Sessions[0].Boot):
+			n.boots[r.ID] = r.Sessions[0].Boot
+		default:
 			continue
 		}
-		n.boots[r.ID] = r.Sessions[0].Boot
 		n.conns.Reset(r.ID)
 	}
-}
-
-// pins are the identity keys regions have now; the state machine may replace them.
-func (n *Node) pins(r identity.RegionID) []identity.PublicKey {
-	if row, ok := n.fsm.View().Region(r); ok {
-		return []identity.PublicKey{row.Identity}
-	}
-	return nil
 }
 
 func (n *Node) apiAddress(r identity.RegionID) (string, bool) {

@@ -88,6 +88,9 @@ func (n *Node) keepMembers(ctx context.Context) error {
 		case <-ticker.C:
 		case <-n.leads:
 		}
+		if err := n.keepPins(); err != nil {
+			n.log.Error("identities of re-enrolled regions", slog.Any("error", err))
+		}
 		n.stepDown(ctx)
 		for n.cluster.IsLeader() && n.reconcile(ctx) {
 		}

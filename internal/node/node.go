@@ -14,6 +14,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/escrow"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/roll"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/replication"
 	"github.com/tetrad-vault/tetrad/seal"
@@ -36,6 +37,7 @@ type Node struct {
 	peers    *rpc.Peers
 	checkup  checkup // of the token, for status
 
+	kept     roll.Pins                           // as they stand on disk; keepMembers' own
 	boots    map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
 	gap      chan struct{}                       // leaves are missing
 	leads    chan struct{}                       // leadership changed
@@ -65,7 +67,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o,
+	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o, kept: o.told,
 		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), cuts: make(chan uint64, cutsMax), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -139,7 +141,7 @@ func (n *Node) openCluster() (err error) {
 		driven = n.cfg.Watch(driven, n.fsm.View)
 	}
 	n.cluster, err = cluster.New(cluster.Config{
-		Cluster: doc.Cluster, Lineage: n.hash, Session: n.session, Pins: n.pins, Members: foundingMembers(doc.Regions),
+		Cluster: doc.Cluster, Lineage: n.hash, Session: n.session, Pins: n.pins, Older: n.older, Former: n.former, Members: foundingMembers(doc.Regions),
 		Network: n.cfg.Network, RaftAddr: n.address().RaftAddr, Listen: n.cfg.Listen.Raft,
 		FS: n.cfg.FS, Stores: n.cfg.Stores,
 		Machine:     driven,
@@ -226,7 +228,7 @@ func (n *Node) run(ctx context.Context) (err error) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	n.cancel = cancel
 	n.server.Attach(rpc.Rooms{Vault: n.vault, Cosigner: n.shown(n.cosigner()), Reader: reader{n}, Leaves: leafReader{n}, Leader: n.cluster, Brought: n.cluster.Brought,
-		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Signatures: n.vault.Signatures, Genesis: n.genesis.Encode()})
+		Covers: n.covers(), Brakes: brakes{n.vault, n}, Proofs: proofs{n}, Signatures: n.vault.Signatures, Roll: n.roll, Genesis: n.genesis.Encode()})
 	n.start("api", func(context.Context) error { return n.server.Serve(listener) }, work)
 	if err := n.cluster.Start(ctx); err != nil {
 		return err

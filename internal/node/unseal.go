@@ -13,6 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/ceremony"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/roll"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault/draw"
 )
@@ -26,6 +27,7 @@ type opened struct {
 	share   draw.Share
 	session *identity.Session
 	curves  []command.Curve
+	told    roll.Pins // of regions that were re-enrolled before this disk was installed
 }
 
 // unseal opens the region alone: no human, no other region, no network.
@@ -39,7 +41,7 @@ func unseal(ctx context.Context, cfg *Config) (_ *opened, err error) {
 		return nil, errs.Wrap(errs.Corrupt, err, "unseal file of region %d", installed.Region).WithHint(ceremony.Reinstall)
 	}
 	doc := &installed.Genesis.Document
-	o := &opened{genesis: installed.Genesis, hash: doc.Hash()}
+	o := &opened{genesis: installed.Genesis, hash: doc.Hash(), told: installed.Pins}
 	if o.hsm, err = seal.Open(ctx, cfg.HSM); err != nil {
 		return nil, err
 	}

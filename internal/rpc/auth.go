@@ -74,7 +74,8 @@ type caller struct {
 	principal identity.Fingerprint // zero when a region speaks for itself
 	region    identity.RegionID    // of the TLS peer; 0 for a principal
 	server    string               // raft id of that region's incarnation
-	forwarded bool                 // principal was named by region
+	cert      *identity.SessionCert
+	forwarded bool // principal was named by region
 }
 
 type callerKey struct{}
@@ -108,9 +109,9 @@ func identify(ctx context.Context) (caller, error) {
 	case a.peer.Region() == 0:
 		return caller{principal: a.fp}, nil
 	case ok:
-		return caller{principal: named, region: a.peer.Region(), server: a.peer.Cert.ServerID, forwarded: true}, nil
+		return caller{principal: named, region: a.peer.Region(), server: a.peer.Cert.ServerID, cert: a.peer.Cert, forwarded: true}, nil
 	}
-	return caller{region: a.peer.Region(), server: a.peer.Cert.ServerID}, nil
+	return caller{region: a.peer.Region(), server: a.peer.Cert.ServerID, cert: a.peer.Cert}, nil
 }
 
 // forwardedFor parses the metadata of a forwarded call.
@@ -154,6 +155,21 @@ func member(v View, c caller) error {
 	case r.ServerID != c.server:
 		return errs.New(errs.Denied, "server %s is not the approved one of region %d", c.server, c.region).
 			WithHint("an administrator approves a new incarnation with replace-member")
+	case !speaks(v, r, c.cert):
+		return errs.New(errs.Denied, "region %d was enrolled with another HSM, and this connection is of the one before", c.region)
 	}
 	return nil
+}
+
+// speaks reports whether a region's present identity vouches for the session of a
+// connection, which outlives the identity it was made under. The server id alone says
+// nothing of that: who has the HSM before knows the new one too.
+func speaks(v View, r *fsm.Region, c *identity.SessionCert) bool {
+	if len(r.Former) == 0 || c == nil {
+		return len(r.Former) == 0
+	}
+	if known, _, ok := v.RegionBySession(c.Session.Fingerprint()); ok && known.ID == r.ID {
+		return true
+	}
+	return c.Verify(v.Cluster(), r.Identity) == nil
 }

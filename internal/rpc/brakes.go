@@ -12,6 +12,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/vault"
 )
 
@@ -21,7 +22,7 @@ var here = map[string]bool{
 	tetradv1.Vault_Acknowledge_FullMethodName: true, tetradv1.Vault_StopHere_FullMethodName: true,
 	tetradv1.Vault_Brake_FullMethodName: true, tetradv1.Vault_ClockWord_FullMethodName: true,
 	tetradv1.Vault_ListEvidence_FullMethodName: true, tetradv1.Vault_GetEvidence_FullMethodName: true,
-	tetradv1.Vault_RepairHere_FullMethodName: true,
+	tetradv1.Vault_RepairHere_FullMethodName: true, tetradv1.Vault_Roll_FullMethodName: true,
 }
 
 // guardHere wants a principal that this node's own state knows, on its own connection:
@@ -173,11 +174,18 @@ func (v *vaultService) ListEvidence(ctx context.Context, _ *tetradv1.ListEvidenc
 	return out, nil
 }
 
-// replaced reports whether evidence is about a server that its region no longer has.
+// replaced reports whether evidence is about a server, or an identity, that its region no
+// longer has.
 func replaced(view View, e *chain.Evidence) bool {
 	r, ok := view.Region(e.Accused)
 	servers := e.AccusedServers()
-	return ok && len(servers) > 0 && !slices.Contains(servers, r.ServerID)
+	if !ok || len(servers) == 0 {
+		return false
+	}
+	former := func(c *identity.SessionCert) bool {
+		return c.Region == r.ID && len(r.Former) > 0 && c.Verify(c.Cluster, r.Identity) != nil
+	}
+	return !slices.Contains(servers, r.ServerID) || slices.ContainsFunc(e.Sessions, former)
 }
 
 // GetEvidence sends a part of one file.

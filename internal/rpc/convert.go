@@ -94,7 +94,7 @@ func showKey(view View, k *fsm.Key) *tetradv1.Key {
 	for i := range k.Attestations {
 		a := &k.Attestations[i]
 		out.Attestations = append(out.Attestations, &tetradv1.Attestation{Region: uint32(a.Region), PublicKey: a.PublicKey,
-			Possession: a.Possession, Attributes: a.Attributes, Identity: a.Identity, Confirmed: a.Confirmed})
+			Possession: a.Possession, Attributes: a.Attributes, Identity: a.Identity, Confirmed: a.Confirmed, Lost: a.Lost})
 	}
 	if k.Scheme.Shared() {
 		showThreshold(out, view, k)
@@ -140,6 +140,10 @@ func showRegion(r *fsm.Region, seen string) *tetradv1.Region {
 	}
 	for _, c := range r.Curves {
 		out.Curves = append(out.Curves, tetradv1.Curve(c))
+	}
+	for i := range r.Former {
+		fp := r.Former[i].Identity.Fingerprint()
+		out.Former = append(out.Former, fp[:])
 	}
 	if len(r.Sessions) > 0 {
 		fp := r.Sessions[0].Session.Fingerprint()

@@ -171,6 +171,22 @@ func TestOldIncarnationIsRefused(t *testing.T) {
 	want(t, err, errs.Denied)
 }
 
+// TestOldIdentityIsRefused on a connection that it made in time, as the very server that
+// goes on with another HSM.
+func TestOldIdentityIsRefused(t *testing.T) {
+	c := start(t, 2)
+	k := c.Principal("acme", signer)
+	peers := rpc.NewPeers(c.Nodes[1].Conns)
+	if _, err := peers.CoSign(within(t), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	c.State.Reenrol(2, identity.GenerateEd25519().Public())
+	_, err := peers.CoSign(within(t), 1, nil)
+	want(t, err, errs.Denied)
+	_, err = vaultOf(t, c, k, 1).ListKeys(within(t), &tetradv1.ListKeysRequest{})
+	want(t, err, errs.Denied)
+}
+
 func TestLeavesBetweenRegions(t *testing.T) {
 	c := start(t, 2)
 	for range 600 {

@@ -148,6 +148,10 @@ type Rooms struct {
 	// message. Nil: such requests are shown without.
 	Signatures func(r *fsm.Request) ([][]byte, error)
 
+	// Roll is this region's encoded word (roll.Roll) on who the regions are; with a guest it
+	// carries the root keyring for that region's HSM. Nil: none is given.
+	Roll func(ctx context.Context, guest identity.RegionID, nonce [16]byte) ([]byte, error)
+
 	// Brought notes a command that is forwarded to the leader; answered judges what the
 	// leader says and returns what its author is told. Optional.
 	Brought func(*command.Command) (answered func(context.Context, error) error)

@@ -1085,6 +1085,7 @@ type Attestation struct {
 	Attributes    []byte                 `protobuf:"bytes,4,opt,name=attributes,proto3" json:"attributes,omitempty"` // as read back from the HSM
 	Identity      []byte                 `protobuf:"bytes,5,opt,name=identity,proto3" json:"identity,omitempty"`     // signature by the region's identity key
 	Confirmed     bool                   `protobuf:"varint,6,opt,name=confirmed,proto3" json:"confirmed,omitempty"`  // this region verified every other attestation
+	Lost          bool                   `protobuf:"varint,7,opt,name=lost,proto3" json:"lost,omitempty"`            // with the HSM it was in: part of addresses for ever, it never signs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1157,6 +1158,13 @@ func (x *Attestation) GetIdentity() []byte {
 func (x *Attestation) GetConfirmed() bool {
 	if x != nil {
 		return x.Confirmed
+	}
+	return false
+}
+
+func (x *Attestation) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -2576,6 +2584,7 @@ type Region struct {
 	Seen          string                 `protobuf:"bytes,15,opt,name=seen,proto3" json:"seen,omitempty"`        // gossip hint: "alive", "suspect", "gone" or empty; proves nothing
 	Muted         bool                   `protobuf:"varint,40,opt,name=muted,proto3" json:"muted,omitempty"`     // may not freeze by itself
 	Level         uint32                 `protobuf:"varint,41,opt,name=level,proto3" json:"level,omitempty"`     // of commands, as its newest session announced
+	Former        [][]byte               `protobuf:"bytes,42,rep,name=former,proto3" json:"former,omitempty"`    // fingerprints of the identity keys it had before, oldest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2729,6 +2738,13 @@ func (x *Region) GetLevel() uint32 {
 	return 0
 }
 
+func (x *Region) GetFormer() [][]byte {
+	if x != nil {
+		return x.Former
+	}
+	return nil
+}
+
 var File_tetrad_v1_types_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_types_proto_rawDesc = "" +
@@ -2793,7 +2809,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"signatures\x18\x1f \x03(\fR\n" +
 	"signatures\x122\n" +
-	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"\xbe\x01\n" +
+	"\tcertified\x18\x14 \x01(\v2\x14.tetrad.v1.CertifiedR\tcertified\"\xd2\x01\n" +
 	"\vAttestation\x12\x16\n" +
 	"\x06region\x18\x01 \x01(\rR\x06region\x12\x1d\n" +
 	"\n" +
@@ -2805,7 +2821,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"attributes\x18\x04 \x01(\fR\n" +
 	"attributes\x12\x1a\n" +
 	"\bidentity\x18\x05 \x01(\fR\bidentity\x12\x1c\n" +
-	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\"\xf3\t\n" +
+	"\tconfirmed\x18\x06 \x01(\bR\tconfirmed\x12\x12\n" +
+	"\x04lost\x18\a \x01(\bR\x04lost\"\xf3\t\n" +
 	"\x03Key\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
@@ -2948,7 +2965,7 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x05roles\x18\x06 \x01(\rR\x05roles\x12\x1d\n" +
 	"\n" +
 	"role_names\x18\a \x03(\tR\troleNames\x12\x18\n" +
-	"\aremoved\x18\b \x01(\bR\aremoved\"\xb0\x03\n" +
+	"\aremoved\x18\b \x01(\bR\aremoved\"\xc8\x03\n" +
 	"\x06Region\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\rR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -2968,7 +2985,8 @@ const file_tetrad_v1_types_proto_rawDesc = "" +
 	"\x04boot\x18\x0e \x01(\fR\x04boot\x12\x12\n" +
 	"\x04seen\x18\x0f \x01(\tR\x04seen\x12\x14\n" +
 	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
-	"\x05level\x18) \x01(\rR\x05level*n\n" +
+	"\x05level\x18) \x01(\rR\x05level\x12\x16\n" +
+	"\x06former\x18* \x03(\fR\x06former*n\n" +
 	"\x05Curve\x12\x15\n" +
 	"\x11CURVE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fCURVE_SECP256K1\x10\x01\x12\x0e\n" +

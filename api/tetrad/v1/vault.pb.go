@@ -3442,6 +3442,102 @@ func (*RepairHereResponse) Descriptor() ([]byte, []int) {
 	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{58}
 }
 
+type RollRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`    // 16 bytes, repeated in the answer
+	Region        uint32                 `protobuf:"varint,2,opt,name=region,proto3" json:"region,omitempty"` // whose HSM is to open the root keyring; 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollRequest) Reset() {
+	*x = RollRequest{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollRequest) ProtoMessage() {}
+
+func (x *RollRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollRequest.ProtoReflect.Descriptor instead.
+func (*RollRequest) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *RollRequest) GetNonce() []byte {
+	if x != nil {
+		return x.Nonce
+	}
+	return nil
+}
+
+func (x *RollRequest) GetRegion() uint32 {
+	if x != nil {
+		return x.Region
+	}
+	return 0
+}
+
+type RollResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Roll          []byte                 `protobuf:"bytes,1,opt,name=roll,proto3" json:"roll,omitempty"` // canonical, signed by the session key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RollResponse) Reset() {
+	*x = RollResponse{}
+	mi := &file_tetrad_v1_vault_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RollResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RollResponse) ProtoMessage() {}
+
+func (x *RollResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_tetrad_v1_vault_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RollResponse.ProtoReflect.Descriptor instead.
+func (*RollResponse) Descriptor() ([]byte, []int) {
+	return file_tetrad_v1_vault_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *RollResponse) GetRoll() []byte {
+	if x != nil {
+		return x.Roll
+	}
+	return nil
+}
+
 var File_tetrad_v1_vault_proto protoreflect.FileDescriptor
 
 const file_tetrad_v1_vault_proto_rawDesc = "" +
@@ -3682,12 +3778,17 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\"-\n" +
 	"\x11RepairHereRequest\x12\x18\n" +
 	"\acommand\x18\x01 \x01(\fR\acommand\"\x14\n" +
-	"\x12RepairHereResponse*n\n" +
+	"\x12RepairHereResponse\";\n" +
+	"\vRollRequest\x12\x14\n" +
+	"\x05nonce\x18\x01 \x01(\fR\x05nonce\x12\x16\n" +
+	"\x06region\x18\x02 \x01(\rR\x06region\"\"\n" +
+	"\fRollResponse\x12\x12\n" +
+	"\x04roll\x18\x01 \x01(\fR\x04roll*n\n" +
 	"\tNodeState\x12\x1a\n" +
 	"\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11NODE_STATE_SEALED\x10\x01\x12\x18\n" +
 	"\x14NODE_STATE_NOT_READY\x10\x02\x12\x14\n" +
-	"\x10NODE_STATE_READY\x10\x032\xf8\x0e\n" +
+	"\x10NODE_STATE_READY\x10\x032\xb1\x0f\n" +
 	"\x05Vault\x12=\n" +
 	"\x06Submit\x12\x18.tetrad.v1.SubmitRequest\x1a\x19.tetrad.v1.SubmitResponse\x127\n" +
 	"\x04Sign\x12\x16.tetrad.v1.SignRequest\x1a\x17.tetrad.v1.SignResponse\x12F\n" +
@@ -3717,7 +3818,8 @@ const file_tetrad_v1_vault_proto_rawDesc = "" +
 	"\fListEvidence\x12\x1e.tetrad.v1.ListEvidenceRequest\x1a\x1f.tetrad.v1.ListEvidenceResponse\x12L\n" +
 	"\vGetEvidence\x12\x1d.tetrad.v1.GetEvidenceRequest\x1a\x1e.tetrad.v1.GetEvidenceResponse\x12I\n" +
 	"\n" +
-	"RepairHere\x12\x1c.tetrad.v1.RepairHereRequest\x1a\x1d.tetrad.v1.RepairHereResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
+	"RepairHere\x12\x1c.tetrad.v1.RepairHereRequest\x1a\x1d.tetrad.v1.RepairHereResponse\x127\n" +
+	"\x04Roll\x12\x16.tetrad.v1.RollRequest\x1a\x17.tetrad.v1.RollResponseB7Z5github.com/tetrad-vault/tetrad/api/tetrad/v1;tetradv1b\x06proto3"
 
 var (
 	file_tetrad_v1_vault_proto_rawDescOnce sync.Once
@@ -3732,7 +3834,7 @@ func file_tetrad_v1_vault_proto_rawDescGZIP() []byte {
 }
 
 var file_tetrad_v1_vault_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_tetrad_v1_vault_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_tetrad_v1_vault_proto_goTypes = []any{
 	(NodeState)(0),                  // 0: tetrad.v1.NodeState
 	(*SubmitRequest)(nil),           // 1: tetrad.v1.SubmitRequest
@@ -3794,57 +3896,59 @@ var file_tetrad_v1_vault_proto_goTypes = []any{
 	(*GetEvidenceResponse)(nil),     // 57: tetrad.v1.GetEvidenceResponse
 	(*RepairHereRequest)(nil),       // 58: tetrad.v1.RepairHereRequest
 	(*RepairHereResponse)(nil),      // 59: tetrad.v1.RepairHereResponse
-	(*Outcome)(nil),                 // 60: tetrad.v1.Outcome
-	(*Request)(nil),                 // 61: tetrad.v1.Request
-	(*Fault)(nil),                   // 62: tetrad.v1.Fault
-	(*Key)(nil),                     // 63: tetrad.v1.Key
-	(*Principal)(nil),               // 64: tetrad.v1.Principal
-	(*WrapEpoch)(nil),               // 65: tetrad.v1.WrapEpoch
-	(*Escrow)(nil),                  // 66: tetrad.v1.Escrow
-	(*EscrowBox)(nil),               // 67: tetrad.v1.EscrowBox
-	(*NoncePool)(nil),               // 68: tetrad.v1.NoncePool
-	(*timestamppb.Timestamp)(nil),   // 69: google.protobuf.Timestamp
-	(*Region)(nil),                  // 70: tetrad.v1.Region
-	(*durationpb.Duration)(nil),     // 71: google.protobuf.Duration
+	(*RollRequest)(nil),             // 60: tetrad.v1.RollRequest
+	(*RollResponse)(nil),            // 61: tetrad.v1.RollResponse
+	(*Outcome)(nil),                 // 62: tetrad.v1.Outcome
+	(*Request)(nil),                 // 63: tetrad.v1.Request
+	(*Fault)(nil),                   // 64: tetrad.v1.Fault
+	(*Key)(nil),                     // 65: tetrad.v1.Key
+	(*Principal)(nil),               // 66: tetrad.v1.Principal
+	(*WrapEpoch)(nil),               // 67: tetrad.v1.WrapEpoch
+	(*Escrow)(nil),                  // 68: tetrad.v1.Escrow
+	(*EscrowBox)(nil),               // 69: tetrad.v1.EscrowBox
+	(*NoncePool)(nil),               // 70: tetrad.v1.NoncePool
+	(*timestamppb.Timestamp)(nil),   // 71: google.protobuf.Timestamp
+	(*Region)(nil),                  // 72: tetrad.v1.Region
+	(*durationpb.Duration)(nil),     // 73: google.protobuf.Duration
 }
 var file_tetrad_v1_vault_proto_depIdxs = []int32{
-	60, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
-	61, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
+	62, // 0: tetrad.v1.SubmitResponse.outcome:type_name -> tetrad.v1.Outcome
+	63, // 1: tetrad.v1.SignResponse.request:type_name -> tetrad.v1.Request
 	7,  // 2: tetrad.v1.SignBatchResponse.items:type_name -> tetrad.v1.SignItem
-	61, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
-	62, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
-	61, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
-	61, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
-	61, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
-	61, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
-	63, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
-	63, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
-	64, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
-	65, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
-	66, // 13: tetrad.v1.GetEscrowResponse.escrow:type_name -> tetrad.v1.Escrow
-	67, // 14: tetrad.v1.GetEscrowResponse.boxes:type_name -> tetrad.v1.EscrowBox
-	68, // 15: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
+	63, // 3: tetrad.v1.SignItem.request:type_name -> tetrad.v1.Request
+	64, // 4: tetrad.v1.SignItem.fault:type_name -> tetrad.v1.Fault
+	63, // 5: tetrad.v1.AwaitResponse.request:type_name -> tetrad.v1.Request
+	63, // 6: tetrad.v1.GetRequestResponse.request:type_name -> tetrad.v1.Request
+	63, // 7: tetrad.v1.ListRequestsResponse.requests:type_name -> tetrad.v1.Request
+	63, // 8: tetrad.v1.FollowRequestsResponse.request:type_name -> tetrad.v1.Request
+	65, // 9: tetrad.v1.GetKeyResponse.key:type_name -> tetrad.v1.Key
+	65, // 10: tetrad.v1.ListKeysResponse.keys:type_name -> tetrad.v1.Key
+	66, // 11: tetrad.v1.ListPrincipalsResponse.principals:type_name -> tetrad.v1.Principal
+	67, // 12: tetrad.v1.ListWrapsResponse.wraps:type_name -> tetrad.v1.WrapEpoch
+	68, // 13: tetrad.v1.GetEscrowResponse.escrow:type_name -> tetrad.v1.Escrow
+	69, // 14: tetrad.v1.GetEscrowResponse.boxes:type_name -> tetrad.v1.EscrowBox
+	70, // 15: tetrad.v1.ListNoncesResponse.pools:type_name -> tetrad.v1.NoncePool
 	0,  // 16: tetrad.v1.StatusResponse.state:type_name -> tetrad.v1.NodeState
-	69, // 17: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
-	69, // 18: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
+	71, // 17: tetrad.v1.StatusResponse.started:type_name -> google.protobuf.Timestamp
+	71, // 18: tetrad.v1.StatusResponse.clock:type_name -> google.protobuf.Timestamp
 	34, // 19: tetrad.v1.StatusResponse.settings:type_name -> tetrad.v1.Settings
-	70, // 20: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
+	72, // 20: tetrad.v1.StatusResponse.regions:type_name -> tetrad.v1.Region
 	32, // 21: tetrad.v1.StatusResponse.local_stop:type_name -> tetrad.v1.LocalStop
 	33, // 22: tetrad.v1.StatusResponse.evidence:type_name -> tetrad.v1.EvidenceCount
-	71, // 23: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
+	73, // 23: tetrad.v1.StatusResponse.idle:type_name -> google.protobuf.Duration
 	35, // 24: tetrad.v1.StatusResponse.refresh:type_name -> tetrad.v1.RefreshSchedule
-	69, // 25: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
-	69, // 26: tetrad.v1.RefreshSchedule.since:type_name -> google.protobuf.Timestamp
-	69, // 27: tetrad.v1.RefreshSchedule.due:type_name -> google.protobuf.Timestamp
-	69, // 28: tetrad.v1.RefreshSchedule.retry:type_name -> google.protobuf.Timestamp
-	69, // 29: tetrad.v1.RefreshSchedule.last:type_name -> google.protobuf.Timestamp
+	71, // 25: tetrad.v1.LocalStop.at:type_name -> google.protobuf.Timestamp
+	71, // 26: tetrad.v1.RefreshSchedule.since:type_name -> google.protobuf.Timestamp
+	71, // 27: tetrad.v1.RefreshSchedule.due:type_name -> google.protobuf.Timestamp
+	71, // 28: tetrad.v1.RefreshSchedule.retry:type_name -> google.protobuf.Timestamp
+	71, // 29: tetrad.v1.RefreshSchedule.last:type_name -> google.protobuf.Timestamp
 	46, // 30: tetrad.v1.AcknowledgeResponse.words:type_name -> tetrad.v1.RegionWord
-	62, // 31: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
+	64, // 31: tetrad.v1.RegionWord.fault:type_name -> tetrad.v1.Fault
 	32, // 32: tetrad.v1.StopHereResponse.stop:type_name -> tetrad.v1.LocalStop
-	62, // 33: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
-	60, // 34: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
+	64, // 33: tetrad.v1.StopHereResponse.fault:type_name -> tetrad.v1.Fault
+	62, // 34: tetrad.v1.BrakeResponse.outcome:type_name -> tetrad.v1.Outcome
 	55, // 35: tetrad.v1.ListEvidenceResponse.evidence:type_name -> tetrad.v1.EvidenceSummary
-	69, // 36: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
+	71, // 36: tetrad.v1.EvidenceSummary.noticed:type_name -> google.protobuf.Timestamp
 	1,  // 37: tetrad.v1.Vault.Submit:input_type -> tetrad.v1.SubmitRequest
 	3,  // 38: tetrad.v1.Vault.Sign:input_type -> tetrad.v1.SignRequest
 	5,  // 39: tetrad.v1.Vault.SignBatch:input_type -> tetrad.v1.SignBatchRequest
@@ -3871,34 +3975,36 @@ var file_tetrad_v1_vault_proto_depIdxs = []int32{
 	53, // 60: tetrad.v1.Vault.ListEvidence:input_type -> tetrad.v1.ListEvidenceRequest
 	56, // 61: tetrad.v1.Vault.GetEvidence:input_type -> tetrad.v1.GetEvidenceRequest
 	58, // 62: tetrad.v1.Vault.RepairHere:input_type -> tetrad.v1.RepairHereRequest
-	2,  // 63: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
-	4,  // 64: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
-	6,  // 65: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
-	9,  // 66: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
-	11, // 67: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
-	13, // 68: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
-	15, // 69: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
-	17, // 70: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
-	19, // 71: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
-	21, // 72: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
-	23, // 73: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
-	25, // 74: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
-	29, // 75: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
-	27, // 76: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
-	31, // 77: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
-	37, // 78: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
-	39, // 79: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
-	41, // 80: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
-	43, // 81: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
-	45, // 82: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
-	48, // 83: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
-	50, // 84: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
-	52, // 85: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
-	54, // 86: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
-	57, // 87: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
-	59, // 88: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
-	63, // [63:89] is the sub-list for method output_type
-	37, // [37:63] is the sub-list for method input_type
+	60, // 63: tetrad.v1.Vault.Roll:input_type -> tetrad.v1.RollRequest
+	2,  // 64: tetrad.v1.Vault.Submit:output_type -> tetrad.v1.SubmitResponse
+	4,  // 65: tetrad.v1.Vault.Sign:output_type -> tetrad.v1.SignResponse
+	6,  // 66: tetrad.v1.Vault.SignBatch:output_type -> tetrad.v1.SignBatchResponse
+	9,  // 67: tetrad.v1.Vault.Await:output_type -> tetrad.v1.AwaitResponse
+	11, // 68: tetrad.v1.Vault.GetRequest:output_type -> tetrad.v1.GetRequestResponse
+	13, // 69: tetrad.v1.Vault.ListRequests:output_type -> tetrad.v1.ListRequestsResponse
+	15, // 70: tetrad.v1.Vault.FollowRequests:output_type -> tetrad.v1.FollowRequestsResponse
+	17, // 71: tetrad.v1.Vault.GetKey:output_type -> tetrad.v1.GetKeyResponse
+	19, // 72: tetrad.v1.Vault.ListKeys:output_type -> tetrad.v1.ListKeysResponse
+	21, // 73: tetrad.v1.Vault.ListPrincipals:output_type -> tetrad.v1.ListPrincipalsResponse
+	23, // 74: tetrad.v1.Vault.ListTenants:output_type -> tetrad.v1.ListTenantsResponse
+	25, // 75: tetrad.v1.Vault.ListWraps:output_type -> tetrad.v1.ListWrapsResponse
+	29, // 76: tetrad.v1.Vault.ListNonces:output_type -> tetrad.v1.ListNoncesResponse
+	27, // 77: tetrad.v1.Vault.GetEscrow:output_type -> tetrad.v1.GetEscrowResponse
+	31, // 78: tetrad.v1.Vault.Status:output_type -> tetrad.v1.StatusResponse
+	37, // 79: tetrad.v1.Vault.AuditLeaves:output_type -> tetrad.v1.AuditLeavesResponse
+	39, // 80: tetrad.v1.Vault.FollowAudit:output_type -> tetrad.v1.FollowAuditResponse
+	41, // 81: tetrad.v1.Vault.AuditCheckpoint:output_type -> tetrad.v1.AuditCheckpointResponse
+	43, // 82: tetrad.v1.Vault.Genesis:output_type -> tetrad.v1.GenesisResponse
+	45, // 83: tetrad.v1.Vault.Acknowledge:output_type -> tetrad.v1.AcknowledgeResponse
+	48, // 84: tetrad.v1.Vault.StopHere:output_type -> tetrad.v1.StopHereResponse
+	50, // 85: tetrad.v1.Vault.Brake:output_type -> tetrad.v1.BrakeResponse
+	52, // 86: tetrad.v1.Vault.ClockWord:output_type -> tetrad.v1.ClockWordResponse
+	54, // 87: tetrad.v1.Vault.ListEvidence:output_type -> tetrad.v1.ListEvidenceResponse
+	57, // 88: tetrad.v1.Vault.GetEvidence:output_type -> tetrad.v1.GetEvidenceResponse
+	59, // 89: tetrad.v1.Vault.RepairHere:output_type -> tetrad.v1.RepairHereResponse
+	61, // 90: tetrad.v1.Vault.Roll:output_type -> tetrad.v1.RollResponse
+	64, // [64:91] is the sub-list for method output_type
+	37, // [37:64] is the sub-list for method input_type
 	37, // [37:37] is the sub-list for extension type_name
 	37, // [37:37] is the sub-list for extension extendee
 	0,  // [0:37] is the sub-list for field type_name
@@ -3916,7 +4022,7 @@ func file_tetrad_v1_vault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_tetrad_v1_vault_proto_rawDesc), len(file_tetrad_v1_vault_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   59,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

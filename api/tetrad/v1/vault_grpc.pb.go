@@ -45,6 +45,7 @@ const (
 	Vault_ListEvidence_FullMethodName    = "/tetrad.v1.Vault/ListEvidence"
 	Vault_GetEvidence_FullMethodName     = "/tetrad.v1.Vault/GetEvidence"
 	Vault_RepairHere_FullMethodName      = "/tetrad.v1.Vault/RepairHere"
+	Vault_Roll_FullMethodName            = "/tetrad.v1.Vault/Roll"
 )
 
 // VaultClient is the client API for Vault service.
@@ -119,6 +120,10 @@ type VaultClient interface {
 	// RepairHere gives the region that is asked a repair-region command that two
 	// administrators signed: one whose log conflicts does not get it from the log.
 	RepairHere(ctx context.Context, in *RepairHereRequest, opts ...grpc.CallOption) (*RepairHereResponse, error)
+	// Roll gives the region's signed word on who all regions are, as its own state has them.
+	// With a region it also carries the root keyring, wrapped to the key which that state has
+	// for it: for administrators and operators of the vault.
+	Roll(ctx context.Context, in *RollRequest, opts ...grpc.CallOption) (*RollResponse, error)
 }
 
 type vaultClient struct {
@@ -416,6 +421,16 @@ func (c *vaultClient) RepairHere(ctx context.Context, in *RepairHereRequest, opt
 	return out, nil
 }
 
+func (c *vaultClient) Roll(ctx context.Context, in *RollRequest, opts ...grpc.CallOption) (*RollResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RollResponse)
+	err := c.cc.Invoke(ctx, Vault_Roll_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VaultServer is the server API for Vault service.
 // All implementations must embed UnimplementedVaultServer
 // for forward compatibility.
@@ -488,6 +503,10 @@ type VaultServer interface {
 	// RepairHere gives the region that is asked a repair-region command that two
 	// administrators signed: one whose log conflicts does not get it from the log.
 	RepairHere(context.Context, *RepairHereRequest) (*RepairHereResponse, error)
+	// Roll gives the region's signed word on who all regions are, as its own state has them.
+	// With a region it also carries the root keyring, wrapped to the key which that state has
+	// for it: for administrators and operators of the vault.
+	Roll(context.Context, *RollRequest) (*RollResponse, error)
 	mustEmbedUnimplementedVaultServer()
 }
 
@@ -575,6 +594,9 @@ func (UnimplementedVaultServer) GetEvidence(context.Context, *GetEvidenceRequest
 }
 func (UnimplementedVaultServer) RepairHere(context.Context, *RepairHereRequest) (*RepairHereResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RepairHere not implemented")
+}
+func (UnimplementedVaultServer) Roll(context.Context, *RollRequest) (*RollResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Roll not implemented")
 }
 func (UnimplementedVaultServer) mustEmbedUnimplementedVaultServer() {}
 func (UnimplementedVaultServer) testEmbeddedByValue()               {}
@@ -1044,6 +1066,24 @@ func _Vault_RepairHere_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Vault_Roll_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RollRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VaultServer).Roll(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Vault_Roll_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VaultServer).Roll(ctx, req.(*RollRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Vault_ServiceDesc is the grpc.ServiceDesc for Vault service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1142,6 +1182,10 @@ var Vault_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RepairHere",
 			Handler:    _Vault_RepairHere_Handler,
+		},
+		{
+			MethodName: "Roll",
+			Handler:    _Vault_Roll_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

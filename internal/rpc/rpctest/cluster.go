@@ -21,6 +21,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/identity"
 	"github.com/tetrad-vault/tetrad/internal/network"
 	"github.com/tetrad-vault/tetrad/internal/network/networktest"
+	"github.com/tetrad-vault/tetrad/internal/roll"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 )
 
@@ -54,6 +55,7 @@ type Node struct {
 	Proofs  rpc.Proofs
 	Adds    func(*fsm.Request) ([][]byte, error) // parts to signatures, see rpc.Rooms
 	Brought func(*command.Command) func(context.Context, error) error
+	Bend    func(*roll.Roll) // what the node says of who the regions are; nil: the truth
 
 	cluster *Cluster
 	mu      sync.Mutex
@@ -205,8 +207,26 @@ func (n *Node) build(opts []Option) {
 // Attach makes the node serve; New has done it already.
 func (n *Node) Attach() {
 	n.Server.Attach(rpc.Rooms{Vault: fakeVault{n}, Cosigner: fakeCosigner{}, Reader: reader{n}, Leaves: leaves{n},
-		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Signatures: n.Adds, Brought: n.Brought})
+		Leader: leader{n}, Covers: covers{n}, Brakes: n.Brakes, Proofs: n.Proofs, Genesis: []byte("genesis"), Signatures: n.Adds, Roll: n.roll, Brought: n.Brought})
 	n.Server.SetReady(true)
+}
+
+// roll says who the regions are, as the state has them.
+func (n *Node) roll(ctx context.Context, guest identity.RegionID, nonce [16]byte) ([]byte, error) {
+	o := &roll.Roll{Lineage: n.cluster.State.Lineage(), Nonce: nonce, Applied: n.cluster.State.Meta().Index, Guest: guest, At: time.Now()}
+	for _, r := range n.cluster.State.Regions() {
+		o.Identities = append(o.Identities, r.Identity)
+	}
+	if guest != 0 {
+		o.Sealed = []byte("root key")
+	}
+	if n.Bend != nil {
+		n.Bend(o)
+	}
+	if err := o.Sign(ctx, n.Session); err != nil {
+		return nil, err
+	}
+	return o.Encode(), nil
 }
 
 // Stop shuts the node down; it does not come back.

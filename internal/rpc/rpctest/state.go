@@ -104,6 +104,13 @@ func (s *State) Replace(id identity.RegionID, server string) {
 	s.setRegion(id, func(r *fsm.Region) { r.ServerID = server })
 }
 
+// Reenrol gives a region another HSM, as its server has it or not: former sessions are gone.
+func (s *State) Reenrol(id identity.RegionID, to identity.PublicKey) {
+	s.setRegion(id, func(r *fsm.Region) {
+		r.Former, r.Identity, r.Sessions = append(r.Former, fsm.Former{Identity: r.Identity, Index: 1}), to, nil
+	})
+}
+
 func (s *State) Cluster() identity.ClusterID { return s.cluster }
 func (s *State) ClusterName() string         { return "rpctest" }
 func (s *State) Lineage() [32]byte           { return s.lineage }
