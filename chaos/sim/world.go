@@ -52,14 +52,20 @@ func newWorld(t testing.TB, p *Plan, o Options) *World {
 	w.Answered = func(i int, answer []byte) {
 		w.History.Record(chaos.Answered{Region: region(i), At: time.Now(), Raw: answer})
 	}
-	for i, s := range w.Sites {
-		s.Device.Watch(func(m sealtest.Signature) { w.made(i, m) })
-		s.Device.WatchOpened(func(label string) {
-			w.History.Record(chaos.Opened{Region: region(i), At: time.Now(), Label: label})
-		})
+	for i := range w.Sites {
+		w.attend(i)
 		w.keepers[i] = newKeeper(w, i)
 	}
 	return w
+}
+
+// attend notes what a site's HSM signs and opens.
+func (w *World) attend(i int) {
+	d := w.Sites[i].Device
+	d.Watch(func(m sealtest.Signature) { w.made(i, m) })
+	d.WatchOpened(func(label string) {
+		w.History.Record(chaos.Opened{Region: region(i), At: time.Now(), Label: label})
+	})
 }
 
 func region(site int) identity.RegionID { return identity.RegionID(site + 1) }
