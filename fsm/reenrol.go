@@ -198,61 +198,10 @@ func (s *Sharing) without(r identity.RegionID) *Sharing {
 	return &n
 }
 
-// Losses is what a region's HSM would take with it.
-type Losses struct {
-	Signer []*Key // multisig keys that it could sign with
-	Share  []*Key // threshold keys of which it holds a share
-	Dead   []*Key // those of both of which too few would be left to sign
-}
-
-// Losses tells what is lost if a region is enrolled with another HSM now; retired keys apart.
-func (v View) Losses(r identity.RegionID) (l Losses) {
-	for _, k := range v.Keys("") {
-		a := k.Attested(r)
-		left := 0
-		switch {
-		case k.State == KeyRetired || k.State == KeyPending:
-			continue
-		case k.Holds(r):
-			l.Share = append(l.Share, k)
-			left = len(k.Sharing.Shares) - 1
-		case a != nil && !a.Lost:
-			l.Signer = append(l.Signer, k)
-			left = len(k.Attestations) - len(k.Lost()) - 1
-		default:
-			continue
-		}
-		if left < int(k.Signers) {
-			l.Dead = append(l.Dead, k)
-		}
-	}
-	return l
-}
-
-// Was returns the region that had an identity before it lost its HSM, and when that ended.
-func (v View) Was(fp identity.Fingerprint) (*Region, *Former, bool) {
-	for _, r := range v.Regions() {
-		for i := range r.Former {
-			if r.Former[i].Identity.Fingerprint() == fp {
-				return r, &r.Former[i], true
-			}
-		}
-	}
-	return nil, nil, false
-}
-
 // Founder returns the identity a region had in the genesis.
 func (g *Region) Founder() identity.PublicKey {
 	if len(g.Former) > 0 {
 		return g.Former[0].Identity
 	}
 	return g.Identity
-}
-
-// Identities returns every identity a region ever had, the founder's first, the present last.
-func (g *Region) Identities() (keys []identity.PublicKey) {
-	for i := range g.Former {
-		keys = append(keys, g.Former[i].Identity)
-	}
-	return append(keys, g.Identity)
 }

@@ -1,6 +1,8 @@
 package vault_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -162,6 +164,50 @@ func TestStolenHSM(t *testing.T) {
 			t.Errorf("the old process gives a partial: %v", err)
 		}
 		w.drawsWithout(3, k, joint, 3)
+	})
+}
+
+// TestReenrolledUnderALiar: who leads keeps the enrolment back until the region came with yet
+// another HSM, and as a dealer gives it boxes that do not open. The old command is of no use,
+// and the region gets its share from the others.
+func TestReenrolledUnderALiar(t *testing.T) {
+	simulate(t, func(t *testing.T, w *world) {
+		k := w.ready(ed25519Curve, 2)
+		w.nodes[3].kill()
+		w.quarantine(3, true)
+		b, _ := w.kit.Enrol(w.kit.Region(3), time.Now())
+		kept := w.dual(b)
+		w.set(func() { w.withhold = func(c *command.Command) bool { return c == kept } })
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := w.leading().vault.Submit(ctx, kept); err == nil {
+			t.Fatal("it was not kept back")
+		}
+		w.set(func() {
+			w.withhold = nil
+			w.rewrite = func(from identity.RegionID, body command.Body) command.Body {
+				d, ok := body.(*command.DealShares)
+				if !ok || from != 1 {
+					return body
+				}
+				spoilt := *d
+				spoilt.Sealed = slices.Clone(d.Sealed)
+				spoilt.Sealed[2] = bytes.Repeat([]byte{7}, len(d.Sealed[2]))
+				return &spoilt
+			}
+		})
+		w.reenrol(3)
+		reply := make(chan fsm.Outcome, 1)
+		w.queue <- proposal{kept, reply}
+		if o := <-reply; o.Code != errs.Stale {
+			t.Errorf("the command that was kept back: %s (%s)", o.Code, o.Text)
+		}
+		w.refresh(k.ID, 1, 2, 3, 4)
+		w.eventually("it is named", func() bool { return len(w.faults(k.ID)) > 0 })
+		w.passes(3 * time.Minute)
+		if k = w.live(k.ID, 2); !k.Holds(3) {
+			t.Errorf("%+v", k.Sharing)
+		}
 	})
 }
 
