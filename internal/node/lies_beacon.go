@@ -21,9 +21,9 @@ import (
 // hoard is the shares of the genesis that lying nodes keep. Node and vault wipe theirs.
 var hoard sync.Map // of draw.Share, by session
 
-// former is the partial of an entry under that share; of what other epoch it is said to be
+// hoarded is the partial of an entry under that share; of what other epoch it is said to be
 // changes from one to the next. Nil: the beacon was never refreshed.
-func (n *Node) former(m command.Meta) *draw.Partial {
+func (n *Node) hoarded(m command.Meta) *draw.Partial {
 	key := n.fsm.View().BeaconKey()
 	kept, _ := hoard.Load(n.session.Cert.Session.Fingerprint())
 	share, _ := kept.(draw.Share)
@@ -45,7 +45,7 @@ func (n *Node) formerPartial(m command.Meta) []byte {
 	if !n.tells("beacon-old-share") {
 		return nil
 	}
-	p := n.former(m)
+	p := n.hoarded(m)
 	if p == nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (f falseCosigner) HandlePartial(ctx context.Context, from identity.RegionID
 
 // mixed is a question whose value comes of partials of two epochs.
 func (n *Node) mixed(q *vault.Question) (*vault.Question, bool) {
-	old := n.former(q.Meta)
+	old := n.hoarded(q.Meta)
 	if old == nil {
 		return nil, false
 	}
