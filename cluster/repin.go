@@ -57,6 +57,15 @@ func (c *Cluster) provable() bool {
 	return proof == nil || proof.Verify(c.book.roster, c.cfg.Lineage) == nil
 }
 
+// signersOf knows who may have signed entries of a term, as they come in another one: in
+// that one itself, only who counts now.
+func (b *book) signersOf(of, in uint64) chain.Roster {
+	if of < in {
+		return signers{b.roster}
+	}
+	return b.roster
+}
+
 // pinned remembers what regions' identities were when it was last asked.
 type pinned map[identity.RegionID]identity.PublicKey
 
