@@ -81,13 +81,15 @@ func (v *Vault) OutcomeWord(ctx context.Context, q Inquiry) ([]byte, error) {
 }
 
 func (v *Vault) decided(ctx context.Context, q Inquiry) (fsm.View, fsm.Decision, error) {
-	for {
+	// Entries that are raft's own move nothing in the view: what was waited for once is behind.
+	for next := uint64(0); ; {
 		view := v.cfg.Replica.View()
 		d, ok := view.Decided(q.Author, q.Command)
 		if ok && !(q.Final && d.Request != nil && d.Request.State == fsm.RequestOpen) {
 			return view, d, nil
 		}
-		if err := v.cfg.Replica.WaitApplied(ctx, view.Meta().Index+1); err != nil {
+		next = max(next, view.Meta().Index) + 1
+		if err := v.cfg.Replica.WaitApplied(ctx, next); err != nil {
 			if ok {
 				return view, d, errs.Wrap(errs.NotReady, err, "region %d has not applied the end of request %s", v.cfg.Region, d.Request.ID)
 			}

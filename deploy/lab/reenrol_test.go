@@ -271,7 +271,7 @@ func (w *world) arrives(t *testing.T, r *lab.Region, args ...string) {
 // key once it offered nonces, some seconds after its start. Never is 20 times.
 func (w *world) drawn(t *testing.T, key string, r *lab.Region, ever bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(2 * patience)
 	for n := 0; ever && time.Now().Before(deadline) || n < 20; n++ {
 		for _, set := range w.asks(t, key).request.Results {
 			if w.Regions[set.Region-1] == r {
@@ -286,7 +286,7 @@ func (w *world) drawn(t *testing.T, key string, r *lab.Region, ever bool) {
 		}
 	}
 	if ever {
-		t.Errorf("region %s did not sign within %s", r.Name, patience)
+		t.Errorf("region %s did not sign within %s:\n%s", r.Name, 2*patience, r.Said())
 	}
 }
 
