@@ -30,6 +30,8 @@ func (c *Cluster) history() *chain.Book {
 // repin lets go of sessions and connections of identities that the state replaced. It is
 // called after anything was applied, and looks only where a pin is another one than before.
 func (c *Cluster) repin() {
+	c.turning.Lock()
+	defer c.turning.Unlock()
 	changed := c.pinned.changed(c.cfg)
 	if len(changed) == 0 {
 		return
