@@ -208,7 +208,7 @@ func (c *Cluster) follows(from remote, a *raft.AppendEntriesRequest, v *arrival)
 		return true, err
 	}
 	rec := c.book.record()
-	s := chain.AppendState{Roster: c.book.roster, Lineage: c.cfg.Lineage, Term: rec.Term, Proof: rec.Proof, Own: c.book.own, Founding: c.book.founding,
+	s := chain.AppendState{Roster: c.book.roster, Signers: signers{c.book.roster}, Lineage: c.cfg.Lineage, Term: rec.Term, Proof: rec.Proof, Own: c.book.own, Founding: c.book.founding,
 		Leaders: c.leaders, Certified: append(c.book.certifiedTuples(), best...), Acked: c.book.highestAcked()}
 	s.Covered = covered(v, s.Certified)
 	v.admitted, err = chain.CheckAppend(s, v.chained)

@@ -43,7 +43,7 @@ func (c *Cluster) inspect(from remote, q *request) (*arrival, error) {
 		return v, err
 	}
 	for i, e := range a.Entries {
-		if err := c.inspectEntry(v, i, e); err != nil {
+		if err := c.inspectEntry(v, i, e, a.Term); err != nil {
 			c.accuseEntry(from, a, v, i, err)
 			return v, errs.Wrap(errs.CodeOf(err), err, "entry %d", e.Index)
 		}
@@ -75,7 +75,7 @@ func (c *Cluster) unpack(v *arrival, items []item) (err error) {
 	return err
 }
 
-func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log) error {
+func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log, term uint64) error {
 	x, err := DecodeExtension(e.Extensions)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (c *Cluster) inspectEntry(v *arrival, i int, e *raft.Log) error {
 	}
 	if at != c.book.founding {
 		sig := chain.EntrySignature{Tuple: c.book.tuple(at), Signature: v.chained[i].Sig}
-		if err := sig.Verify(c.book.roster); err != nil {
+		if err := sig.Verify(c.book.signersOf(e.Term, term)); err != nil {
 			return err
 		}
 	}

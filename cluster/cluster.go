@@ -25,7 +25,8 @@ type Cluster struct {
 	startMark   uint64 // durable high-water mark at start
 
 	book      *book
-	pinned    pinned      // touched by the machine's goroutine only
+	turning   sync.Mutex  // held by repin
+	pinned    pinned      // guarded by turning
 	doubtful  atomic.Bool // sessions were let go: the leader looks at what its term rests on
 	evidence  *evidenceStore
 	marks     *marks

@@ -236,6 +236,11 @@ func (c *Cluster) newTransport() *transport {
 		open: map[*conn]struct{}{}, client: map[identity.RegionID]*tls.Config{}}
 	d.roster = newRoster(len(c.cfg.regions()), d.stands)
 	d.roster.lookup = c.cfg.Registered
+	if c.cfg.Former != nil {
+		d.roster.former = func(cert *identity.SessionCert) bool {
+			return d.checkName(cert) == nil && signedBy(c.cfg.Former, c.cfg.Cluster, cert)
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &transport{d: d, self: raft.Server{ID: c.self(), Address: raft.ServerAddress(c.cfg.RaftAddr)},
 		timeout: min(max(6*t.Heartbeat, 2*time.Second), 10*time.Second), beat: max(t.Heartbeat, 500*time.Millisecond),

@@ -30,6 +30,8 @@ func (c *Cluster) history() *chain.Book {
 // repin lets go of sessions and connections of identities that the state replaced. It is
 // called after anything was applied, and looks only where a pin is another one than before.
 func (c *Cluster) repin() {
+	c.turning.Lock()
+	defer c.turning.Unlock()
 	changed := c.pinned.changed(c.cfg)
 	if len(changed) == 0 {
 		return
@@ -55,6 +57,15 @@ func (c *Cluster) unprovable() bool { return c.doubtful.Swap(false) && !c.provab
 func (c *Cluster) provable() bool {
 	proof := c.book.record().Proof
 	return proof == nil || proof.Verify(c.book.roster, c.cfg.Lineage) == nil
+}
+
+// signersOf knows who may have signed entries of a term, as they come in another one: in
+// that one itself, only who counts now.
+func (b *book) signersOf(of, in uint64) chain.Roster {
+	if of < in {
+		return signers{b.roster}
+	}
+	return b.roster
 }
 
 // pinned remembers what regions' identities were when it was last asked.

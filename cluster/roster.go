@@ -17,6 +17,7 @@ import (
 type roster struct {
 	regions int
 	stands  func(*identity.SessionCert) standing             // against the region's pins
+	former  func(*identity.SessionCert) bool                 // by an identity that its region had before; may be nil
 	lookup  func(identity.Fingerprint) *identity.SessionCert // of earlier boots, from the state; may be nil
 
 	checks, signs atomic.Uint64 // signatures checked and made, for tests of what an entry costs
@@ -26,6 +27,7 @@ type roster struct {
 	holders map[seat]chain.Holder
 	outdone map[seat]bool                                 // under an identity that its region does not have any more
 	certs   map[identity.RegionID][]*identity.SessionCert // as they were shown, newest last
+	past    map[identity.RegionID][]*identity.SessionCert // of former identities: they signed entries of earlier terms, and nothing else counts
 	good    map[[32]byte]struct{}
 	order   [][32]byte
 	next    int
@@ -55,7 +57,7 @@ var (
 
 func newRoster(regions int, stands func(*identity.SessionCert) standing) *roster {
 	return &roster{regions: regions, stands: stands, holders: map[seat]chain.Holder{}, outdone: map[seat]bool{},
-		certs: map[identity.RegionID][]*identity.SessionCert{}, good: map[[32]byte]struct{}{}, order: make([][32]byte, maxChecked)}
+		certs: map[identity.RegionID][]*identity.SessionCert{}, past: map[identity.RegionID][]*identity.SessionCert{}, good: map[[32]byte]struct{}{}, order: make([][32]byte, maxChecked)}
 }
 
 // add takes a certificate whose region's pinned key vouches for it.
@@ -64,15 +66,30 @@ func (r *roster) add(cert *identity.SessionCert) {
 		return
 	}
 	stands := r.stands(cert)
-	if stands == strange {
+	was := stands == strange && r.former != nil && r.former(cert)
+	if stands == strange && !was {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if was {
+		r.bury(cert)
+		return
+	}
 	if stands == older {
 		r.outdone[seatOf(cert)] = true
 	}
 	r.put(cert)
+}
+
+// bury keeps a session of a former identity. The first ones stay: who has that identity's
+// HSM now pushes none of them out.
+func (r *roster) bury(cert *identity.SessionCert) {
+	past := r.past[cert.Region]
+	known := func(c *identity.SessionCert) bool { return seatOf(c) == seatOf(cert) }
+	if len(past) < maxSessions && !slices.ContainsFunc(past, known) {
+		r.past[cert.Region] = append(past, cert)
+	}
 }
 
 // touch notes that a known certificate was shown again.
@@ -157,6 +174,9 @@ func (r *roster) repin() (lost []identity.RegionID) {
 				continue
 			}
 			r.forget(s)
+			if r.former != nil && r.former(c) {
+				r.bury(c)
+			}
 		}
 		if len(kept) < len(certs) {
 			lost = append(lost, region)
@@ -192,6 +212,25 @@ func (r *roster) known(region identity.RegionID, session identity.Fingerprint) (
 	defer r.mu.Unlock()
 	h, ok := r.holders[seat{region, session}]
 	return h, ok
+}
+
+// signers knows who signed entries of earlier terms as well: a leader whose region was given
+// another HSM since. What it led the term for is proven by those who elected it.
+type signers struct{ *roster }
+
+// Holder implements chain.Roster.
+func (r signers) Holder(region identity.RegionID, session identity.Fingerprint) (chain.Holder, bool) {
+	if h, ok := r.roster.Holder(region, session); ok {
+		return h, true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.past[region] {
+		if c.Session.Fingerprint() == session {
+			return chain.Holder{Region: region, Key: c.Session}, true
+		}
+	}
+	return chain.Holder{}, false
 }
 
 // Regions implements chain.Roster.
@@ -277,6 +316,13 @@ func (r *roster) named(session identity.Fingerprint) (out []*identity.SessionCer
 		if _, ok := r.holders[seat{region, session}]; !ok {
 			continue
 		}
+		for _, c := range certs {
+			if c.Session.Fingerprint() == session {
+				out = append(out, c)
+			}
+		}
+	}
+	for _, certs := range r.past {
 		for _, c := range certs {
 			if c.Session.Fingerprint() == session {
 				out = append(out, c)

@@ -44,6 +44,7 @@ func (c *Client) worded(ctx context.Context, s *said) ([]RegionID, error) {
 	if !liar.Defends(liar.Words) {
 		return nil, nil
 	}
+	c.certain(ctx) // of two words one is honest, unless one is a replaced identity's
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Attempt)
 	defer cancel()
 	regions, err := c.sayers(ctx, s)

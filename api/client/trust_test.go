@@ -131,6 +131,26 @@ func TestThief(t *testing.T) {
 	}
 }
 
+// TestThiefProvesNothing to a client that just began with the genesis: where words have to
+// prove an answer, it asks first whose they are.
+func TestThiefProvesNothing(t *testing.T) {
+	c := start(t, 4)
+	fresh := identity.GenerateEd25519().Public()
+	c.Nodes[1].Bend, c.Nodes[3].Bend = claim(3, fresh), claim(3, fresh)
+	for _, n := range c.Nodes {
+		n.OnProve(func(uint64) *rpc.Proof { return nil }) // words have to
+	}
+	for range 5 {
+		boss := dial(t, config(c, c.Principal("", command.RoleAdmin)))
+		cmd, err := boss.Command(&command.FreezeVault{Reason: "who says so"})
+		want(t, err, errs.OK)
+		_, p, err := boss.SubmitProven(within(t, 5*time.Second), cmd)
+		if want(t, err, errs.OK); len(p.Said) < 2 || slices.Contains(p.Said, 3) {
+			t.Errorf("proven by the words of %v", p.Said)
+		}
+	}
+}
+
 // TestCamps: a liar and the thief of a region's old HSM call another region replaced, while the
 // others say whose HSM was. Nobody can tell who is right, and neither region's words count:
 // the thief and the liar together confirm nothing.

@@ -14,6 +14,7 @@ type Entry struct {
 // AppendState is what a follower knows when entries arrive.
 type AppendState struct {
 	Roster    Roster
+	Signers   Roster // who may have signed entries of earlier terms, replaced identities too; nil: Roster
 	Lineage   [32]byte
 	Term      uint64       // of the request, current
 	Proof     *LeaderProof // of Term, verified; nil: none
@@ -133,6 +134,9 @@ func (s *AppendState) signed(e *Entry, at Link, p *LeaderProof) error {
 		return errs.New(errs.Unverified, "entry %d is not signed by a proven leader of term %d", e.Index, e.Term)
 	}
 	sig := EntrySignature{Tuple{s.Lineage, at}, e.Sig}
+	if e.Term < s.Term && s.Signers != nil {
+		return sig.Verify(s.Signers)
+	}
 	return sig.Verify(s.Roster)
 }
 
