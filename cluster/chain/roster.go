@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"slices"
+
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
 )
@@ -39,6 +41,8 @@ type seat struct {
 	session identity.Fingerprint
 }
 
+func seatOf(c *identity.SessionCert) seat { return seat{c.Region, c.Session.Fingerprint()} }
+
 // Book is a Roster over session certificates alone: all that an auditor needs besides
 // the pinned identity keys. Not safe for concurrent use while certificates are added.
 type Book struct {
@@ -48,12 +52,13 @@ type Book struct {
 	regions  int
 	holders  map[seat]Holder
 	newest   map[identity.RegionID]*identity.SessionCert
+	by       map[string]identity.PublicKey // the pinned key that signed a certificate, by its signature
 }
 
 // NewBook returns an empty roster of a cluster with so many regions.
 func NewBook(cluster identity.ClusterID, pins identity.Pins, regions int) *Book {
 	return &Book{cluster: cluster, pins: pins, regions: regions,
-		holders: map[seat]Holder{}, newest: map[identity.RegionID]*identity.SessionCert{}}
+		holders: map[seat]Holder{}, newest: map[identity.RegionID]*identity.SessionCert{}, by: map[string]identity.PublicKey{}}
 }
 
 // Add takes a session certificate that one of its region's pinned keys vouches for.
@@ -61,16 +66,20 @@ func (b *Book) Add(c *identity.SessionCert) error {
 	if c.Region == 0 {
 		return errs.New(errs.Invalid, "session certificate of region 0")
 	}
-	if err := b.vouched(b.pins, c); err != nil {
+	pin, err := b.vouches(c)
+	if err != nil {
 		return err
 	}
-	now := seat{c.Region, c.Session.Fingerprint()}
+	now := seatOf(c)
+	b.by[string(c.Sig)] = pin
+	if !b.speaks(c) && b.holders[now].Current {
+		return nil // who has the region's old HSM certifies its new session too
+	}
 	if old := b.newest[c.Region]; !b.speaks(c) || old != nil && b.speaks(old) && c.Issued.Before(old.Issued) {
 		b.holders[now] = Holder{Region: c.Region, Key: c.Session}
 		return nil
 	} else if old != nil {
-		was := seat{old.Region, old.Session.Fingerprint()}
-		b.holders[was] = Holder{Region: old.Region, Key: old.Session}
+		b.holders[seatOf(old)] = Holder{Region: old.Region, Key: old.Session}
 	}
 	b.newest[c.Region] = c
 	b.holders[now] = Holder{Region: c.Region, Key: c.Session, Current: true}
@@ -81,18 +90,21 @@ func (b *Book) Add(c *identity.SessionCert) error {
 // what a replaced identity key certified verifies history only.
 func (b *Book) Speaking(pins identity.Pins) { b.speaking = pins }
 
+// speaks is asked of certificates that were added, for each signature: what vouches for
+// one was found out then.
 func (b *Book) speaks(c *identity.SessionCert) bool {
-	return b.speaking == nil || b.vouched(b.speaking, c) == nil
+	return b.speaking == nil || slices.ContainsFunc(b.speaking(c.Region), b.by[string(c.Sig)].Equal)
 }
 
-func (b *Book) vouched(pins identity.Pins, c *identity.SessionCert) error {
+// vouches returns the pinned key that signed a certificate.
+func (b *Book) vouches(c *identity.SessionCert) (identity.PublicKey, error) {
 	err := error(errs.New(errs.Unauthenticated, "no identity key of region %d is pinned", c.Region))
-	for _, pin := range pins(c.Region) {
+	for _, pin := range b.pins(c.Region) {
 		if err = c.Verify(b.cluster, pin); err == nil {
-			break
+			return pin, nil
 		}
 	}
-	return err
+	return identity.PublicKey{}, err
 }
 
 // Holder implements Roster.
