@@ -63,7 +63,7 @@ func checkEnrolment(r *Region, b *command.Reenrol) ([]command.Curve, error) {
 	if err := wrappingKey(b.Wrapping).Check(); err != nil {
 		return nil, errs.Wrap(errs.Invalid, err, "the wrapping key of region %d", r.ID)
 	}
-	if b.OAEPHash == 0 {
+	if b.OAEPHash != 1 && b.OAEPHash != 2 { // SHA-1, SHA-256
 		return nil, errs.New(errs.Invalid, "the enrolment of region %d names no hash for its wrapping key", r.ID)
 	}
 	if err := command.CheckText("HSM description", b.HSM, maxShort); err != nil {

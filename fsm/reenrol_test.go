@@ -120,6 +120,7 @@ func TestReenrolRefused(t *testing.T) {
 		"no wrapping key":           {errs.Invalid, func(b *command.Reenrol) { b.Wrapping = nil }},
 		"garbage as wrapping key":   {errs.Invalid, func(b *command.Reenrol) { b.Wrapping = []byte("wrapping") }},
 		"no hash":                   {errs.Invalid, func(b *command.Reenrol) { b.OAEPHash = 0 }},
+		"unknown hash":              {errs.Invalid, func(b *command.Reenrol) { b.OAEPHash = 3 }},
 		"curves":                    {errs.Invalid, func(b *command.Reenrol) { b.Curves = []byte{2, 1} }},
 		"steering text":             {errs.Invalid, func(b *command.Reenrol) { b.HSM = "a\x1b[2J" }},
 		"its own identity":          {errs.Invalid, func(b *command.Reenrol) { b.Identity = own.Identity }},

@@ -29,7 +29,7 @@ type speaker struct {
 // anew are the notes.
 type anew struct {
 	terms map[identity.RegionID][]term // oldest first
-	ended map[speaker]uint64           // sessions of identities that ended, and at which index
+	ended map[speaker]uint64           // sessions of identities that ended, and the last index at which they count
 }
 
 func newAnew(d *genesis.Document) anew {
@@ -73,13 +73,13 @@ func (v *verifier) reenrolled(l *audit.Leaf, b *command.Reenrol) {
 	for fp, s := range v.books.sessions {
 		if s.region == b.Region {
 			delete(v.books.sessions, fp)
-			v.books.anew.end(speaker{b.Region, fp}, l.Meta.Index)
+			v.books.anew.end(speaker{b.Region, fp}, l.Meta.Index+underWay)
 		}
 	}
 	v.report.Enrolled = append(v.report.Enrolled, Enrolled{b.Region, l.Seq, l.Meta.Index, b.Identity.Fingerprint().String()})
 }
 
-// end notes when a session ended; the first end counts.
+// end notes up to where a session counts; the first end is the one.
 func (a *anew) end(s speaker, at uint64) {
 	if _, known := a.ended[s]; !known {
 		a.ended[s] = at
@@ -108,11 +108,12 @@ type rosterAt struct {
 }
 
 // Holder knows no session whose identity had ended. What was under way when it did is
-// certified yet: regions count its acks until they have applied the entry that ends it.
+// certified yet: regions count its acks until they have applied the entry that ends it. One
+// that nobody had registered by then may be a thief's.
 func (r rosterAt) Holder(region identity.RegionID, session identity.Fingerprint) (chain.Holder, bool) {
 	h, ok := r.Book.Holder(region, session)
 	end, over := r.ended[speaker{region, session}]
-	return h, ok && (!over || r.index <= end+underWay)
+	return h, ok && (!over || r.index <= end)
 }
 
 // lost reports whether a region had lost what it had of a key before this leaf: one that comes

@@ -169,6 +169,10 @@ func (n *Node) redial(results []fsm.Result) {
 	if !changed {
 		return
 	}
+	select {
+	case n.turned <- struct{}{}:
+	default:
+	}
 	for _, r := range n.fsm.View().Regions() {
 		boot, known := n.boots[r.ID]
 		switch {

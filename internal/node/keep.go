@@ -87,13 +87,20 @@ func (n *Node) keepMembers(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		case <-n.leads:
+		case <-n.turned:
+			n.notePins()
+			continue
 		}
-		if err := n.keepPins(); err != nil {
-			n.log.Error("identities of re-enrolled regions", slog.Any("error", err))
-		}
+		n.notePins()
 		n.stepDown(ctx)
 		for n.cluster.IsLeader() && n.reconcile(ctx) {
 		}
+	}
+}
+
+func (n *Node) notePins() {
+	if err := n.keepPins(); err != nil {
+		n.log.Error("identities of re-enrolled regions", slog.Any("error", err))
 	}
 }
 

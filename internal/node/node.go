@@ -41,6 +41,7 @@ type Node struct {
 	boots    map[identity.RegionID]identity.Boot // newest known of each region; used by Apply only
 	gap      chan struct{}                       // leaves are missing
 	leads    chan struct{}                       // leadership changed
+	turned   chan struct{}                       // a region's row did, maybe its identity
 	cuts     chan uint64                         // repairs of the log that were committed
 	cancel   context.CancelFunc
 	work     sync.WaitGroup
@@ -68,7 +69,7 @@ func Start(ctx context.Context, cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, log: cfg.Logger.With(slog.String("region", o.session.Cert.ServerID)), opened: o, kept: o.told,
-		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), cuts: make(chan uint64, cutsMax), failed: make(chan struct{})}
+		boots: map[identity.RegionID]identity.Boot{}, gap: make(chan struct{}, 1), checking: make(chan struct{}, checksMax), leads: make(chan struct{}, 1), turned: make(chan struct{}, 1), cuts: make(chan uint64, cutsMax), failed: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.Shutdown(context.WithoutCancel(ctx))
