@@ -192,22 +192,14 @@ func (s *Site) installed(hash [32]byte) (bool, error) {
 // rejoined returns the enrolment of a disk that came later than the founding one; nil
 // for the founding one.
 func (s *Site) rejoined(founded *Enrolment) (*Enrolment, error) {
-	b, err := s.FS.ReadFile(stateEnrolment)
-	if errors.Is(err, errs.ErrNotFound) || err == nil && bytes.Equal(b, founded.Encode()) {
+	own, err := s.stored()
+	if errors.Is(err, errs.ErrNotFound) || err == nil && bytes.Equal(own.Encode(), founded.Encode()) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	own, err := decodeEnrolment(b)
-	if err != nil {
-		return nil, errs.Wrap(errs.Corrupt, err, "%s in the data directory", stateEnrolment)
-	}
-	if own.Commitment != ([32]byte{}) || !own.Identity.Equal(founded.Identity) {
-		return nil, errs.New(errs.BadState, "the data directory holds an enrolment for another ceremony").
-			WithHint("give region %q an empty data_dir", s.Region.Name)
-	}
-	return own, nil
+	return s.ofDisk(own, founded.Identity)
 }
 
 // incarnation returns nil when this disk is the one that enrolled, else a new
@@ -248,9 +240,13 @@ func (s *Site) state(ctx context.Context, f *Founding) ([]byte, error) {
 	r := &d.Regions[s.Region.ID-1]
 	share := o.share.Encode()
 	defer clear(share)
-	st, err := seal.InitState(seal.State{Cluster: d.Cluster, Region: r.ID, IdentityLabel: seal.IdentityLabel(d.Cluster),
-		WrappingLabel: seal.WrappingLabel(d.Cluster), Hash: r.OAEPHash}, r.Wrapping,
-		seal.Contents{Roots: map[uint32]seal.Root{1: o.root}, Secrets: seal.Secrets{SecretBeacon: share}})
+	return unsealFile(d, r.ID, r.Wrapping, r.OAEPHash, seal.Contents{Roots: map[uint32]seal.Root{1: o.root}, Secrets: seal.Secrets{SecretBeacon: share}})
+}
+
+// unsealFile seals what a region opens itself with to its HSM's wrapping key.
+func unsealFile(d *genesis.Document, region identity.RegionID, wrapping []byte, hash uint8, c seal.Contents) ([]byte, error) {
+	st, err := seal.InitState(seal.State{Cluster: d.Cluster, Region: region, IdentityLabel: seal.IdentityLabel(d.Cluster),
+		WrappingLabel: seal.WrappingLabel(d.Cluster), Hash: hash}, wrapping, c)
 	if err != nil {
 		return nil, err
 	}

@@ -126,10 +126,5 @@ func (s *Site) useReenrolled(ctx context.Context, d *genesis.Document, e *Reenro
 // stateFrom makes the unseal file around root keys that a living region gave.
 func (s *Site) stateFrom(d *genesis.Document, roots map[uint32]seal.Root) ([]byte, error) {
 	pub, hash := s.HSM.Wrapping()
-	st, err := seal.InitState(seal.State{Cluster: d.Cluster, Region: s.Region.ID, IdentityLabel: seal.IdentityLabel(d.Cluster),
-		WrappingLabel: seal.WrappingLabel(d.Cluster), Hash: hash}, pub, seal.Contents{Roots: roots})
-	if err != nil {
-		return nil, err
-	}
-	return st.Encode(), nil
+	return unsealFile(d, s.Region.ID, pub, hash, seal.Contents{Roots: roots})
 }

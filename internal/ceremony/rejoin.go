@@ -117,16 +117,8 @@ func (s *Site) newDisk(ctx context.Context, d *genesis.Document) (*Enrolment, er
 	if err != nil {
 		return nil, err
 	}
-	if b, err := s.FS.ReadFile(stateEnrolment); err == nil {
-		made, err := decodeEnrolment(b)
-		if err != nil {
-			return nil, errs.Wrap(errs.Corrupt, err, "%s in the data directory", stateEnrolment)
-		}
-		if made.Commitment != ([32]byte{}) || !made.Identity.Equal(e.Identity) {
-			return nil, errs.New(errs.BadState, "the data directory holds an enrolment for another ceremony").
-				WithHint("give region %q an empty data_dir", s.Region.Name)
-		}
-		return made, nil
+	if made, err := s.stored(); err == nil {
+		return s.ofDisk(made, e.Identity)
 	} else if !errors.Is(err, errs.ErrNotFound) {
 		return nil, err
 	}
@@ -141,16 +133,12 @@ func (s *Site) newDisk(ctx context.Context, d *genesis.Document) (*Enrolment, er
 
 // arrived is the enrolment a rejoining disk made; nil of any other.
 func (s *Site) arrived(d *genesis.Document) (*Enrolment, error) {
-	b, err := s.FS.ReadFile(stateEnrolment)
+	e, err := s.stored()
 	if errors.Is(err, errs.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	e, err := decodeEnrolment(b)
-	if err != nil {
-		return nil, errs.Wrap(errs.Corrupt, err, "%s in the data directory", stateEnrolment)
 	}
 	if e.ServerID == d.Regions[s.Region.ID-1].ServerID {
 		return nil, nil // the founding one

@@ -138,6 +138,19 @@ func (s *Site) unfounded() error {
 
 // enrolled reads this region's own enrolment and checks that it belongs to this plan.
 func (s *Site) enrolled() (*Enrolment, error) {
+	e, err := s.stored()
+	if err != nil {
+		return nil, err
+	}
+	if e.Plan != s.Plan.Hash() || e.Name != s.Region.Name {
+		return nil, errs.New(errs.BadState, "region %q has enrolled with another plan", e.Name).
+			WithHint("use that plan, or begin again with --restart, which forgets what was enrolled")
+	}
+	return e, nil
+}
+
+// stored reads the enrolment in the data directory; NotFound without one.
+func (s *Site) stored() (*Enrolment, error) {
 	b, err := s.FS.ReadFile(stateEnrolment)
 	if err != nil {
 		return nil, err
@@ -146,9 +159,15 @@ func (s *Site) enrolled() (*Enrolment, error) {
 	if err != nil {
 		return nil, errs.Wrap(errs.Corrupt, err, "%s in the data directory", stateEnrolment)
 	}
-	if e.Plan != s.Plan.Hash() || e.Name != s.Region.Name {
-		return nil, errs.New(errs.BadState, "region %q has enrolled with another plan", e.Name).
-			WithHint("use that plan, or begin again with --restart, which forgets what was enrolled")
+	return e, nil
+}
+
+// ofDisk returns an enrolment that was stored here, if an empty disk behind the HSM with this
+// identity made it.
+func (s *Site) ofDisk(e *Enrolment, hsm identity.PublicKey) (*Enrolment, error) {
+	if e.Commitment != ([32]byte{}) || !e.Identity.Equal(hsm) {
+		return nil, errs.New(errs.BadState, "the data directory holds an enrolment for another ceremony").
+			WithHint("give region %q an empty data_dir", s.Region.Name)
 	}
 	return e, nil
 }
