@@ -9,6 +9,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 // TestCrashAtEveryWriteOfAnElection cuts the power of one region before each write of an
@@ -16,7 +17,7 @@ import (
 // before must still be true after the restart: nobody reports two logs or votes twice, the
 // histories agree, and the vault goes on.
 func TestCrashAtEveryWriteOfAnElection(t *testing.T) {
-	unraced(t)
+	race.Without(t)
 	kinds := map[string]bool{}
 	for write := 1; ; write++ {
 		crashed := ""

@@ -13,6 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/cluster/chain"
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 // starved runs a test over four nodes, of which one is kept from what its leader sends.
@@ -256,7 +257,7 @@ func TestHunger(t *testing.T) {
 // What is fetched holds off no election, however much of it there is: when the leader falls
 // silent, who is fed by others still votes, and without its vote there is no other leader.
 func TestFetchHoldsOffNoElection(t *testing.T) {
-	unraced(t)
+	race.Without(t)
 	starved(t, cluster.Loopback(), cluster.KeepEntries, func(t *testing.T, a *clustertest.Nodes, l, v *clustertest.Node) {
 		for _, n := range a.Followers(l) {
 			cluster.Feed(n.C, "refusal")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tetrad-vault/tetrad/cluster/clustertest"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 // Strangers who open connections and say nothing do not keep regions out, even from
@@ -86,7 +87,7 @@ func knock(t *testing.T, a *clustertest.Nodes) error {
 
 // What raft says of a peer that is down, many times a second, is written now and then.
 func TestDeadPeerDoesNotFillTheLog(t *testing.T) {
-	unraced(t)
+	race.Without(t)
 	var mu sync.Mutex
 	lines := 0
 	logger := slog.New(slog.NewTextHandler(writer(func([]byte) { mu.Lock(); defer mu.Unlock(); lines++ }), nil))

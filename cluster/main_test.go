@@ -4,14 +4,11 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// unraced leaves a test to the run without the race detector.
-func unraced(t *testing.T) {
-	t.Helper()
-	if raced {
-		t.Skip("run without the race detector")
-	}
+func TestMain(m *testing.M) {
+	race.OneProcessor()
+	goleak.VerifyTestMain(m)
 }

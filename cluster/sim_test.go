@@ -14,6 +14,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 func large() command.Body {
@@ -26,7 +27,7 @@ func TestFaultsLoseNothing(t *testing.T) {
 	for seed := range int64(2) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			if seed > 0 {
-				unraced(t)
+				race.Without(t)
 			}
 			simulate(t, clustertest.Options{Timing: quickSnapshots()}, func(t *testing.T, a *clustertest.Nodes) {
 				storm(t, a, rand.New(rand.NewSource(seed)), 18)
@@ -120,7 +121,7 @@ func storm(t *testing.T, a *clustertest.Nodes, rng *rand.Rand, faults int) {
 }
 
 func TestIdleMinutes(t *testing.T) {
-	unraced(t)
+	race.Without(t)
 	tm := cluster.WAN()
 	tm.Commit = 500 * time.Millisecond
 	simulate(t, clustertest.Options{Timing: tm}, func(t *testing.T, a *clustertest.Nodes) {

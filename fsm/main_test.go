@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -15,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // shown something do not ask for it.
 func fewerHistories(t *testing.T) {
 	checks := flag.Lookup("rapid.checks").Value
-	if before := checks.String(); raced && os.Getenv("TETRAD_LONG") == "" && before == "100" {
+	if before := checks.String(); race.On && os.Getenv("TETRAD_LONG") == "" && before == "100" {
 		_ = checks.Set("30")
 		t.Cleanup(func() { _ = checks.Set(before) })
 	}

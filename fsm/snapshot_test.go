@@ -13,6 +13,7 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/fsm/fsmtest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 // varied returns a log whose state has rows in every table.
@@ -171,7 +172,7 @@ func damaged(t *testing.T, l *fsmtest.Log) {
 	t.Helper()
 	good := written(t, l.Machine)
 	step := 7 * (1 + len(good)/(8<<10))
-	if raced {
+	if race.On {
 		step *= 3
 	}
 	m, err := fsm.New(l.Genesis, fsm.Options{})

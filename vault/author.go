@@ -100,11 +100,6 @@ func passing(err error) bool {
 	return false
 }
 
-// promptly is a timer that fires at once. A timer of no duration would fire inside the call
-// that makes it where time is simulated, and there the race detector of Go 1.26 does not
-// survive two that do so at the same moment.
-func promptly() *time.Timer { return time.NewTimer(time.Nanosecond) }
-
 // sleep waits for d and reports whether ctx still stands.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

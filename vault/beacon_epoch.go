@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -185,7 +186,7 @@ func (b *beacon) secret(ctx context.Context, input []byte) ([32]byte, error) {
 // that are not.
 func (b *beacon) run(ctx context.Context) {
 	pause := b.cfg.Timing.Retry
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		select {

@@ -155,7 +155,7 @@ func (c *coordinator) take() (context.Context, []*round, time.Duration) {
 	if c.sweepAt.IsZero() {
 		return c.term, queue, time.Hour
 	}
-	return c.term, queue, max(time.Until(c.sweepAt), time.Nanosecond) // as promptly does
+	return c.term, queue, time.Until(c.sweepAt)
 }
 
 func (c *coordinator) sweepDue() bool {

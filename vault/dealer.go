@@ -82,7 +82,7 @@ func (d *dealer) run(ctx context.Context) {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	pause, soon := d.cfg.Timing.Retry, false
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		select {

@@ -345,9 +345,6 @@ func (w *world) faults(id command.KeyID) []fsm.Fault {
 
 // TestFailedForGood: after the last try nothing is filed any more, and a live key goes on.
 func TestFailedForGood(t *testing.T) {
-	if raced {
-		t.Skip("minutes of simulated timers make the race detector's own runtime crash (seen in synctest.Run with go1.26.8); make test-long runs it without")
-	}
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.threshold(ed25519Curve, 2)
 		w.gate(4, command.TypeFinishShare)

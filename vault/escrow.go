@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -30,7 +31,7 @@ func (e *escrower) run(ctx context.Context) {
 		return
 	}
 	pause := e.cfg.Timing.Retry
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		select {

@@ -44,7 +44,7 @@ func (k *keeper) signal() {
 
 func (k *keeper) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	woken := false
 	for {

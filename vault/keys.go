@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -47,7 +48,7 @@ func (k *keymaker) scan() {
 
 func (k *keymaker) run(ctx context.Context) {
 	pause := k.cfg.Timing.Retry
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		whole := false

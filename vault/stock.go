@@ -72,7 +72,7 @@ func (s *stock) rescan() {
 func (s *stock) run(ctx context.Context) {
 	var offers sync.WaitGroup
 	defer offers.Wait()
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	s.settled = time.Now()
 	for pause := s.cfg.Timing.Retry; ; pause = min(2*pause, s.cfg.Timing.RetryMost) {

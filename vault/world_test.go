@@ -26,6 +26,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/durable/durabletest"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/race"
 	"github.com/tetrad-vault/tetrad/seal"
 	"github.com/tetrad-vault/tetrad/vault"
 	"github.com/tetrad-vault/tetrad/vault/draw"
@@ -35,7 +36,10 @@ import (
 // cost more than all else.
 const poolAtRest = 64
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	race.OneProcessor()
+	goleak.VerifyTestMain(m)
+}
 
 // world is four vaults over four machines, joined by a log of one sequencer: what is
 // proposed at once becomes one entry, every living region applies the same entries.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tetrad-vault/tetrad/fsm"
 	"github.com/tetrad-vault/tetrad/fsm/command"
@@ -42,7 +43,7 @@ func (w *wraps) signal() {
 
 func (w *wraps) run(ctx context.Context) {
 	pause := w.cfg.Timing.Retry
-	alarm := promptly()
+	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
 		select {

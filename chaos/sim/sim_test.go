@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tetrad-vault/tetrad/chaos"
+	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
 var (
@@ -111,9 +112,7 @@ func TestRandomFaults(t *testing.T) {
 // unraced leaves a test that plants a bug to the run without the race detector: nothing of
 // the vault runs in it that TestRandomFaults does not run.
 func unraced(t *testing.T) {
-	if raced {
-		t.Skip("run without the race detector")
-	}
+	race.Without(t)
 	t.Parallel()
 }
 
@@ -122,7 +121,7 @@ func long() bool { return os.Getenv("CHAOS_SEEDS")+os.Getenv("CHAOS_HOURS") != "
 
 func extent() (from, count uint64, each time.Duration, err error) {
 	from, count, each = 1, shortSeeds, shortLength
-	if raced {
+	if race.On {
 		from, count = 2, 1
 	}
 	number := func(name string, into *uint64) {

@@ -55,6 +55,7 @@ var rooms = map[string][]string{
 	"chaos":              {"chaos", "fsm", "seal", "vault", "cluster", "replication", "api", "internal"},
 	"docs":               {"docs", "fsm", "internal", "api"},
 	"deploy":             {"deploy", "fsm", "internal", "api", "seal", "vault/draw"},
+	"internal/race":      {},
 	"internal/ristretto": {},
 }
 
@@ -78,6 +79,11 @@ type file struct {
 }
 
 func sources(t *testing.T) []file {
+	return files(t, func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
+}
+
+// files are our Go files of the names that are wanted.
+func files(t *testing.T, wanted func(name string) bool) []file {
 	t.Helper()
 	root := filepath.Join("..", "..")
 	var out []file
@@ -88,7 +94,7 @@ func sources(t *testing.T) []file {
 		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata") {
 			return filepath.SkipDir
 		}
-		if !strings.HasSuffix(p, ".go") || strings.HasSuffix(p, "_test.go") {
+		if !strings.HasSuffix(p, ".go") || !wanted(p) {
 			return nil
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), p, nil, parser.ImportsOnly)

@@ -18,11 +18,15 @@ import (
 	"github.com/tetrad-vault/tetrad/fsm/command"
 	"github.com/tetrad-vault/tetrad/internal/errs"
 	"github.com/tetrad-vault/tetrad/internal/identity"
+	"github.com/tetrad-vault/tetrad/internal/race"
 	"github.com/tetrad-vault/tetrad/internal/rpc"
 	"github.com/tetrad-vault/tetrad/internal/rpc/rpctest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	race.OneProcessor()
+	goleak.VerifyTestMain(m)
+}
 
 func start(t *testing.T, n int, opts ...rpctest.Option) *rpctest.Cluster {
 	t.Helper()

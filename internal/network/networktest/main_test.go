@@ -1,0 +1,13 @@
+package networktest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/tetrad-vault/tetrad/internal/race"
+)
+
+func TestMain(m *testing.M) {
+	race.OneProcessor()
+	os.Exit(m.Run())
+}

@@ -1,0 +1,6 @@
+//go:build !race
+
+package race
+
+// On: the race detector is off.
+const On = false
