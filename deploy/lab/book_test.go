@@ -275,24 +275,44 @@ func (w *world) healthy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		s, err := w.admin.Status(ctx)
-		well := 0
+		err := w.allHealthy(ctx)
 		if err == nil {
-			for _, r := range s.Regions {
-				if r.Healthy {
-					well++
-				}
-			}
-		}
-		if well == len(w.Regions) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d regions are healthy, %v", well, len(w.Regions), err)
+			return fmt.Errorf("%w\n%s", err, w.lastWords())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// allHealthy asks once whether every region counts as able to sign.
+func (w *world) allHealthy(ctx context.Context) error {
+	s, err := w.admin.Status(ctx)
+	if err != nil {
+		return err
+	}
+	var ill []string
+	for _, r := range s.Regions {
+		if !r.Healthy {
+			ill = append(ill, fmt.Sprintf("%s since entry %d, %s", r.Name, r.Since, r.Status))
+		}
+	}
+	if len(ill) > 0 || len(s.Regions) != len(w.Regions) {
+		return fmt.Errorf("of %d regions these are not healthy: %q", len(s.Regions), ill)
+	}
+	return nil
+}
+
+// lastWords are the last lines of every region's log.
+func (w *world) lastWords() string {
+	var out strings.Builder
+	for _, r := range w.Regions {
+		lines := strings.Split(strings.TrimSpace(r.Said()), "\n")
+		fmt.Fprintf(&out, "%s said:\n%s\n", r.Name, strings.Join(lines[max(0, len(lines)-15):], "\n"))
+	}
+	return out.String()
 }
 
 // agree waits until all four regions stand at one index and compares what they hold.
