@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"flag"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +19,15 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/rpc/rpctest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets more tests go at once than there are processors: the parallel ones wait most
+// of their time.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 var hot = fsm.Key{ID: command.KeyID{1}, Name: "hot", Tenant: "acme", Curve: command.P256, Signers: 2, State: fsm.KeyActive}
 

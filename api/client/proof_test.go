@@ -76,6 +76,7 @@ func words(c *rpctest.Cluster, give bool) {
 // TestUnprovenIsUnknown: whatever a leader says, without the proof of three regions the
 // client calls the outcome unknown; with it, the same command has its answer.
 func TestUnprovenIsUnknown(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	admin := c.Principal("", command.RoleAdmin)
 	signer := c.Principal("acme", command.RoleSigner)
@@ -157,6 +158,7 @@ func TestCoverByHeaders(t *testing.T) {
 // TestRefusalsAreProven: a leader that signs a request and tells its client that it was
 // refused is found out, whatever it says; a true refusal is believed with its proof only.
 func TestRefusalsAreProven(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 	hidden := func(code errs.Code) rpctest.Sign {

@@ -94,6 +94,7 @@ func TestOneRegionsIdentity(t *testing.T) {
 // TestThief: who has a region's old HSM passes for it with nobody who asked the others, and
 // confirms no freeze in its name.
 func TestThief(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	fresh := identity.GenerateEd25519().Public() // the region's, whose node is not there
 	living := []*rpctest.Node{c.Nodes[0], c.Nodes[1], c.Nodes[3]}
@@ -155,6 +156,7 @@ func TestThiefProvesNothing(t *testing.T) {
 // others say whose HSM was. Nobody can tell who is right, and neither region's words count:
 // the thief and the liar together confirm nothing.
 func TestCamps(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	fresh, forged := identity.GenerateEd25519().Public(), identity.GenerateEd25519().Public()
 	liar, thief := c.Nodes[0], c.Nodes[2]

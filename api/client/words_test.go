@@ -101,6 +101,7 @@ func TestOneLiarAmongWords(t *testing.T) {
 // TestWordsThatProveNothing: one region's true word and three others that are each
 // something else than a word on this very answer, given now, leave it unknown.
 func TestWordsThatProveNothing(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	for name, bend := range map[string]func(*command.OutcomeWord){
 		"another outcome":   func(o *command.OutcomeWord) { o.Code = errs.Denied },
 		"another entry":     func(o *command.OutcomeWord) { o.Meta.Index++ },
@@ -128,6 +129,7 @@ func TestWordsThatProveNothing(t *testing.T) {
 // TestLiesBesideTrueWords: what a leader shows has to be what the regions say, to the last
 // byte; and it is about what was asked.
 func TestLiesBesideTrueWords(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	for name, lie := range map[string]func(r, other *fsm.Request){
 		"a signature": func(r, _ *fsm.Request) {
 			r.Results = []fsm.SignatureSet{r.Results[0], {Region: 3, Signatures: [][]byte{{9}}}}
@@ -172,6 +174,7 @@ func TestLiesBesideTrueWords(t *testing.T) {
 // TestRefusalsBesideTrueWords: a leader without certificates that calls refused what was
 // carried out is not believed.
 func TestRefusalsBesideTrueWords(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c, _ := compacted(t, nil)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 	c.Nodes[0].OnSubmit(func(_ context.Context, cmd *command.Command) (fsm.Outcome, error) {
@@ -187,6 +190,7 @@ func TestRefusalsBesideTrueWords(t *testing.T) {
 // only in what two regions say of this very command: not that it was carried out, not as
 // another one, not where it was refused, nor that a request ended.
 func TestOneNodesOutcome(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	cl, boss := dial(t, config(c, c.Principal("acme", command.RoleSigner))), dial(t, config(c, c.Principal("", command.RoleAdmin)))
 	_, err := boss.Do(within(t, 10*time.Second), &command.FreezeVault{Reason: "certified"})
@@ -231,6 +235,7 @@ func TestOneNodesOutcome(t *testing.T) {
 // TestAddressesAreProven: one node cannot give an address to a second payer; the same command
 // has the same addresses however often it is sent.
 func TestAddressesAreProven(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	key := command.KeyID{5}
 	c.State.PutKey(fsm.Key{ID: key, Name: "cold", Tenant: "acme", Scheme: command.SchemeThreshold, Curve: command.Ed25519, Signers: 2, State: fsm.KeyActive,
