@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -141,9 +142,15 @@ func TestDamagedAnswers(t *testing.T) {
 		disk, name := write()
 		f, _ := disk.Open(name)
 		_ = f.Truncate(size - 3)
-		a, err := openAnswers(journalConfig(disk))
+		var said bytes.Buffer
+		cfg := journalConfig(disk)
+		cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		a, err := openAnswers(cfg)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if !strings.Contains(said.String(), "stored answers torn") {
+			t.Errorf("said of it: %q", said.String())
 		}
 		if stored(a, item7(1, 1)) != "s" || stored(a, item7(2, 1)) != "s" || stored(a, item7(3, 1)) != "" {
 			t.Error("want all but the torn record")

@@ -76,12 +76,14 @@ func openJournal(cfg *Config) (*journal, []record, error) {
 	return j, all, nil
 }
 
-// read returns the records of a file up to a torn end; a frame that does not open is
-// left out, loudly.
+// read returns the records of a file up to a torn end; that, and a frame that does not open,
+// is left out, loudly.
 func (j *journal) read(path string, b []byte) (out []record) {
-	for off := 0; len(b)-off >= 4; {
-		n := int(binary.BigEndian.Uint32(b[off:]))
-		if n == 0 || n > len(b)-off-4 {
+	for off := 0; off < len(b); {
+		n, whole := frameAt(b[off:])
+		if !whole {
+			j.cfg.Logger.Warn("stored answers torn: a power cut does that to the last one, damage to any",
+				slog.String("file", path), slog.Int("offset", off), slog.Int("left", len(b)-off))
 			break
 		}
 		batch, err := j.open(b[off+4 : off+4+n])
@@ -92,6 +94,15 @@ func (j *journal) read(path string, b []byte) (out []record) {
 		off += 4 + n
 	}
 	return out
+}
+
+// frameAt reports how long the frame that b begins with is, and whether it is all there.
+func frameAt(b []byte) (n int, whole bool) {
+	if len(b) < 4 {
+		return 0, false
+	}
+	n = int(binary.BigEndian.Uint32(b))
+	return n, n > 0 && n <= len(b)-4
 }
 
 func (j *journal) open(sealed []byte) ([]record, error) {

@@ -125,7 +125,7 @@ func TestMovesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Lead(0)
-	_, err := cl.Key(within(t, 200*time.Millisecond), hot.ID)
+	_, err := cl.Key(within(t, 2*time.Second), hot.ID)
 	want(t, err, client.NoLeader)
 	done := make(chan error, 1)
 	go func() {
@@ -163,13 +163,14 @@ func TestSecondAskingSettlesTheOutcome(t *testing.T) {
 // TestUnknownStaysUnknown at the deadline, and when the command expired before the
 // second asking.
 func TestUnknownStaysUnknown(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 1)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 	c.Nodes[0].OnSubmit(func(ctx context.Context, _ *command.Command) (fsm.Outcome, error) {
 		<-ctx.Done()
 		return fsm.Outcome{}, ctx.Err()
 	})
-	_, err := cl.Submit(within(t, 300*time.Millisecond), request(t, cl, "m"))
+	_, err := cl.Submit(within(t, 2*time.Second), request(t, cl, "m"))
 	want(t, err, client.OutcomeUnknown)
 	if client.HintOf(err) == "" {
 		t.Error("no hint what to do")
@@ -232,14 +233,15 @@ func TestLearnsTheLeader(t *testing.T) {
 }
 
 func TestTrustsPinsOnly(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 1)
 	cfg := config(c, c.Principal("acme", command.RoleSigner))
 	cfg.Regions = map[client.RegionID][]client.PublicKey{1: {identity.GenerateEd25519().Public()}}
-	_, err := dial(t, cfg).Key(within(t, 300*time.Millisecond), hot.ID)
+	_, err := dial(t, cfg).Key(within(t, 2*time.Second), hot.ID)
 	want(t, err, client.Unavailable)
 	cfg = config(c, c.Principal("acme", command.RoleSigner))
 	cfg.Cluster[0] ^= 1
-	_, err = dial(t, cfg).Key(within(t, 300*time.Millisecond), hot.ID)
+	_, err = dial(t, cfg).Key(within(t, 2*time.Second), hot.ID)
 	want(t, err, client.Unavailable)
 	_, err = dial(t, config(c, identity.GenerateEd25519())).Key(within(t, 5*time.Second), hot.ID)
 	want(t, err, client.Unauthenticated)
@@ -407,6 +409,6 @@ func TestCreateKeyWaits(t *testing.T) {
 		t.Fatalf("%v, %v", k, err)
 	}
 	c.State.PutKey(fsm.Key{ID: command.KeyID{5}, Tenant: "acme", State: fsm.KeyPending})
-	_, err = cl.AwaitKey(within(t, 200*time.Millisecond), client.KeyID{5})
+	_, err = cl.AwaitKey(within(t, 2*time.Second), client.KeyID{5})
 	want(t, err, errs.DeadlineExceeded)
 }

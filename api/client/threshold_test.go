@@ -47,6 +47,7 @@ func TestWatchKey(t *testing.T) {
 }
 
 func TestWatchKeyEnds(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 2)
 	c.State.PutKey(cold)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
@@ -56,7 +57,7 @@ func TestWatchKeyEnds(t *testing.T) {
 		}
 		return last
 	}
-	want(t, ended(within(t, 500*time.Millisecond), cold.ID), errs.DeadlineExceeded)
+	want(t, ended(within(t, 2*time.Second), cold.ID), errs.DeadlineExceeded)
 	want(t, ended(within(t, 10*time.Second), client.KeyID{99}), errs.NotFound)
 }
 

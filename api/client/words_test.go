@@ -288,12 +288,13 @@ func TestForgottenRefusals(t *testing.T) {
 // TestWordsReplaceNoBadProof: they are for where there is no certificate, and nobody is
 // asked for them where signatures come with one.
 func TestWordsReplaceNoBadProof(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c, asked := compacted(t, nil)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 	for _, n := range c.Nodes {
 		n.OnProve(func(i uint64) *rpc.Proof { return c.Certify(rpctest.Place(i), c.Nodes[:2]...) })
 	}
-	_, err := cl.Sign(within(t, 300*time.Millisecond), request(t, cl, "m"))
+	_, err := cl.Sign(within(t, 2*time.Second), request(t, cl, "m"))
 	want(t, err, client.OutcomeUnknown)
 	for _, n := range c.Nodes {
 		n.OnProve(nil)
@@ -307,6 +308,7 @@ func TestWordsReplaceNoBadProof(t *testing.T) {
 
 // TestAnswersAboutAnotherRequest are none, certified or not.
 func TestAnswersAboutAnotherRequest(t *testing.T) {
+	t.Parallel() // it waits for what does not come
 	c := start(t, 4)
 	cl := dial(t, config(c, c.Principal("acme", command.RoleSigner)))
 	first, err := cl.Sign(within(t, 5*time.Second), request(t, cl, "first"))
@@ -315,6 +317,6 @@ func TestAnswersAboutAnotherRequest(t *testing.T) {
 		r, _ := c.State.Request(command.RequestID(first.Id))
 		return r, nil
 	})
-	_, err = cl.Sign(within(t, 300*time.Millisecond), request(t, cl, "second"))
+	_, err = cl.Sign(within(t, 2*time.Second), request(t, cl, "second"))
 	want(t, err, client.OutcomeUnknown)
 }
