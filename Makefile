@@ -30,7 +30,7 @@ build: need
 	@mkdir -p bin
 	@GOEXPERIMENT=$$(GO=$(GO) deploy/experiment.sh) $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/vaultd ./cmd/vaultctl
 
-## test: everything, with the race detector; about 13 minutes on two cores, more when it must build first, quiet when green
+## test: everything, with the race detector; about 8 minutes on two cores, more when it must build first, quiet when green
 test: need-tests build
 	@set -o pipefail; $(GO) test $(RACE) -p 4 -timeout 15m $(LONGEST) $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim ./cluster | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
