@@ -49,7 +49,7 @@ frost-long: need
 
 ## liar: every lie of docs/design/liar.md, simulated and by real processes, with and without its defence; ends with a table
 liar: need
-	@deploy/liar.sh
+	@RACE="$(RACE)" deploy/liar.sh
 
 ## lint: formatting, vet, staticcheck, generated code current
 lint: need

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # make liar: every lie of docs/design/liar.md in both worlds, with and without its defence,
 # and a table of what came of it. The short form once more with the race detector. LIAR_RUN
-# is an expression for the lies to tell, LIAR_LABS how many labs stand beside each other.
+# is an expression for the lies to tell, LIAR_LABS how many labs stand beside each other, RACE
+# the flags of the race detector.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
@@ -12,7 +13,8 @@ some=".*/${LIAR_RUN:-}"
 status=0
 $go test -tags liar -timeout 120m -count 1 -v -run "$some" ./chaos/liar || status=1
 $go test -tags liar -timeout 60m -count 1 -v -run "$some" -parallel "${LIAR_LABS:-2}" ./deploy/liar || status=1
-LIAR_RESULTS='' $go test -race -run "$some" -tags liar -short -timeout 30m -count 1 ./chaos/liar || status=1
+# shellcheck disable=SC2086 # flags
+LIAR_RESULTS='' $go test ${RACE:--race} -run "$some" -tags liar -short -timeout 30m -count 1 ./chaos/liar || status=1
 echo
 awk -F '\t' '
 	function shown(world, column,   v) {
