@@ -35,8 +35,8 @@ test: need-tests build
 	@set -o pipefail; $(GO) test $(RACE) -p 4 -timeout 15m $(LONGEST) $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim ./cluster | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
-	@set -o pipefail; x=$$(GO=$(GO) deploy/experiment.sh); case $$x in *noruntimesecret) ;; *runtimesecret) GOEXPERIMENT=$$x $(GO) test -short -timeout 10m ./vault/frost ./internal/box ./internal/erase \
-		&& GOEXPERIMENT=$$x $(GO) test -run Nowhere -timeout 10m ./vault;; esac | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@set -o pipefail; x=$$(GO=$(GO) deploy/experiment.sh); case $$x in *noruntimesecret) ;; *runtimesecret) GOEXPERIMENT=$$x $(GO) test -trimpath -short -timeout 10m ./vault/frost ./internal/box ./internal/erase \
+		&& GOEXPERIMENT=$$x $(GO) test -trimpath -run Nowhere -timeout 10m ./vault;; esac | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@echo "all tests passed"
 
 ## test-long: every place a key ceremony can be struck at; nonce pools over the wide area; four real processes with the race detector in them, and longer pauses
