@@ -65,7 +65,7 @@ lint: need
 generate: need
 	@deploy/generate.sh
 
-## demo: four regions, a Bitcoin payment signed by two of them (KEEP=1 leaves it running)
+## demo: four regions, payments signed by two of them: Bitcoin from HSM keys and from a threshold key, Solana from another (KEEP=1 leaves it running)
 demo: build
 	@deploy/demo.sh
 

@@ -155,6 +155,14 @@ func (a *app) leaf(use, short, long string, args cobra.PositionalArgs, do func(c
 		}}
 }
 
+// noArgs is for commands that take flags only.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments: %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // group is a command that only has commands.
 func (a *app) group(use, short, long string, cs ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short, Long: strings.TrimSpace(long),

@@ -100,7 +100,7 @@ func (a *app) auditLog() *cobra.Command {
 	var last uint64
 	c := a.leaf("log", "Print leaves of the audit log", `
 One line a command, as it was judged; with --output json one object a line. What is
-printed is what the nodes say: vaultctl audit verify checks it.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+printed is what the nodes say: vaultctl audit verify checks it.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			if last > 0 {
 				short, cancel := a.deadline(ctx)
@@ -148,7 +148,7 @@ func (a *app) auditExport() *cobra.Command {
 	var out string
 	c := a.leaf("export --out FILE", "Export the whole audit log for an auditor", `
 Write all leaves and a checkpoint signed by the regions into one file, which vaultctl
-audit verify checks without any connection.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+audit verify checks without any connection.`, noArgs, func(ctx context.Context, _ []string) error {
 		if err := need("out", out); err != nil {
 			return err
 		}

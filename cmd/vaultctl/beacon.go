@@ -32,7 +32,7 @@ func (a *app) beaconRefresh() *cobra.Command {
 	c := a.leaf("refresh", "Make new shares of the beacon key", `
 Every holder gets a new share; three old ones and three new ones give the same values, old
 and new do not mix. Signing goes on. Also what to do after a ceremony failed. Two
-administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+administrators sign.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.reshareBeacon(ctx, &d, nil, reason, noWait)
 	})
 	beaconFlags(c, &reason, &noWait)
@@ -47,7 +47,7 @@ func (a *app) beaconReshare() *cobra.Command {
 	c := a.leaf("reshare --holders A,B,C", "Have other regions hold the beacon key", `
 The regions named hold the new shares, the old ones are void. Three living holders are
 enough to bring in a region that lost its share. While only three hold it, all three are
-needed for every signature. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+needed for every signature. Two administrators sign.`, noArgs, func(ctx context.Context, _ []string) error {
 		ids, err := a.newHolders(holders)
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (a *app) reshareBeacon(ctx context.Context, d *dual, holders []identity.Reg
 
 func (a *app) beaconStatus() *cobra.Command {
 	return a.leaf("status", "Show who holds the beacon key and under which epoch it draws", `
-The public shares are checked against the key of the genesis.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+The public shares are checked against the key of the genesis.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()

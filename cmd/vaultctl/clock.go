@@ -23,7 +23,7 @@ type clockView struct {
 func (a *app) clockCmd() *cobra.Command {
 	show := a.leaf("show", "Show where every region's committed clock stands", `
 The committed clock moves with each entry; when nothing happens, every 30 seconds. It
-never goes back by itself.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+never goes back by itself.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()
@@ -45,7 +45,7 @@ func (a *app) clockRepair() *cobra.Command {
 	c := a.leaf("repair --reason TEXT", "Set the committed clock back to the regions' time", `
 For a clock that a wrong stamp put ahead, so that every command counts as expired. The
 regions are asked for their signed words on the time; two that agree are needed. Read
-docs/design/fsm.md on what follows from it. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+docs/design/fsm.md on what follows from it. Two administrators sign.`, noArgs, func(ctx context.Context, _ []string) error {
 		if err := need("reason", reason); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ What is left out keeps its value. Two administrators sign.
 
 With --refresh-every all threshold keys get new shares by themselves, so long after the
 last refresh of all of them: vaultctl key refresh --status shows when. --import on lets
-two administrators bring in whole keys that were made elsewhere (vaultctl key import).`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+two administrators bring in whole keys that were made elsewhere (vaultctl key import).`, noArgs, func(ctx context.Context, _ []string) error {
 		if n == (change{}) {
 			return usagef("nothing to change: give at least one setting")
 		}

@@ -53,7 +53,7 @@ const (
 
 func (a *app) evidenceCmd() *cobra.Command {
 	list := a.leaf("list", "List the accusations the regions keep", `
-Every region is asked. What is listed are claims: show and verify judge them.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+Every region is asked. What is listed are claims: show and verify judge them.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			all, err := a.accusations(ctx, v)
 			if err != nil {

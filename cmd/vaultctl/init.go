@@ -142,7 +142,7 @@ the enrolment: public keys, what the HSM can do, and a commitment to the contrib
 of round 2. Repeated, it writes the same enrolment again.
 
 --restart forgets an enrolment that no longer counts, for example of an older plan. If
-any region restarts, all enrol and contribute again.`, cobra.NoArgs,
+any region restarts, all enrol and contribute again.`, noArgs,
 		func(ctx context.Context, _ []string) error {
 			plan, err := readPlan(s.plan)
 			if err != nil {

@@ -23,7 +23,7 @@ Write a plan to fill in and review. Regions, administrators and officers may be 
   --region NAME=HOST                ports 7201 (raft), 7202 (api), 7203 (gossip)
   --region NAME=RAFT,API,GOSSIP     three addresses host:port
   --administrator NAME=PUBLIC-KEY   as vaultctl keygen prints it
-  --officer AGE-RECIPIENT`, cobra.NoArgs,
+  --officer AGE-RECIPIENT`, noArgs,
 		func(context.Context, []string) error {
 			if err := need("out", out); err != nil {
 				return err

@@ -19,6 +19,7 @@ const gapLimit = 20
 // issuing is one use of vaultctl key address.
 type issuing struct {
 	tenant, chain, path, branch, note string
+	from, below                       []uint32 // path and branch, read
 	count                             uint32
 	again                             bool
 }
@@ -61,6 +62,27 @@ func (n *issuing) check() error {
 	case n.again && n.path == "":
 		return usagef("--again is for --path")
 	}
+	return n.read()
+}
+
+// read reads path and branch.
+func (n *issuing) read() (err error) {
+	if n.path != "" {
+		if n.from, err = command.ParsePath(n.path); err != nil {
+			return usageError{err}
+		}
+		if len(n.from) == 0 && n.count > 1 {
+			return usagef("--count %d: m is one address", n.count)
+		}
+	}
+	if n.branch != "" {
+		if n.below, err = command.ParsePath(n.branch); err != nil {
+			return usageError{err}
+		}
+		if len(n.below) == command.MaxDepth {
+			return usagef("--branch %s: nothing is derived below it", n.branch)
+		}
+	}
 	return nil
 }
 
@@ -102,13 +124,7 @@ func (a *app) addressBody(n *issuing, id command.KeyID, k *client.Key, on chainN
 	}
 	branch := command.Asset(k.Asset).Branch()
 	if n.branch != "" {
-		var err error
-		if branch, err = command.ParsePath(n.branch); err != nil {
-			return nil, usageError{err}
-		}
-		if len(branch) == command.MaxDepth {
-			return nil, usagef("--branch %s: nothing is derived below it", n.branch)
-		}
+		branch = n.below
 	}
 	_, err := childrenOf(k, [][]uint32{append(slices.Clone(branch), min(nextOf(k, branch), 1<<31-1))}, on)
 	return &command.NextAddresses{Key: id, Branch: branch, Count: n.count, Note: n.note}, err
@@ -116,13 +132,7 @@ func (a *app) addressBody(n *issuing, id command.KeyID, k *client.Key, on chainN
 
 // namedBody gives out count addresses in a row from a path on.
 func (a *app) namedBody(n *issuing, id command.KeyID, k *client.Key, on chainName) (command.Body, error) {
-	path, err := command.ParsePath(n.path)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	if len(path) == 0 && n.count > 1 {
-		return nil, usagef("--count %d: m is one address", n.count)
-	}
+	path := n.from
 	body := &command.IssueAddresses{Key: id, Note: n.note, Again: n.again}
 	var paths [][]uint32
 	for i := range n.count {
@@ -138,7 +148,7 @@ func (a *app) namedBody(n *issuing, id command.KeyID, k *client.Key, on chainNam
 				path[last]-next, command.PathText(path[:last]), gapLimit)
 		}
 	}
-	_, err = childrenOf(k, paths, on)
+	_, err := childrenOf(k, paths, on)
 	return body, err
 }
 

@@ -191,7 +191,7 @@ for.`, cobra.ExactArgs(1),
 	f := c.Flags()
 	f.StringVar(&n.scheme, "scheme", "multisig", "multisig, or threshold")
 	f.StringVar(&n.curve, "curve", "secp256k1", "secp256k1, p256 (multisig only) or ed25519")
-	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all whose HSM has the curve)")
+	f.StringSliceVar(&n.regions, "regions", nil, "names of the regions that hold it (default: all; multisig: all whose HSM has the curve)")
 	n.flags(c)
 	return d.flags(a, c)
 }
@@ -277,7 +277,7 @@ func (v signingKeyView) standing() string {
 
 func (a *app) keyList() *cobra.Command {
 	var tenant string
-	c := a.leaf("list", "List keys", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	c := a.leaf("list", "List keys", "", noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()

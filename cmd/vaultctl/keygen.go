@@ -26,13 +26,13 @@ const keyFileMax = 16 << 10
 
 func (a *app) keygenCmd() *cobra.Command {
 	var out, kind, public string
-	c := a.leaf("keygen --out FILE [--type ed25519|p256|age]", "Make a key file for a principal or an officer", `
+	c := a.leaf("keygen --out FILE [--type ed25519|p256|age|age-x25519]", "Make a key file for a principal or an officer", `
 Make a private key and print its public side, which goes into the genesis plan or to
 an administrator (vaultctl principal add).
 
 ed25519 and p256 are keys of principals: PEM, PKCS #8. age is an officer's identity for
 recovery shares, safe against quantum computers; age-x25519 makes the classic kind.
-The file is made with mode 0600 and never overwritten.`, cobra.NoArgs,
+The file is made with mode 0600 and never overwritten.`, noArgs,
 		func(context.Context, []string) error {
 			if public != "" {
 				s, err := loadKey(public)

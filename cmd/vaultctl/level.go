@@ -30,7 +30,7 @@ region runs it and two administrators raise the level.`, a.levelShow(), a.levelR
 }
 
 func (a *app) levelShow() *cobra.Command {
-	return a.leaf("show", "Show the vault's level and what each region's release understands", "", cobra.NoArgs,
+	return a.leaf("show", "Show the vault's level and what each region's release understands", "", noArgs,
 		func(ctx context.Context, _ []string) error {
 			return a.with(ctx, func(ctx context.Context, v *vault) error {
 				ctx, cancel := a.deadline(ctx)
@@ -71,7 +71,7 @@ func (a *app) levelRaise() *cobra.Command {
 	var reason string
 	c := a.leaf("raise --to LEVEL --reason TEXT", "Let the vault use what newer releases brought", `
 Never taken back: a region that starts with an older release afterwards stops, and says
-so. Refused while an active region runs one. Two administrators sign.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+so. Refused while an active region runs one. Two administrators sign.`, noArgs, func(ctx context.Context, _ []string) error {
 		if err := need("reason", reason); err != nil {
 			return err
 		}

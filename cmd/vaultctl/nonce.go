@@ -24,7 +24,7 @@ func (a *app) nonceCmd() *cobra.Command {
 	status := a.leaf("status", "Show the pools of nonce commitments", `
 Threshold signatures use up one commitment of each drawn region and message. Regions
 offer them ahead of time; what a region offered before it was last started is void. A
-region whose pool is empty is drawn for no threshold key.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+region whose pool is empty is drawn for no threshold key.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()

@@ -34,7 +34,7 @@ func viewPrincipal(p *client.Principal) principalView {
 
 func (a *app) principalCmd() *cobra.Command {
 	var tenant string
-	list := a.leaf("list", "List principals", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	list := a.leaf("list", "List principals", "", noArgs, func(ctx context.Context, _ []string) error {
 		return a.principals(ctx, tenant, func(_ *vault, ps []principalView) error {
 			return a.print(ps, func(w io.Writer) {
 				t := &table{head: []string{"NAME", "TENANT", "ROLES", "ALGORITHM", "FINGERPRINT", ""}}
@@ -129,7 +129,7 @@ revoked by a slip.`, cobra.ExactArgs(1), func(ctx context.Context, args []string
 
 func (a *app) tenantCmd() *cobra.Command {
 	var d dual
-	list := a.leaf("list", "List tenants", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	list := a.leaf("list", "List tenants", "", noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()

@@ -42,7 +42,7 @@ Needs the age identities of as many officers as the escrow's quorum says. The ke
 compared with the public key of the bundle, and with --public-key if that is given; it is
 written to a new file with mode 0600 and shown nowhere. For secp256k1 the file tells WIF,
 the extended private key and Taproot descriptors; for Ed25519 a scalar, since there is no
-seed: sign with vaultctl recover sign.`, cobra.NoArgs, func(context.Context, []string) error {
+seed: sign with vaultctl recover sign.`, noArgs, func(context.Context, []string) error {
 		if err := need("bundle", bundle, "out", out); err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func (a *app) recoverRelease() *cobra.Command {
 	var cfg, bundle, to, out string
 	c := a.leaf("release --config VAULTD.HCL --bundle FILE --to RECIPIENT --out FILE", "At a region: its HSM's part in restoring a key", `
 Open with this region's HSM what of the bundle is wrapped to it, and encrypt it to an age
-recipient: one of the officers who restore the key. Without them it is worth nothing.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+recipient: one of the officers who restore the key. Without them it is worth nothing.`, noArgs, func(ctx context.Context, _ []string) error {
 		if err := need("config", cfg, "bundle", bundle, "to", to, "out", out); err != nil {
 			return err
 		}
@@ -233,7 +233,7 @@ func (a *app) recoverSign() *cobra.Command {
 	var key, message, path, out string
 	c := a.leaf("sign --key FILE --message FILE [--path M/...]", "Sign with a recovered key", `
 Sign the bytes of a file as they are, with a recovered key or its child at a path: 64
-bytes, hexadecimal. Ed25519 (RFC 8032), or BIP-340 over the bytes (a Bitcoin sighash).`, cobra.NoArgs, func(context.Context, []string) error {
+bytes, hexadecimal. Ed25519 (RFC 8032), or BIP-340 over the bytes (a Bitcoin sighash).`, noArgs, func(context.Context, []string) error {
 		if err := need("key", key, "message", message); err != nil {
 			return err
 		}

@@ -142,7 +142,7 @@ func (a *app) requestCmd() *cobra.Command {
 		})
 	})
 	show.Flags().BoolVar(&wait, "wait", false, "until it is final")
-	list := a.leaf("list", "List requests", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	list := a.leaf("list", "List requests", "", noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			ctx, cancel := a.deadline(ctx)
 			defer cancel()
@@ -163,7 +163,7 @@ func (a *app) requestCmd() *cobra.Command {
 		})
 	})
 	follow := a.leaf("follow", "Show requests as they change, until interrupted", `
-With --output json one object a line.`, cobra.NoArgs, func(ctx context.Context, _ []string) error {
+With --output json one object a line.`, noArgs, func(ctx context.Context, _ []string) error {
 		return a.with(ctx, func(ctx context.Context, v *vault) error {
 			for r, err := range v.FollowRequests(ctx, tenant) {
 				if err != nil {

@@ -40,7 +40,7 @@ func (a *app) signCmd() *cobra.Command {
 	c := a.leaf("sign --key KEY (--psbt F|--message F [--kind solana|--kind ssh --namespace N]|--digest HEX) [--path m/0/5] [--wait] [--out F]", "Ask for a signature", `
 Ask for signatures over a PSBT, a message or, where the key allows it, a bare digest.
 What the payload asks for is decoded here and shown first. Two or more regions, drawn
-at random, sign in their HSMs.
+at random, sign: in their HSMs, or with their shares of a threshold key.
 
 Without --wait the request's id is printed as soon as the vault accepted it (see
 vaultctl request). With --wait, --out or --finalize the signatures are waited for and
@@ -56,7 +56,7 @@ ed25519, whose line for allowed_signers vaultctl key show and key derive print. 
 is what ssh-keygen -Y verify, and git with --namespace git, read as the signature.
 
 If the outcome is unknown (exit status 6) ask with vaultctl request show ID: the id is
-printed on standard error before anything is sent.`, cobra.NoArgs,
+printed on standard error before anything is sent.`, noArgs,
 		func(ctx context.Context, _ []string) error {
 			if err := s.parse(a); err != nil {
 				return err

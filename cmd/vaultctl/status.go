@@ -119,7 +119,7 @@ func (a *app) statusCmd() *cobra.Command {
 	var digest, strict bool
 	c := a.leaf("status", "Show every node: state, leader, log, audit, HSM", `
 Ask every node how it is. Exits with 4 when no node leads or none can be reached. With
---digest each node also hashes its replicated state: nodes at one index must agree.`, cobra.NoArgs,
+--digest each node also hashes its replicated state: nodes at one index must agree.`, noArgs,
 		func(ctx context.Context, _ []string) error {
 			return a.with(ctx, func(ctx context.Context, v *vault) error {
 				ctx, cancel := a.deadline(ctx)
@@ -244,7 +244,7 @@ func judge(nodes []nodeView, strict bool) error {
 
 func (a *app) unsealCmd() *cobra.Command {
 	status := a.leaf("status", "Show which regions have opened their HSM", `
-Exits with 3 if any node is sealed or cannot be reached.`, cobra.NoArgs,
+Exits with 3 if any node is sealed or cannot be reached.`, noArgs,
 		func(ctx context.Context, _ []string) error {
 			return a.with(ctx, func(ctx context.Context, v *vault) error {
 				ctx, cancel := a.deadline(ctx)
@@ -309,7 +309,7 @@ func viewRegion(r *tetradv1.Region) regionView {
 }
 
 func (a *app) regionCmd() *cobra.Command {
-	list := a.leaf("list", "List the regions", "", cobra.NoArgs, func(ctx context.Context, _ []string) error {
+	list := a.leaf("list", "List the regions", "", noArgs, func(ctx context.Context, _ []string) error {
 		return a.regions(ctx, "", func(rs []regionView) error {
 			return a.print(rs, func(w io.Writer) {
 				t := &table{head: []string{"ID", "NAME", "STATUS", "HEALTHY", "MUTED", "SEEN", "SERVER ID", "API", "CURVES", "HSM"}}
@@ -357,7 +357,7 @@ func (a *app) regions(ctx context.Context, only string, do func([]regionView) er
 }
 
 func (a *app) versionCmd() *cobra.Command {
-	return a.leaf("version", "Print the version", "", cobra.NoArgs, func(context.Context, []string) error {
+	return a.leaf("version", "Print the version", "", noArgs, func(context.Context, []string) error {
 		return a.print(map[string]string{"version": version.Version}, func(w io.Writer) { fmt.Fprintf(w, "vaultctl %s\n", version.Version) })
 	})
 }
