@@ -252,7 +252,10 @@ func (w *world) brakeThroughLiar(b command.Body) {
 	}
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
 	defer cancel()
-	if _, err = admin.Submit(ctx, cmd); err == nil {
+	switch _, err = admin.Submit(ctx, cmd); {
+	case err == nil && w.done(w.lie.name) == 0:
+		w.t.Fatal("the liar lost its office before it was asked, and the next leader carried the freeze out: the machine is too busy for this test")
+	case err == nil:
 		w.saw("a freeze was called carried out that was never proposed")
 	}
 }
