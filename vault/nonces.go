@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/tetrad-vault/tetrad/fsm"
@@ -20,6 +19,7 @@ import (
 // may be used is what the committed state lists or an open attempt names: who restarts
 // begins with nothing, and what the session before offered is void.
 type nonces struct {
+	stats  *counters
 	stocks map[command.Curve]*stock
 }
 
@@ -27,7 +27,7 @@ type nonces struct {
 var thresholdCurves = []command.Curve{command.Secp256k1, command.Ed25519}
 
 func newNonces(cfg *Config, a *author, stats *counters, b *beacon) *nonces {
-	n := &nonces{stocks: map[command.Curve]*stock{}}
+	n := &nonces{stats: stats, stocks: map[command.Curve]*stock{}}
 	for _, curve := range thresholdCurves {
 		n.stocks[curve] = &stock{cfg: cfg, author: a, stats: stats, beacon: b, curve: curve, target: cfg.Nonces, wake: newBell()}
 	}
@@ -107,7 +107,9 @@ func (n *nonces) applied(view fsm.View, r *fsm.Result) {
 			n.stocks[k.Curve].wants(k)
 		}
 	}
-	starved := slices.ContainsFunc(r.Outcomes, func(o fsm.Outcome) bool { return o.Code == errs.NoEligiblePair })
+	away := turnedAway(r)
+	n.stats.turnedAway.Add(away)
+	starved := away > 0
 	for _, s := range n.stocks {
 		if starved {
 			s.starved.Store(true)
@@ -116,6 +118,17 @@ func (n *nonces) applied(view fsm.View, r *fsm.Result) {
 			s.signal()
 		}
 	}
+}
+
+// turnedAway counts the commands of an entry that found too few regions. One refused for
+// good that is sent again has the index of its first time.
+func turnedAway(r *fsm.Result) (n uint64) {
+	for _, o := range r.Outcomes {
+		if o.Code == errs.NoEligiblePair && o.Index == r.Meta.Index {
+			n++
+		}
+	}
+	return n
 }
 
 // read parses a commitment that an attempt names; this region's own comes from its pool

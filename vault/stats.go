@@ -15,6 +15,7 @@ type Stats struct {
 	BadAnswers     uint64 // answers of regions that did not verify
 	Shares         uint64 // of threshold signatures, made here
 	NoncesOffered  uint64 // commitments accepted into the committed pools
+	TurnedAway     uint64 // commands decided here that found too few regions with nonces left, or well: the same in each region
 	Ceremonies     uint64 // threshold keys whose sharing is being made now
 	FailedTries    uint64 // tries at one that failed
 }
@@ -22,7 +23,7 @@ type Stats struct {
 type counters struct {
 	questions, refusals, hsmSignatures, cachedAnswers atomic.Uint64
 	rounds, completed, secondAttempts, badAnswers     atomic.Uint64
-	shares, noncesOffered                             atomic.Uint64
+	shares, noncesOffered, turnedAway                 atomic.Uint64
 	ceremonies, failedTries                           atomic.Uint64
 }
 
@@ -31,7 +32,7 @@ func (c *counters) stats() Stats {
 		Questions: c.questions.Load(), Refusals: c.refusals.Load(), HSMSignatures: c.hsmSignatures.Load(),
 		CachedAnswers: c.cachedAnswers.Load(), Rounds: c.rounds.Load(), Completed: c.completed.Load(),
 		SecondAttempts: c.secondAttempts.Load(), BadAnswers: c.badAnswers.Load(),
-		Shares: c.shares.Load(), NoncesOffered: c.noncesOffered.Load(),
+		Shares: c.shares.Load(), NoncesOffered: c.noncesOffered.Load(), TurnedAway: c.turnedAway.Load(),
 		Ceremonies: c.ceremonies.Load(), FailedTries: c.failedTries.Load(),
 	}
 }

@@ -319,6 +319,7 @@ func TestWithheldShare(t *testing.T) {
 func TestDrainedPools(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.ready(command.Ed25519, 2)
+		w.countsTurnedAway(func(n int) bool { return n == 0 })
 		w.set(func() { w.withhold = func(c *command.Command) bool { return c.Type == command.TypeOfferNonces } })
 		dry := false
 		for i := 0; i < 300 && !dry; i++ {
@@ -333,6 +334,7 @@ func TestDrainedPools(t *testing.T) {
 		if !dry {
 			t.Fatal("the pools were never empty")
 		}
+		w.countsTurnedAway(func(n int) bool { return n > 0 })
 		w.set(func() { w.withhold = nil })
 		w.stocked(command.Ed25519)
 		c := w.joint(k, "refilled")
@@ -340,6 +342,20 @@ func TestDrainedPools(t *testing.T) {
 		w.eventually("larger pools", func() bool { return w.pool(2, command.Ed25519) > poolAtRest })
 		w.oneNonceOneMessage()
 	})
+}
+
+// countsTurnedAway: each region has counted what the outcomes say, and as many as expected.
+func (w *world) countsTurnedAway(expected func(n int) bool) {
+	w.t.Helper()
+	n := w.turnedAway()
+	if !expected(n) {
+		w.t.Errorf("%d commands were turned away", n)
+	}
+	for id, node := range w.nodes {
+		if got := node.vault.Stats().TurnedAway; got != uint64(n) {
+			w.t.Errorf("region %d counted %d commands turned away, there were %d", id, got, n)
+		}
+	}
 }
 
 // TestNoncesAreBounded: what no attempt can ask for any more is burned, and an idle pool

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"os"
@@ -50,8 +51,8 @@ func TestThresholdKeysAgainstACluster(t *testing.T) {
 	t.Log(b.ok("audit", "verify", b.path("a.bin")))
 	var r auditor.Report
 	b.json(&r, "audit", "verify", b.path("a.bin"))
-	if r.Summed != 13 || r.Completed != 11 {
-		t.Errorf("%d signatures added up of %d requests, want 13 of 11", r.Summed, r.Completed)
+	if r.Summed != 15 || r.Completed != 13 {
+		t.Errorf("%d signatures added up of %d requests, want 15 of 13", r.Summed, r.Completed)
 	}
 }
 
@@ -152,12 +153,19 @@ func (b *bench) pays(svc string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	message := append([]byte{1, 0, 1, 3}, key[:]...)
-	message = append(append(message, make([]byte, 31)...), 5)
-	message = append(message, make([]byte, 64)...)
-	message = append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
+	b.solana(solana.Legacy, key, addresses[1].Path, svc)
+	b.solana(solana.V0, key, addresses[1].Path, svc)
+	b.taproot(svc)
+	b.ssh(svc)
+}
+
+// solana pays from the child at path, whose address key is.
+func (b *bench) solana(version int, key solana.Address, path, svc string) {
+	t := b.t
+	t.Helper()
+	message := intenttest.SolanaTransfer(version, key, 9)
 	file := b.write("sol.b64", []byte(base64.StdEncoding.EncodeToString(message)))
-	b.ok("sign", "--key", "sol", "--kind", "solana", "--message", file, "--path", addresses[1].Path, "--out", b.path("tx"), "--key-file", svc)
+	b.ok("sign", "--key", "sol", "--kind", "solana", "--message", file, "--path", path, "--out", b.path("tx"), "--key-file", svc)
 	text, err := os.ReadFile(b.path("tx"))
 	if err != nil {
 		t.Fatal(err)
@@ -166,11 +174,10 @@ func (b *bench) pays(svc string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, sigs, err := solana.DecodeTransaction(raw); err != nil || len(sigs) != 1 {
-		t.Errorf("%d signatures: %v", len(sigs), err)
+	m, sigs, err := solana.DecodeTransaction(raw)
+	if err != nil || len(sigs) != 1 || m.Version != version || !ed25519.Verify(key[:], message, raw[1:65]) {
+		t.Errorf("version %d, %d signatures: %v", version, len(sigs), err)
 	}
-	b.taproot(svc)
-	b.ssh(svc)
 }
 
 // ssh signs a file as git does; before and after a reshare one line of allowed_signers

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
@@ -250,21 +251,22 @@ func TestThresholdSign(t *testing.T) {
 func (s *stage) solanas(child *frost.PublicKey, svc string) {
 	t := s.t
 	key := solana.Address(child.Bytes())
-	message := append([]byte{1, 0, 1, 3}, key[:]...)
-	message = append(append(message, make([]byte, 31)...), 5)
-	message = append(message, make([]byte, 64)...)
-	message = append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
-	file := s.write("sol.b64", []byte(base64.StdEncoding.EncodeToString(message)+"\n"))
-	out := s.ok("sign", "--key", "ed", "--kind", "solana", "--message", file, "--path", "m/3", "--wait", "--key-file", svc)
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(out))
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
+	file := s.path("sol.b64")
+	for _, version := range []int{solana.Legacy, solana.V0} {
+		message := intenttest.SolanaTransfer(version, key, 9)
+		s.write("sol.b64", []byte(base64.StdEncoding.EncodeToString(message)+"\n"))
+		out := s.ok("sign", "--key", "ed", "--kind", "solana", "--message", file, "--path", "m/3", "--wait", "--key-file", svc)
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(out))
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		m, sigs, err := solana.DecodeTransaction(raw)
+		if err != nil || len(sigs) != 1 || sigs[0].Signer != key || m.Version != version || !ed25519.Verify(child.Bytes(), message, raw[1:65]) {
+			t.Errorf("transaction of version %d: %v, %v", version, sigs, err)
+		}
+		s.fails(errs.ExitFailure, "not among its 1 signers", "sign", "--key", "ed", "--kind", "solana", "--message", file, "--wait", "--key-file", svc)
+		s.fails(errs.ExitDenied, "solana payload", "sign", "--key", "ed", "--message", s.write("sol", message), "--path", "m/3", "--wait", "--key-file", svc)
 	}
-	if _, sigs, err := solana.DecodeTransaction(raw); err != nil || len(sigs) != 1 || sigs[0].Signer != key {
-		t.Errorf("transaction: %v, %v", sigs, err)
-	}
-	s.fails(errs.ExitFailure, "not among its 1 signers", "sign", "--key", "ed", "--kind", "solana", "--message", file, "--wait", "--key-file", svc)
-	s.fails(errs.ExitDenied, "solana payload", "sign", "--key", "ed", "--message", s.write("sol", message), "--path", "m/3", "--wait", "--key-file", svc)
 	s.fails(errs.ExitUsage, "--kind solana", "sign", "--key", "ed", "--kind", "solana", "--psbt", file)
 	s.fails(errs.ExitUsage, "does not go with", "sign", "--key", "ed", "--kind", "psbt", "--message", file)
 }

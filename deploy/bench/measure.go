@@ -115,18 +115,6 @@ func (b *bench) curves(ctx context.Context, o options) error {
 	return nil
 }
 
-// frost signs with keys that exist nowhere: one signature made by two regions of four.
-func (b *bench) frost(ctx context.Context, o options) error {
-	for _, name := range []string{"FROST Ed25519", "FROST BIP-340"} {
-		for _, workers := range []int{1, many} {
-			if _, err := b.load(ctx, name, workers, o.duration); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // grow signs for long and shows what a signature costs as the log grows.
 func (b *bench) grow(ctx context.Context, o options) error {
 	const steps = 4

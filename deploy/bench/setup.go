@@ -85,7 +85,7 @@ func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
 	}
 	for scheme, keys := range map[command.Scheme]map[string]command.Curve{command.SchemeMultisig: curves, command.SchemeThreshold: shared} {
 		for name, curve := range keys {
-			if b.keys[name], err = makeKey(ctx, admins[0], scheme, curve); err != nil {
+			if b.keys[name], err = makeKey(ctx, admins[0], fmt.Sprintf("bench-%s-%s", scheme, curve), scheme, curve); err != nil {
 				return nil, fmt.Errorf("key on %s: %w", name, err)
 			}
 		}
@@ -94,9 +94,8 @@ func prepare(ctx context.Context, l *lab.Lab) (*bench, error) {
 	return b, err
 }
 
-func makeKey(ctx context.Context, admin *client.Client, scheme command.Scheme, curve command.Curve) (*client.Key, error) {
-	cmd, err := admin.Command(&command.CreateKey{Name: fmt.Sprintf("bench-%s-%s", scheme, curve), Tenant: tenant,
-		Scheme: scheme, Curve: curve, Signers: 2})
+func makeKey(ctx context.Context, admin *client.Client, name string, scheme command.Scheme, curve command.Curve) (*client.Key, error) {
+	cmd, err := admin.Command(&command.CreateKey{Name: name, Tenant: tenant, Scheme: scheme, Curve: curve, Signers: 2})
 	if err != nil {
 		return nil, err
 	}

@@ -142,6 +142,7 @@ func TestThresholdKeySignsEveryKind(t *testing.T) {
 		{"ed25519 root", ed, edInfo, command.KindMessage, command.HashNone, []byte("hello"), nil, 1},
 		{"ed25519 digest", ed, edInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
 		{"solana", ed, edInfo, command.KindSolana, command.HashNone, transfer(solana.Address(child)), path, 1},
+		{"solana version 0", ed, edInfo, command.KindSolana, command.HashNone, intenttest.SolanaTransfer(solana.V0, solana.Address(child), 9), path, 1},
 		{"psbt", btc, btcInfo, command.KindPSBT, command.HashNone, psbt, nil, 2},
 		{"bip340 message", btc, btcInfo, command.KindMessage, command.HashSHA256, []byte("hello"), path, 1},
 		{"bip340 digest", btc, btcInfo, command.KindDigest, command.HashNone, make([]byte, 32), path, 1},
@@ -181,30 +182,34 @@ func output(t *testing.T, w *intent.Taproot, path ...uint32) *intent.TaprootOutp
 }
 
 // transfer is a Solana message: key pays nine lamports to account 5.
-func transfer(key solana.Address) []byte {
-	message := append([]byte{1, 0, 1, 3}, key[:]...)
-	message = append(message, make([]byte, 31)...)
-	message = append(message, 5)                   // account 1
-	message = append(message, make([]byte, 64)...) // the system program, blockhash
-	return append(message, 1, 2, 2, 0, 1, 12, 2, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0)
-}
+func transfer(key solana.Address) []byte { return intenttest.SolanaTransfer(solana.Legacy, key, 9) }
 
-// A threshold key signs a Solana transaction, which anybody verifies.
+// A threshold key signs a Solana transaction of either version, which anybody verifies. With
+// version 0 the signature covers the lookup table that names the payee, too.
 func TestThresholdKeySignsSolana(t *testing.T) {
 	k := newThreshold(frost.Ed25519)
 	key := solana.Address(k.Public.Bytes())
-	m, err := solana.Decode(transfer(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.Sign(m.Bytes(), nil, nil, 2, 4)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !ed25519.Verify(key[:], tx[65:], tx[1:65]) {
-		t.Error("the transaction's signature does not verify")
-	}
-	if _, sigs, err := solana.DecodeTransaction(tx); err != nil || len(sigs) != 1 {
-		t.Error(len(sigs), err)
+	for _, version := range []int{solana.Legacy, solana.V0} {
+		m, err := solana.Decode(intenttest.SolanaTransfer(version, key, 9))
+		if err != nil || m.Version != version || len(m.Accounts) != 3 || (m.Accounts[2].Table != nil) != (version == solana.V0) {
+			t.Fatal(version, m, err)
+		}
+		tx, err := m.Transaction(solana.Signature{Signer: key, Bytes: k.Sign(m.Bytes(), nil, nil, 2, 4)})
+		if err != nil {
+			t.Fatal(version, err)
+		}
+		if !ed25519.Verify(key[:], tx[65:], tx[1:65]) {
+			t.Errorf("version %d: the transaction's signature does not verify", version)
+		}
+		read, sigs, err := solana.DecodeTransaction(tx)
+		if err != nil || len(sigs) != 1 || read.Version != version {
+			t.Error(version, len(sigs), err)
+		}
+		for at := 65; at < len(tx); at++ {
+			bad := bytes.Clone(tx)
+			if bad[at] ^= 1; ed25519.Verify(key[:], bad[65:], bad[1:65]) {
+				t.Errorf("version %d: spoilt at byte %d it verifies", version, at)
+			}
+		}
 	}
 }

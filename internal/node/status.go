@@ -116,6 +116,7 @@ func (n *Node) registerMetrics() error {
 		gauge("refresh_lagging", "Sharings that the last refresh of all did not bring along: they lie under an older wrapping epoch.", func() float64 { return float64(n.schedule().Lagging) }),
 		gauge("signature_shares", "Shares of threshold signatures made here since the start.", func() float64 { return float64(n.vault.Stats().Shares) }),
 		gauge("nonces_offered", "Nonce commitments this region put into its committed pools since the start.", func() float64 { return float64(n.vault.Stats().NoncesOffered) }),
+		gauge("turned_away", "Times since the start that a command found too few regions to draw among: their nonce pools were dry, or they were ill. Each region counts what all were asked.", func() float64 { return float64(n.vault.Stats().TurnedAway) }),
 		gauge("idle_seconds", "Time since an entry was applied; beyond a minute nobody moves the clock.", func() float64 { return n.vault.Idle().Seconds() }),
 		newAccusations(proofs{n}.Evidence, func() []*fsm.Region { return n.fsm.View().Regions() }),
 		gauge("open_requests", "Signature requests that wait for their signatures.", func() float64 { return float64(len(n.fsm.View().OpenRequests())) }),

@@ -198,24 +198,22 @@ func TestRefusalKeepsTheNonce(t *testing.T) {
 		before := w.pools[1].Len()
 		child, _, err := stranger.key.Child([32]byte{}, 1)
 		must(t, err)
-		for name, f := range map[string]func() error{
-			"foreign key":      func() error { _, err := w.pools[1].Sign(w.shares[1], stranger.key, message(1), cs); return err },
-			"child of foreign": func() error { _, err := w.pools[1].Sign(w.shares[1], child, message(1), cs); return err },
-			"alone":            func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs[:1]); return err },
-			"nobody":           func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), nil); return err },
-			"without this one": func() error { _, err := w.pools[1].Sign(w.shares[1], w.key, message(1), cs[1:]); return err },
-			"one region twice": func() error {
-				_, err := w.pools[1].Sign(w.shares[1], w.key, message(1), []*Commitment{cs[0], cs[0]})
-				return err
-			},
-			"message too large": func() error {
-				_, err := w.pools[1].Sign(w.shares[1], w.key, make([]byte, maxMessage+1), cs)
-				return err
-			},
+		for name, c := range map[string]struct {
+			key         *PublicKey
+			msg         []byte
+			commitments []*Commitment
+			code        errs.Code
+		}{
+			"foreign key":       {stranger.key, message(1), cs, errs.Corrupt},
+			"child of foreign":  {child, message(1), cs, errs.Corrupt},
+			"alone":             {w.key, message(1), cs[:1], errs.Invalid},
+			"nobody":            {w.key, message(1), nil, errs.Invalid},
+			"without this one":  {w.key, message(1), cs[1:], errs.Denied},
+			"one region twice":  {w.key, message(1), []*Commitment{cs[0], cs[0]}, errs.Invalid},
+			"message too large": {w.key, make([]byte, maxMessage+1), cs, errs.TooLarge},
 		} {
-			if f() == nil {
-				t.Errorf("%v: %s: accepted", s, name)
-			}
+			_, err := w.pools[1].Sign(w.shares[1], c.key, c.msg, c.commitments)
+			wants(t, fmt.Sprintf("%v: %s", s, name), err, c.code)
 		}
 		if w.pools[1].Len() != before {
 			t.Errorf("%v: a refusal used a nonce up", s)

@@ -231,7 +231,8 @@ func (p *Pool) take(c *Commitment) (*nonce, error) {
 // for each signer, this region's among them; its nonce is used up. The share stays the
 // caller's, who must not wipe it before Sign returns. Nothing is used up by a call that is
 // refused before: Replayed for a nonce used already, Stale for a share of another epoch,
-// Corrupt for another key's, Denied when this region is not asked.
+// Corrupt for another key's, Denied when this region is not asked, Invalid for signers that
+// are no set the key takes, TooLarge for the message.
 func (p *Pool) Sign(share *Share, key *PublicKey, msg []byte, commitments []*Commitment) (*SignatureShare, error) {
 	if share.suite != p.suite || share.region != p.region {
 		return nil, errs.New(errs.Invalid, "%v nonces of region %d do not sign with the %v", p.suite, p.region, share)
