@@ -18,7 +18,7 @@ import (
 // dealingSteps are what a region files for a key ceremony, in order.
 var dealingSteps = []command.Type{command.TypeOfferWrap, command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare}
 
-// within lets a test stop a region at a step: watch is set when it wants to file it, and
+// gate lets a test stop a region at a step: seen is set when it wants to file it, and
 // nothing of it gets into the log while hold is set.
 type gate struct {
 	seen atomic.Bool
