@@ -18,7 +18,7 @@ import (
 // dealingSteps are what a region files for a key ceremony, in order.
 var dealingSteps = []command.Type{command.TypeOfferWrap, command.TypeHashDealing, command.TypeDeal, command.TypeDealShares, command.TypeFinishShare}
 
-// within lets a test stop a region at a step: watch is set when it wants to file it, and
+// gate lets a test stop a region at a step: seen is set when it wants to file it, and
 // nothing of it gets into the log while hold is set.
 type gate struct {
 	seen atomic.Bool
@@ -344,6 +344,7 @@ func (w *world) faults(id command.KeyID) []fsm.Fault {
 }
 
 // TestFailedForGood: after the last try nothing is filed any more, and a live key goes on.
+// Each try's fault names the region that let it run out, and at which step.
 func TestFailedForGood(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
 		k := w.threshold(ed25519Curve, 2)
@@ -353,6 +354,15 @@ func TestFailedForGood(t *testing.T) {
 			c := w.keyRow(k.ID).Ceremony
 			return c != nil && c.Step == fsm.StepFailed
 		})
+		faults := w.faults(k.ID)
+		if len(faults) != 4 {
+			t.Errorf("%d faults of four tries: %+v", len(faults), faults)
+		}
+		for i, f := range faults {
+			if f.Region != 4 || f.Step != fsm.StepFinish || int(f.Try) != i+1 || len(f.By) != 0 {
+				t.Errorf("fault %d: %+v", i, f)
+			}
+		}
 		w.eventually("counted", func() bool {
 			s := w.nodes[2].vault.Stats()
 			return s.Ceremonies == 0 && s.FailedTries == 4

@@ -139,7 +139,7 @@ func TestCrashBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestAnswerSurvivesTheProcess: what was written down is given again, verbatim, by a
+// TestThresholdAnswerSurvivesTheProcess: what was written down is given again, verbatim, by a
 // region that has none of its nonces any more.
 func TestThresholdAnswerSurvivesTheProcess(t *testing.T) {
 	simulate(t, func(t *testing.T, w *world) {
