@@ -61,6 +61,7 @@ func rebootVictim(w *world) {
 	time.Sleep(2 * time.Second)
 	if w.done("foreign-session-first: registered") > 0 {
 		w.saw("the session of a starting region was registered as the liar's")
+		return // and it is kept out by that
 	}
 	s, err := w.boss.Status(w.t.Context())
 	if err != nil {
@@ -250,11 +251,12 @@ func (w *world) brakeThroughLiar(b command.Body) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	time.Sleep(readWithin) // before that the leader carries it out, as an honest one
 	ctx, cancel := context.WithTimeout(w.t.Context(), 5*time.Second)
 	defer cancel()
 	switch _, err = admin.Submit(ctx, cmd); {
 	case err == nil && w.done(w.lie.name) == 0:
-		w.t.Fatal("the liar lost its office before it was asked, and the next leader carried the freeze out: the machine is too busy for this test")
+		w.t.Fatal("no lie was told: an honest leader carried the freeze out")
 	case err == nil:
 		w.saw("a freeze was called carried out that was never proposed")
 	}

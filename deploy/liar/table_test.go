@@ -60,7 +60,7 @@ var lies = []lie{
 	{name: "term-answer", follower: true, lower: ds(liar.Terms)},
 	{name: "term-vote", follower: true, lower: ds(liar.Terms)},
 	{name: "unproven-leader", follower: true, lower: ds(liar.LeaderProofs)},
-	{name: "forged-transfer", follower: true, lower: ds(liar.Transfers, liar.Terms)},
+	{name: "forged-transfer", follower: true},
 	{name: "ack-forged", follower: true, lower: ds(liar.Signatures)},
 	{name: "ack-another", follower: true, lower: ds(liar.Acks, liar.Signatures)},
 	{name: "ack-earlier-boot", follower: true, before: reboot, lower: ds(liar.AckBoots)},
