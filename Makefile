@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X github.com/tetrad-vault/tetrad/internal/version.Version=$(VE
 PKGS    := ./...
 
 # The race detector. Arithmetic of libraries shares nothing, so it goes without: half the time.
-# Packages that take longest go first, four at once: some wait for processes most of the time.
+# Packages that take longest go first, three at once: some wait for processes most of the time.
 BARE    := crypto/internal/fips140 filippo.io/edwards25519 github.com/decred/dcrd github.com/btcsuite/btcd/btcec/v2 github.com/cloudflare/circl
 RACE    := -race $(BARE:%=-gcflags=%/...=-race=false)
 LONGEST := ./vault ./deploy/lab ./cmd/vaultctl ./cluster ./fsm
@@ -32,7 +32,7 @@ build: need
 
 ## test: everything, with the race detector; about 8 minutes on two cores, more when it must build first, quiet when green
 test: need-tests build
-	@set -o pipefail; $(GO) test $(RACE) -p 4 -timeout 15m $(LONGEST) $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
+	@set -o pipefail; $(GO) test $(RACE) -p 3 -timeout 15m $(LONGEST) $(PKGS) 2>&1 | grep -v -e '^ok ' -e 'no test files' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -timeout 10m ./chaos/sim ./cluster | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; $(GO) test -tags liar -short -timeout 10m ./chaos/liar ./deploy/liar | grep -v '^ok ' || [ $${PIPESTATUS[0]} -eq 0 ]
 	@set -o pipefail; x=$$(GO=$(GO) deploy/experiment.sh); case $$x in *noruntimesecret) ;; *runtimesecret) GOEXPERIMENT=$$x $(GO) test -trimpath -short -timeout 10m ./vault/frost ./internal/box ./internal/erase \

@@ -60,12 +60,12 @@ func TestBoltStores(t *testing.T) {
 // different history.
 func TestDamagedBolt(t *testing.T) {
 	dir := t.TempDir()
-	a := clustertest.New(t, clustertest.Options{OS: true, Bolt: dir, Logger: debugLogger})
+	a := clustertest.New(t, clustertest.Options{OS: true, Bolt: dir, Logger: debugLogger, Timing: cluster.WAN()})
 	a.StartAll()
 	for range 30 {
 		a.Propose()
 	}
-	a.Agree(5 * time.Second)
+	a.Agree(20 * time.Second)
 	n := a.Followers(a.Leader())[0]
 	n.Stop()
 	good, err := os.ReadFile(filepath.Join(dir, n.ServerID, "log.db"))
@@ -101,7 +101,7 @@ func TestDamagedBolt(t *testing.T) {
 	if err := n.C.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.Agree(5 * time.Second)
+	a.Agree(20 * time.Second)
 }
 
 // openDamaged opens the node on stores of its own: bbolt keeps its lock on a file that

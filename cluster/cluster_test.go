@@ -24,7 +24,7 @@ func debugLogger(name string) *slog.Logger {
 // TestFourOverSockets elects, commits, loses its leader, elects again and takes the
 // old one back, over real sockets and bbolt.
 func TestFourOverSockets(t *testing.T) {
-	a := clustertest.New(t, clustertest.Options{OS: true, Bolt: t.TempDir(), Logger: debugLogger})
+	a := clustertest.New(t, clustertest.Options{OS: true, Bolt: t.TempDir(), Logger: debugLogger, Timing: cluster.WAN()}) // beside other tests regions may stand still for a while
 	a.StartAll()
 	first := a.Leader()
 	var wg sync.WaitGroup
@@ -36,7 +36,7 @@ func TestFourOverSockets(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	a.Agree(5 * time.Second)
+	a.Agree(20 * time.Second)
 	if n := first.Machine.Count(); n != 50 {
 		t.Fatalf("%d commands applied, want 50", n)
 	}
@@ -53,7 +53,7 @@ func TestFourOverSockets(t *testing.T) {
 	if err := first.C.WaitReady(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a.Agree(5 * time.Second)
+	a.Agree(20 * time.Second)
 }
 
 func TestSimulatedCluster(t *testing.T) {
