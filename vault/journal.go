@@ -80,29 +80,32 @@ func openJournal(cfg *Config) (*journal, []record, error) {
 // is left out, loudly.
 func (j *journal) read(path string, b []byte) (out []record) {
 	for off := 0; off < len(b); {
-		n, whole := frameAt(b[off:])
+		frame, whole := frameAt(b[off:])
 		if !whole {
 			j.cfg.Logger.Warn("stored answers torn: a power cut does that to the last one, damage to any",
 				slog.String("file", path), slog.Int("offset", off), slog.Int("left", len(b)-off))
 			break
 		}
-		batch, err := j.open(b[off+4 : off+4+n])
+		batch, err := j.open(frame)
 		if err != nil {
 			j.cfg.Logger.Error("stored answers damaged", slog.String("file", path), slog.Int("offset", off), slog.Any("error", err))
 		}
 		out = append(out, batch...)
-		off += 4 + n
+		off += 4 + len(frame)
 	}
 	return out
 }
 
-// frameAt reports how long the frame that b begins with is, and whether it is all there.
-func frameAt(b []byte) (n int, whole bool) {
+// frameAt returns what the frame that b begins with holds, and whether it is all there.
+func frameAt(b []byte) (frame []byte, whole bool) {
 	if len(b) < 4 {
-		return 0, false
+		return nil, false
 	}
-	n = int(binary.BigEndian.Uint32(b))
-	return n, n > 0 && n <= len(b)-4
+	n, b := int(binary.BigEndian.Uint32(b)), b[4:]
+	if n <= 0 || n > len(b) {
+		return nil, false
+	}
+	return b[:n], true
 }
 
 func (j *journal) open(sealed []byte) ([]record, error) {

@@ -3,13 +3,9 @@
 package liar_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
-func TestMain(m *testing.M) {
-	race.OneProcessor()
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { race.Main(m) }

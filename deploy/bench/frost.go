@@ -1,17 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/tetrad-vault/tetrad/deploy/lab"
 	"github.com/tetrad-vault/tetrad/fsm/command"
 )
 
@@ -80,35 +74,11 @@ func most(before, after []uint64) (n uint64) {
 
 func (b *bench) turnedAway(ctx context.Context) (out []uint64, err error) {
 	for _, r := range b.lab.Regions {
-		n, err := metric(ctx, r, "tetrad_turned_away")
+		n, err := r.Metric(ctx, "turned_away")
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, n)
+		out = append(out, uint64(n))
 	}
 	return out, nil
-}
-
-// metric reads one count of a region.
-func metric(ctx context.Context, r *lab.Region, name string) (uint64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/metrics", r.Metrics), nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, fmt.Errorf("metrics of %s: %w", r.Name, err)
-	}
-	defer resp.Body.Close()
-	lines := bufio.NewScanner(io.LimitReader(resp.Body, 1<<20))
-	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
-			n, err := strconv.ParseFloat(value, 64)
-			return uint64(n), err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return 0, fmt.Errorf("metrics of %s: %w", r.Name, err)
-	}
-	return 0, fmt.Errorf("region %s has no metric %s", r.Name, name)
 }

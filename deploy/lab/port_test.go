@@ -297,16 +297,7 @@ func TestSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.Metrics+"/metrics", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
+		b, err := r.MetricsPage(ctx)
 		cancel()
 		if err != nil || len(b) == 0 {
 			t.Errorf("metrics of region %s: %v", r.Name, err)

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -63,19 +61,8 @@ func (w *world) look() {
 
 // metric reads one figure of a region, 0 when it tells none.
 func (w *world) metric(region int, name string) float64 {
-	page, err := http.Get("http://" + w.Regions[region].Metrics + "/metrics")
-	if err != nil {
-		return 0
-	}
-	defer page.Body.Close()
-	text, _ := io.ReadAll(io.LimitReader(page.Body, 1<<20))
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "tetrad_"+name+" "); ok {
-			v, _ := strconv.ParseFloat(value, 64)
-			return v
-		}
-	}
-	return 0
+	v, _ := w.Regions[region].Metric(context.Background(), name)
+	return v
 }
 
 // agree waits until the honest regions stand at one index, and compares them.

@@ -3,6 +3,7 @@
 package race
 
 import (
+	"os"
 	"runtime"
 	"testing"
 )
@@ -16,6 +17,12 @@ func OneProcessor() {
 	if On {
 		runtime.GOMAXPROCS(1)
 	}
+}
+
+// Main is the TestMain of a package that wants nothing but OneProcessor.
+func Main(m *testing.M) {
+	OneProcessor()
+	os.Exit(m.Run())
 }
 
 // Without leaves a test to the run without the race detector, which make test does too.

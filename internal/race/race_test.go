@@ -1,7 +1,6 @@
 package race_test
 
 import (
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,10 +9,7 @@ import (
 	"github.com/tetrad-vault/tetrad/internal/race"
 )
 
-func TestMain(m *testing.M) {
-	race.OneProcessor()
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { race.Main(m) }
 
 // TestTimersDueWhenPolled polls timers that are due already on sixteen goroutines at once, which
 // crashes the race detector within a second where it runs on two processors.
